@@ -1,0 +1,1 @@
+"""The behaviour log: interactions, sequences, splits, the catalog, batches."""

@@ -1,0 +1,115 @@
+"""The items that can be recommended, and any number of named content modalities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from siftrec.data.vocab import Vocab
+from siftrec.errors import DataError
+
+
+@dataclass(frozen=True)
+class Modality:
+    """Raw content vectors of one kind, one row per feature id.
+
+    Attributes:
+        features: (n, F) float16/32/64, finite where present; may be a memory map.
+        present: (n,) bool; a row that is not present is never read.
+        ids: (n,) distinct raw item ids, or None: rows follow the catalog's order.
+        source: file or encoder the vectors came from.
+        sha256: of the source, "" when made in memory.
+    """
+
+    features: np.ndarray
+    present: np.ndarray
+    ids: pl.Series | None = None
+    source: str = "memory"
+    sha256: str = ""
+
+    @property
+    def width(self) -> int:
+        """F."""
+        return int(self.features.shape[1])
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A modality lined up with a catalog, without copying the vectors.
+
+    Attributes:
+        modality: the vectors.
+        row: (N,) int64 feature row of each item code; -1 = absent (always so for padding).
+    """
+
+    modality: Modality
+    row: np.ndarray
+
+    @property
+    def present(self) -> np.ndarray:
+        """(N,) bool."""
+        return self.row >= 0
+
+    @property
+    def width(self) -> int:
+        """F."""
+        return self.modality.width
+
+    def vectors(self, codes: np.ndarray) -> np.ndarray:
+        """(n, F) float32 raw vectors of item codes; absent items give zeros (mask them with `present`)."""
+        row = self.row[codes]
+        out = np.asarray(self.modality.features[np.maximum(row, 0)], dtype=np.float32)
+        out[row < 0] = 0.0
+        return out
+
+
+class Catalog:
+    """Item ids and their modalities, aligned by id.
+
+    Args:
+        ids: raw item ids, any order; codes follow the sorted order.
+        modalities: name → `Modality`. A modality without ids must have one row per item, in sorted id order.
+
+    Raises:
+        DataError: a modality that cannot be aligned, or that covers no item at all.
+    """
+
+    def __init__(self, ids: pl.Series, **modalities: Modality) -> None:
+        self.vocab = Vocab.of(ids)
+        self.modalities = {name: self._align(name, modality) for name, modality in modalities.items()}
+
+    def __len__(self) -> int:
+        """N, padding included."""
+        return len(self.vocab)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.modalities)
+
+    def _align(self, name: str, modality: Modality) -> Aligned:
+        row = np.full(len(self.vocab), -1, dtype=np.int64)
+        here = np.flatnonzero(modality.present)
+        if modality.ids is None:
+            if len(modality.present) != len(self.vocab) - 1:
+                raise DataError(
+                    f"modality {name!r} has {len(modality.present)} rows and no ids, but the catalog has "
+                    f"{len(self.vocab) - 1} items; give the ids of its rows",
+                    modality.source,
+                )
+            row[here + 1] = here
+        else:
+            codes = self.vocab.encode(modality.ids.gather(here), unknown=0)
+            row[codes] = here
+            row[0] = -1
+        if not (row >= 0).any():
+            raise DataError(
+                f"modality {name!r} has no row for any item of the catalog; are its ids right?", modality.source
+            )
+        return Aligned(modality, row)
+
+    @property
+    def coverage(self) -> dict[str, float]:
+        """Share of the catalog's items that have each modality."""
+        return {name: float(aligned.present[1:].mean()) for name, aligned in self.modalities.items()}

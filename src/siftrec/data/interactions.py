@@ -1,0 +1,89 @@
+"""The validated behaviour log: one Polars table, raw ids, stable order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from siftrec.data.sequences import Sequences
+from siftrec.data.vocab import Vocab
+from siftrec.errors import DataError
+
+TimeKind = Literal["clock", "order"]
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """A log, validated once.
+
+    Attributes:
+        frame: `user, item, time, row` and, where the source has them, `label, weight, rating`; no nulls; ordered by
+            (user, time, row). `time` is int64 µs UTC or a position, `row` the row in the source.
+        time_kind: what `time` means.
+        source: where it came from, for messages.
+        notes: what was accepted and counted, e.g. {"duplicate rows": 3}.
+    """
+
+    frame: pl.DataFrame
+    time_kind: TimeKind
+    source: str = "memory"
+    notes: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    @property
+    def users(self) -> pl.Series:
+        """Distinct raw user ids, sorted."""
+        return self.frame["user"].unique().sort()
+
+    @property
+    def items(self) -> pl.Series:
+        """Distinct raw item ids, sorted: what `Catalog` takes."""
+        return self.frame["item"].unique().sort()
+
+    def positives(self) -> Interactions:
+        """Without rows that were shown but not clicked (`label` 0)."""
+        if "label" not in self.frame.columns:
+            return self
+        return replace(self, frame=self.frame.filter(pl.col("label") == 1))
+
+    def core(self, k: int) -> Interactions:
+        """The k-core: users and items with fewer than k interactions are removed until none is left to remove."""
+        frame = self.frame
+        while True:
+            dense = pl.len().over("user").ge(k) & pl.len().over("item").ge(k)
+            smaller = frame.filter(dense)
+            if smaller.height == frame.height:
+                break
+            frame = smaller
+        if frame.is_empty():
+            raise DataError(f"no interaction is left after core({k}); use a smaller k", self.source)
+        return replace(self, frame=frame)
+
+    def window(self, start: int | None = None, end: int | None = None) -> Interactions:
+        """Interactions with start ≤ time < end (µs UTC, or positions)."""
+        keep = pl.lit(True)
+        if start is not None:
+            keep = keep & (pl.col("time") >= start)
+        if end is not None:
+            keep = keep & (pl.col("time") < end)
+        frame = self.frame.filter(keep)
+        if frame.is_empty():
+            raise DataError(f"no interaction has a time in [{start}, {end})", self.source)
+        return replace(self, frame=frame)
+
+    def sequences(self, users: pl.Series, items: Vocab) -> Sequences:
+        """The log as ragged sequences, one row per user of `users` (sorted distinct ids of this log)."""
+        lengths = self.frame.group_by("user").len().sort("user")["len"].to_numpy()
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        if len(users) != len(lengths):
+            raise DataError("the user ids are not those of this log", self.source)
+        weights = None
+        if "weight" in self.frame.columns:
+            weights = self.frame["weight"].to_numpy().astype(np.float32)
+        codes = items.encode(self.frame["item"])
+        return Sequences(codes, offsets, self.frame["time"].to_numpy(), self.frame["row"].to_numpy(), weights)

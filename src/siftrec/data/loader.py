@@ -1,0 +1,121 @@
+"""The border: NumPy histories become torch batches. Windows are gathered by index, no per-user Python, no workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from siftrec import seeds
+from siftrec.data.sequences import Sequences
+
+Rows = Literal["prefix", "sequence"]
+_BUCKET = 32
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training rows.
+
+    Attributes:
+        items_BL: int64 item codes, most recent in the last column, 0 = padding on the left.
+        targets_BP: int64 item that came next, 0 = none. P = 1: after the whole history; P = L: after each position.
+        weights_BP: float32 weight of each target in the next-item loss.
+        user_B: int64 row of the user in the training sequences.
+    """
+
+    items_BL: torch.Tensor
+    targets_BP: torch.Tensor
+    weights_BP: torch.Tensor
+    user_B: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.items_BL)
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Cuts training sequences into batches; the order of epoch e depends on (seed, e) alone.
+
+    Attributes:
+        train: training sequences.
+        rows: `prefix`: one row per target, with everything before it as history; `sequence`: one row per window of
+            `length` targets, a target after every position.
+        length: L, the longest history.
+        batch_size: rows per batch.
+        seed: of the run.
+        rows_per_user: at most so many rows of each user per epoch, drawn anew each epoch; None = all.
+
+    Rows of similar length share a batch, so padding is hardly computed: the shuffled rows are sorted by length within
+    chunks of 32 batches, cut, and the batches shuffled.
+    """
+
+    train: Sequences
+    rows: Rows
+    length: int
+    batch_size: int
+    seed: int
+    rows_per_user: int | None = None
+
+    def plan(self, epoch: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The epoch's batches as (user rows, end positions); a row's history ends before `end`."""
+        rng = seeds.rng(self.seed, "order", epoch)
+        users, ends = self._prefixes(rng) if self.rows == "prefix" else self._windows()
+        order = rng.permutation(len(users))
+        chunk = self.batch_size * _BUCKET
+        batches: list[np.ndarray] = []
+        for start in range(0, len(order), chunk):
+            part = order[start : start + chunk]
+            part = part[np.argsort(np.minimum(ends[part], self.length), kind="stable")]
+            batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
+        return [(users[batches[i]], ends[batches[i]]) for i in rng.permutation(len(batches))]
+
+    def _prefixes(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        users = self.train.owners
+        ends = np.arange(len(users)) - self.train.offsets[users]
+        if self.rows_per_user is not None:
+            shuffled = rng.permutation(np.flatnonzero(ends > 0))
+            shuffled = shuffled[np.argsort(users[shuffled], kind="stable")]
+            owner = users[shuffled]
+            rank = np.arange(len(owner)) - np.searchsorted(owner, owner)
+            kept = np.sort(shuffled[rank < self.rows_per_user])
+            return users[kept], ends[kept]
+        return users[ends > 0], ends[ends > 0]
+
+    def _windows(self) -> tuple[np.ndarray, np.ndarray]:
+        steps = np.maximum(self.train.lengths - 1, 0)
+        count = -(-steps // self.length)
+        users = np.repeat(np.arange(len(steps)), count)
+        back = np.arange(len(users)) - np.repeat(np.cumsum(count) - count, count)
+        return users, steps[users] - back * self.length
+
+    def batch(self, users: np.ndarray, ends: np.ndarray) -> Batch:
+        """Gather one planned batch, trimmed to its longest history."""
+        length = int(min(ends.max(), self.length))
+        items = self.train.window(users, ends, length)
+        if self.rows == "prefix":
+            at = (self.train.offsets[users] + ends)[:, None]
+        else:
+            at = np.where(items > 0, (self.train.offsets[users] + ends)[:, None] + np.arange(1 - length, 1), -1)
+        targets = np.where(at >= 0, self.train.items[at], 0)
+        weights = np.ones(targets.shape, np.float32) if self.train.weights is None else self.train.weights[at]
+        return Batch(*(torch.from_numpy(a) for a in (_long(items), _long(targets), weights, _long(users))))
+
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        """The epoch's batches, from the `skip`-th on."""
+        for users, ends in self.plan(epoch)[skip:]:
+            yield self.batch(users, ends)
+
+
+def _long(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def pad(histories: Sequences, rows: np.ndarray, length: int) -> torch.Tensor:
+    """items_BL of whole histories (their last `length` items), for scoring."""
+    ends = histories.lengths[rows]
+    longest = int(min(max(int(ends.max(initial=1)), 1), length))
+    return torch.from_numpy(_long(histories.window(rows, ends, longest)))

@@ -1,0 +1,1 @@
+"""One reader, one file: each turns a source into `Interactions`."""

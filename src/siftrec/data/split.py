@@ -1,0 +1,252 @@
+"""Train, validation and test parts of a log, and the promise that fitting never sees the test part."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+
+from siftrec.data.interactions import Interactions
+from siftrec.data.sequences import Sequences
+from siftrec.data.vocab import Vocab
+from siftrec.errors import DataError
+from siftrec.settings import Fraction, settings
+
+TRAIN, VALID, TEST = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Part:
+    """Questions for a recommender: Q histories and what came next.
+
+    Attributes:
+        users: (Q,) row of each question in the split's users.
+        user_ids: (Q,) raw user ids.
+        histories: Q rows, everything before the first target.
+        targets: Q rows of one or more target items.
+        seen: Q rows of items that filtered ranking leaves out: the original history minus the targets.
+    """
+
+    users: np.ndarray
+    user_ids: pl.Series
+    histories: Sequences
+    targets: Sequences
+    seen: Sequences
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, rows: np.ndarray) -> Part:
+        """The named questions."""
+        parts = (self.histories.take(rows), self.targets.take(rows), self.seen.take(rows))
+        return Part(self.users[rows], self.user_ids.gather(rows), *parts)
+
+    def recode(self, table: np.ndarray) -> Part:
+        """The same questions in another catalog's codes."""
+        parts = (self.histories.recode(table), self.targets.recode(table), self.seen.recode(table))
+        return Part(self.users, self.user_ids, *parts)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of users, targets and filtered items: what two runs must share to be compared."""
+        digest = hashlib.sha256(self.user_ids.cast(pl.String).str.join("\x1f").item().encode())
+        digest.update(self.targets.fingerprint.encode())
+        digest.update(self.seen.fingerprint.encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """All that fitting may know: there is no way from here to the test part."""
+
+    train: Sequences
+    valid: Part
+    items: Vocab
+
+    def recode(self, items: Vocab) -> Fitting:
+        """The same data in another catalog's codes.
+
+        Raises:
+            DataError: the other catalog lacks an item of the log.
+        """
+        if items == self.items:
+            return self
+        table = recoding(self.items, items)
+        return Fitting(self.train.recode(table), self.valid.recode(table), items)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A log cut into parts.
+
+    Attributes:
+        log: U rows, every positive interaction, oldest first.
+        role: (E,) int8: TRAIN, VALID or TEST.
+        users: (U,) raw user ids.
+        items: the item vocabulary.
+        protocol: name, e.g. `leave-one-out`.
+        original: the log before noise was planted; None when it is `log` itself.
+        original_role: roles of `original`'s events; None likewise.
+    """
+
+    log: Sequences
+    role: np.ndarray
+    users: pl.Series
+    items: Vocab
+    protocol: str
+    original: Sequences | None = None
+    original_role: np.ndarray | None = None
+
+    @property
+    def train(self) -> Sequences:
+        """U rows: the training interactions."""
+        return self.log.where(self.role == TRAIN)
+
+    @property
+    def valid(self) -> Part:
+        """Questions asked while fitting, for early stopping and choosing settings."""
+        return self._part(VALID)
+
+    @property
+    def test(self) -> Part:
+        """Questions asked once, at the end."""
+        return self._part(TEST)
+
+    @property
+    def fitting(self) -> Fitting:
+        """What `fit` receives."""
+        return Fitting(self.train, self.valid, self.items)
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """Of the training data and of the test questions."""
+        return {"train": self.train.fingerprint, "test": self.test.fingerprint}
+
+    def _part(self, role: int) -> Part:
+        targets = self.log.where(self.role == role)
+        histories = self.log.where(self.role < role)
+        original = self.log if self.original is None else self.original
+        original_role = self.role if self.original_role is None else self.original_role
+        seen = original.where((original_role < role) & ~_among_targets(original, original_role == role))
+        asked = np.flatnonzero((targets.lengths > 0) & (histories.lengths > 0))
+        part = Part(np.arange(len(self.log)), self.users, histories, targets, seen)
+        return part.take(asked)
+
+    def with_noise(self, log: Sequences, role: np.ndarray) -> Split:
+        """The same questions and filtered items over a corrupted log (see `siftrec.noise.inject`)."""
+        original = self.log if self.original is None else self.original
+        original_role = self.role if self.original_role is None else self.original_role
+        return replace(self, log=log, role=role, original=original, original_role=original_role)
+
+
+def _among_targets(log: Sequences, is_target: np.ndarray) -> np.ndarray:
+    """(E,) bool: the event's item is one of its own row's targets."""
+    key = log.owners * (int(log.items.max(initial=0)) + 1) + log.items
+    return np.isin(key, key[is_target])
+
+
+def recoding(old: Vocab, new: Vocab) -> np.ndarray:
+    """(N_old,) int32: code in `new` of each code in `old`; 0 stays 0.
+
+    Raises:
+        DataError: an item of `old` that `new` lacks.
+    """
+    return np.concatenate([[0], new.encode(old.ids)]).astype(np.int32)
+
+
+class Splitter(Protocol):
+    """Cuts a log."""
+
+    def __call__(self, events: Interactions) -> Split: ...
+
+
+@settings
+class LeaveOneOut:
+    """Each user's last interaction is the test target, the one before it the validation target.
+
+    Users with fewer than three interactions are trained on and never asked about. One user's test target may be older
+    than another's training data, so this protocol leaks time; `TemporalSplit` does not.
+    """
+
+    leaks_time = True
+
+    def __call__(self, events: Interactions) -> Split:
+        """Cut the log."""
+        users, items, log = _logged(events)
+        from_end = np.repeat(log.offsets[1:], log.lengths) - np.arange(len(log.items)) - 1
+        asked = np.repeat(log.lengths >= 3, log.lengths)
+        role = np.where(asked & (from_end == 0), TEST, np.where(asked & (from_end == 1), VALID, TRAIN))
+        return _checked(Split(log, role.astype(np.int8), users, items, "leave-one-out"), events)
+
+
+@settings
+class TemporalSplit:
+    """One cut in time for everybody: the last `test` share of interactions, and before it the `valid` share."""
+
+    test: Fraction = 0.1
+    valid: Fraction = 0.1
+    leaks_time = False
+
+    def __call__(self, events: Interactions) -> Split:
+        """Cut the log.
+
+        Raises:
+            DataError: the log has an order but no clock.
+        """
+        if events.time_kind != "clock":
+            raise DataError("has no clock, only an order within each user; use siftrec:LeaveOneOut", events.source)
+        users, items, log = _logged(events)
+        cuts = np.quantile(log.times, [1 - self.test - self.valid, 1 - self.test], method="higher")
+        role = np.searchsorted(cuts, log.times, side="right").astype(np.int8)
+        return _checked(Split(log, role, users, items, "temporal"), events)
+
+
+@settings
+class Predefined:
+    """The parts named by a column of the log: `train`, `valid` or `test` in `split`."""
+
+    leaks_time = False
+
+    def __call__(self, events: Interactions) -> Split:
+        """Cut the log.
+
+        Raises:
+            DataError: no `split` column, or a label that is none of the three.
+        """
+        names = {"train": TRAIN, "valid": VALID, "test": TEST}
+        if "split" not in events.frame.columns:
+            raise DataError("has no column 'split' with train, valid or test in each row", events.source)
+        users, items, log = _logged(events)
+        role = events.positives().frame["split"].replace_strict(names, default=-1, return_dtype=pl.Int8).to_numpy()
+        if (role < 0).any():
+            wrong = events.positives().frame["split"].gather(np.flatnonzero(role < 0)[:1])[0]
+            raise DataError(f"split label {wrong!r} is none of train, valid, test", events.source)
+        backwards = (np.diff(role) < 0) & (np.diff(log.owners) == 0)
+        if backwards.any():
+            raise DataError(
+                "a user's parts are out of order in time: train must come before valid before test", events.source
+            )
+        return _checked(Split(log, role, users, items, "predefined"), events)
+
+
+def _logged(events: Interactions) -> tuple[pl.Series, Vocab, Sequences]:
+    kept = events.positives()
+    users, items = kept.users, Vocab.of(events.items)
+    return users, items, kept.sequences(users, items)
+
+
+def _checked(split: Split, events: Interactions) -> Split:
+    for name, role in (("training", TRAIN), ("validation", VALID), ("test", TEST)):
+        if not (split.role == role).any():
+            raise DataError(
+                f"the {split.protocol} split leaves no {name} interaction; the log is too short for it", events.source
+            )
+    return split
+
+
+def leave_one_out(events: Interactions) -> Split:
+    """`LeaveOneOut()(events)`."""
+    return LeaveOneOut()(events)

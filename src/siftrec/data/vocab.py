@@ -1,0 +1,71 @@
+"""Raw ids and the small integers that stand for them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from siftrec.errors import DataError
+
+
+@dataclass(frozen=True)
+class Vocab:
+    """Raw id ↔ code. Codes run from 1 in the sorted order of the raw ids; code 0 is padding.
+
+    Attributes:
+        ids: (N-1,) sorted, distinct, no nulls; text or integers.
+    """
+
+    ids: pl.Series
+
+    @classmethod
+    def of(cls, ids: pl.Series) -> Vocab:
+        """The vocabulary of all distinct ids in a column."""
+        return cls(ids.unique().sort().rename("id"))
+
+    def __len__(self) -> int:
+        """N: the number of codes, padding included."""
+        return len(self.ids) + 1
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocab) and self.fingerprint == other.fingerprint
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the ids in code order, with their type."""
+        text = self.ids.cast(pl.String).str.join("\x1f").item() or ""
+        return hashlib.sha256(f"{self.ids.dtype}\x1e{text}".encode()).hexdigest()
+
+    @cached_property
+    def _table(self) -> pl.DataFrame:
+        return pl.DataFrame({"id": self.ids, "code": np.arange(1, len(self), dtype=np.int32)})
+
+    def encode(self, ids: pl.Series, unknown: int | None = None) -> np.ndarray:
+        """Codes of raw ids.
+
+        Args:
+            ids: (n,) raw ids; cast to the vocabulary's type where that is exact (text from the command line).
+            unknown: code for ids that are not here; None refuses them.
+
+        Returns:
+            (n,) int32.
+
+        Raises:
+            DataError: an unknown id, named, when `unknown` is None.
+        """
+        typed = ids.cast(self.ids.dtype, strict=False).rename("id")
+        codes = typed.to_frame().join(self._table, on="id", how="left", maintain_order="left")["code"]
+        if unknown is None and codes.null_count():
+            first = ids.filter(codes.is_null())[0]
+            raise DataError(f"id {first!r} is not in the catalog of {len(self) - 1} ids")
+        return codes.fill_null(unknown or 0).to_numpy().astype(np.int32)
+
+    def decode(self, codes: np.ndarray) -> pl.Series:
+        """Raw ids of codes ≥ 1. Shape (n,)."""
+        return self.ids.gather(np.asarray(codes, dtype=np.int64) - 1)

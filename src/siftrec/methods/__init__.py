@@ -1,0 +1,1 @@
+"""One file per method. Methods do not know each other."""

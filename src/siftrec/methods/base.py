@@ -1,0 +1,128 @@
+"""What a method is, and what everything after training may ask of a trained model.
+
+A method is a frozen settings class. A learned one has `build` and `loss`, a counted one has `fit`. Both give a `Scorer`:
+scores for a history. Everything later (ranking, evaluation, artifact, recommend) is written against that alone.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+
+from siftrec.data.catalog import Catalog
+from siftrec.data.loader import Batch
+from siftrec.data.split import Fitting
+
+Losses = Mapping[str, torch.Tensor]
+"""Named scalar parts of a loss; the total is their sum."""
+
+
+def total(losses: Losses) -> torch.Tensor:
+    """The sum of the parts: what is minimised."""
+    return torch.stack(tuple(losses.values())).sum()
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Gives scores to items for histories."""
+
+    def scores(self, items_BL: torch.Tensor) -> torch.Tensor:
+        """scores_BN float32 of every catalog row for histories padded with 0 on the left; column 0 is ignored."""
+        ...
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All the state an artifact must keep."""
+        ...
+
+
+@runtime_checkable
+class VectorScorer(Scorer, Protocol):
+    """A scorer whose score is the inner product of a user vector and an item vector."""
+
+    def users(self, items_BL: torch.Tensor) -> torch.Tensor:
+        """users_BD of histories."""
+        ...
+
+    def items(self) -> torch.Tensor:
+        """items_ND of the whole catalog; row 0 is zero."""
+        ...
+
+
+class Model(torch.nn.Module, abc.ABC):
+    """Base of learned models: a torch module that is a `VectorScorer`. The only base class in the library."""
+
+    @abc.abstractmethod
+    def users(self, items_BL: torch.Tensor) -> torch.Tensor:
+        """users_BD of histories."""
+
+    @abc.abstractmethod
+    def items(self) -> torch.Tensor:
+        """items_ND; between `eval()` and the next `train()` computed once and kept."""
+
+    @torch.no_grad()
+    def scores(self, items_BL: torch.Tensor) -> torch.Tensor:
+        """See `Scorer.scores`."""
+        return self.users(items_BL) @ self.items().T
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The state dict: parameters and persistent buffers."""
+        return dict(self.state_dict())
+
+
+@runtime_checkable
+class Learned(Protocol):
+    """A method trained by gradient descent.
+
+    Attributes:
+        length: L, the longest history it reads.
+        rows: which training rows it wants (see `Loader`).
+    """
+
+    @property
+    def length(self) -> int: ...
+    @property
+    def rows(self) -> Literal["prefix", "sequence"]: ...
+
+    def build(self, catalog: Catalog) -> Model:
+        """A fresh model; its parameters are drawn from torch's generator, which the caller has seeded.
+
+        Buffers that are fitted later have their final shapes already, so that `load_state_dict` fits a fresh model.
+        """
+        ...
+
+    def start_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
+        """Refresh the model's buffers from training data (epoch 0: statistics; every epoch: what follows the vectors).
+
+        Depends on the model's state, `data`, `epoch` and `seed` alone, so that a resumed run repeats it exactly.
+        """
+        ...
+
+    def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
+        """Named parts of the training loss of one batch; all randomness comes from `rng`."""
+        ...
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A method that counts instead of descending.
+
+    Attributes:
+        length: L, the longest history it reads.
+    """
+
+    @property
+    def length(self) -> int: ...
+
+    def fit(self, data: Fitting) -> Scorer:
+        """Count the training interactions."""
+        ...
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> Scorer:
+        """The scorer whose `tensors()` these are."""
+        ...
+
+
+Method = Learned | Counted

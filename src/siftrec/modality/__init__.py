@@ -1,0 +1,1 @@
+"""Content vectors: precomputed, or extracted."""

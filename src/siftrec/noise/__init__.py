@@ -1,0 +1,1 @@
+"""Noise: planted with its truth."""

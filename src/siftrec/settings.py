@@ -1,0 +1,162 @@
+"""Settings: frozen dataclasses that refuse what they do not know, and the `use = "module:Name"` registry.
+
+A settings class is the configuration of the thing it names: its fields, their types, ranges and defaults are written
+there once. `@settings` makes pydantic check them strictly (`true` is not 1, `"3"` is not 3, an unknown key is an error).
+
+    @settings
+    class SASRec:
+        dim: Size = 64
+
+    build({"use": "siftrec:SASRec", "dim": 32}, "method")  →  SASRec(dim=32)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar, dataclass_transform
+
+import pydantic
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as _pydantic_dataclass
+
+from siftrec.errors import SettingsError
+
+T = TypeVar("T")
+
+Size = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+_CONFIG = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
+def settings(cls: type[T]) -> type[T]:
+    """Class decorator: a frozen, keyword-only, strictly validated dataclass."""
+    return typing.cast(type[T], _pydantic_dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls))
+
+
+def resolve(name: str, path: str, trust: tuple[str, ...] = ("siftrec",)) -> type[Any]:
+    """The class called `"module:Name"`.
+
+    Args:
+        name: e.g. `siftrec:CCL4Rec` or `my_package.models:Mine`.
+        path: key path named in errors.
+        trust: top-level packages whose code may be run; `("*",)` means any (the user's own configuration).
+
+    Raises:
+        SettingsError: no such module or name, or a package that is not trusted.
+    """
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise SettingsError(path, f"{name!r} is not of the form 'module:Name', e.g. 'siftrec:CCL4Rec'")
+    if "*" not in trust and module.split(".")[0] not in trust:
+        raise SettingsError(
+            path, f"{name!r} would run code of {module.split('.')[0]!r}; pass trust=[...] if you mean it"
+        )
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        raise SettingsError(path, f"cannot import {module!r}: {error}") from None
+    except AttributeError:
+        known = [n for n in getattr(importlib.import_module(module), "__all__", ())]
+        raise SettingsError(path, f"{module!r} has no {attribute!r}{nearest(attribute, known)}") from None
+    if not isinstance(found, type) or not dataclasses.is_dataclass(found):
+        raise SettingsError(path, f"{name!r} is not a settings class")
+    return found
+
+
+def nearest(wrong: str, known: typing.Iterable[str]) -> str:
+    """`; did you mean 'x'?` or a list of what exists: the tail of an error about a misspelt name."""
+    names = sorted(known)
+    close = difflib.get_close_matches(wrong, names, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(names)}" if names else ""
+
+
+def build(table: Mapping[str, Any], path: str, trust: tuple[str, ...] = ("*",)) -> Any:
+    """The object a table with `use` describes.
+
+    Args:
+        table: `{"use": "module:Name", key: value, ...}`; nested tables are built the same way.
+        path: key path of the table, for errors.
+        trust: see `resolve`.
+
+    Raises:
+        SettingsError: naming the full key path, the value and the nearest right name.
+    """
+    if "use" not in table:
+        raise SettingsError(f"{path}.use", "missing; it names the class, e.g. use = 'siftrec:CCL4Rec'")
+    if not isinstance(table["use"], str):
+        raise SettingsError(f"{path}.use", f"must be text like 'siftrec:CCL4Rec', not {table['use']!r}")
+    rest = {key: value for key, value in table.items() if key != "use"}
+    return construct(resolve(table["use"], f"{path}.use", trust), rest, path, trust)
+
+
+def construct(cls: type[T], values: Mapping[str, Any], path: str, trust: tuple[str, ...] = ("*",)) -> T:
+    """`cls(**values)` with nested tables built first and every complaint carrying its key path."""
+    hints = typing.get_type_hints(cls)
+    fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    ready: dict[str, Any] = {}
+    for key, value in values.items():
+        here = f"{path}.{key}" if path else key
+        if key not in fields:
+            raise SettingsError(here, f"unknown key{nearest(key, fields)}")
+        ready[key] = _value(value, hints[key], here, trust)
+    try:
+        return cls(**ready)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        spot = ".".join([path, *(str(part) for part in first["loc"][:1])]).strip(".")
+        given = "" if first["type"] == "missing" else f", not {_short(first['input'])}"
+        raise SettingsError(spot, first["msg"][0].lower() + first["msg"][1:] + given) from None
+
+
+def _value(value: Any, hint: Any, path: str, trust: tuple[str, ...]) -> Any:
+    if isinstance(value, Mapping) and "use" in value:
+        return build(value, path, trust)
+    if isinstance(value, Mapping):
+        nested = [kind for kind in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(kind)]
+        return construct(nested[0], value, path, trust) if nested else dict(value)  # type: ignore[arg-type]
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def describe(thing: Any) -> dict[str, Any]:
+    """The table that `build` turns into `thing` again: complete, with every default written out; JSON and TOML ready."""
+    table: dict[str, Any] = {"use": spelled(type(thing))}
+    for field in dataclasses.fields(thing):
+        value = getattr(thing, field.name)
+        if value is None:
+            continue
+        table[field.name] = _plain(value, typing.get_type_hints(type(thing))[field.name])
+    return table
+
+
+def _plain(value: Any, hint: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        table = describe(value)
+        if hint is type(value):
+            del table["use"]
+        return table
+    return list(value) if isinstance(value, tuple) else value
+
+
+def spelled(cls: type[Any]) -> str:
+    """`module:Name`, with siftrec's own public classes spelled `siftrec:Name`."""
+    package = cls.__module__.split(".")[0]
+    public = importlib.import_module(package)
+    if cls.__name__ in getattr(public, "__all__", ()):
+        return f"{package}:{cls.__name__}"
+    return f"{cls.__module__}:{cls.__name__}"
