@@ -1,3 +1,102 @@
-"""siftrec: recommenders that find, show and set aside the noise in behaviour logs."""
+"""siftrec: recommenders that find, show and set aside the noise in behaviour logs.
+
+    import siftrec as sr
+
+    events = sr.read("events.parquet", user="uid", item="vid", time="ts").core(5)
+    catalog = sr.Catalog(events.items, text=sr.features("title.npy", ids="items.tsv"))
+    split = sr.leave_one_out(events)
+    model = sr.fit(sr.CCL4Rec(dim=64), split, catalog, epochs=20, seed=7)
+    print(sr.evaluate(model, split.test))
+
+Names are imported when first used, so `import siftrec` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from siftrec.artifact import load, save
+    from siftrec.data.catalog import Catalog, Modality
+    from siftrec.data.interactions import Interactions
+    from siftrec.data.read import read
+    from siftrec.data.split import LeaveOneOut, Predefined, Split, TemporalSplit, leave_one_out
+    from siftrec.evaluate.compare import compare
+    from siftrec.evaluate.evaluation import evaluate
+    from siftrec.methods.ccl4rec import CCL4Rec
+    from siftrec.methods.ease import EASE
+    from siftrec.methods.itemknn import ItemKNN
+    from siftrec.methods.markov import Markov
+    from siftrec.methods.popularity import Popularity
+    from siftrec.methods.sasrec import SASRec
+    from siftrec.modality.precomputed import features
+    from siftrec.noise.inject import Inject, inject
+    from siftrec.train.fit import fit
+    from siftrec.train.settings import Training
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "EASE",
+    "CCL4Rec",
+    "Catalog",
+    "Inject",
+    "Interactions",
+    "ItemKNN",
+    "LeaveOneOut",
+    "Markov",
+    "Modality",
+    "Popularity",
+    "Predefined",
+    "SASRec",
+    "Split",
+    "TemporalSplit",
+    "Training",
+    "compare",
+    "evaluate",
+    "features",
+    "fit",
+    "inject",
+    "leave_one_out",
+    "load",
+    "read",
+    "save",
+]
+
+_HOME = {
+    "EASE": "methods.ease",
+    "CCL4Rec": "methods.ccl4rec",
+    "Catalog": "data.catalog",
+    "Inject": "noise.inject",
+    "Interactions": "data.interactions",
+    "ItemKNN": "methods.itemknn",
+    "LeaveOneOut": "data.split",
+    "Markov": "methods.markov",
+    "Modality": "data.catalog",
+    "Popularity": "methods.popularity",
+    "Predefined": "data.split",
+    "SASRec": "methods.sasrec",
+    "Split": "data.split",
+    "TemporalSplit": "data.split",
+    "Training": "train.settings",
+    "compare": "evaluate.compare",
+    "evaluate": "evaluate.evaluation",
+    "features": "modality.precomputed",
+    "fit": "train.fit",
+    "inject": "noise.inject",
+    "leave_one_out": "data.split",
+    "load": "artifact",
+    "read": "data.read",
+    "save": "artifact",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'siftrec' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"siftrec.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

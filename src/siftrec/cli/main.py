@@ -1,0 +1,99 @@
+"""`siftrec`: the commands, and the one place where errors become exit codes. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from siftrec.cli.console import complain
+from siftrec.cli.data import data_command, init_command
+from siftrec.cli.doctor import doctor_command
+from siftrec.cli.evaluate import compare_command, evaluate_command
+from siftrec.cli.recommend import recommend_command
+from siftrec.cli.train import train_command
+from siftrec.errors import SiftrecError
+
+app = typer.Typer(
+    name="siftrec",
+    help="Recommenders that find, show and set aside the noise in behaviour logs.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error came from.")] = False,
+) -> None:
+    del traceback  # read from the arguments by `run`, which also sees errors made before this line
+    if version:
+        from siftrec import __version__
+
+        typer.echo(__version__)
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command("demo")
+def demo_command(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Run folder to write.")] = Path("demo-run"),
+) -> None:
+    """The main job on real data, offline, in about a minute: train, evaluate, detect planted noise, recommend."""
+    from siftrec.demo import demo
+
+    demo(output)
+
+
+app.command("init")(init_command)
+app.command("data")(data_command)
+app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
+app.command("compare")(compare_command)
+app.command("recommend")(recommend_command)
+app.command("doctor")(doctor_command)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and give its exit code (the table is in `siftrec.errors`)."""
+    try:
+        code = app(list(arguments), prog_name="siftrec", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        complain("interrupted")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; give Python a place to flush what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if "--traceback" in arguments:
+            traceback.print_exc()
+        return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    if isinstance(error, SiftrecError):
+        complain(str(error))
+        return error.exit_code
+    # typer's usage errors; their base class has moved between versions, so they are known by what they can do.
+    if hasattr(error, "format_message"):
+        context = getattr(error, "ctx", None)
+        complain(f"{error.format_message()} See: {context.command_path if context else 'siftrec'} --help")
+        return 2
+    complain(f"internal error: {type(error).__name__}: {error}; `siftrec --traceback …` shows where")
+    return 1
+
+
+def main() -> None:
+    """Entry point of the `siftrec` command."""
+    sys.exit(run(sys.argv[1:]))

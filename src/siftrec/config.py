@@ -1,0 +1,321 @@
+"""One TOML file → one `Experiment`, and back.
+
+    seed = 7
+    [data]
+    path = "events.parquet"      # relative paths are relative to this file
+    [modality.text]
+    path = "feat_text.npy"
+    ids = "items.tsv"
+    [method]
+    use = "siftrec:CCL4Rec"
+    dim = 64
+    [train]
+    epochs = 20
+
+A key that is not known, a value of the wrong type or out of range, and an object of the wrong kind are refused with
+their key path.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+from pydantic import Field
+
+from siftrec.data.catalog import Catalog, Modality
+from siftrec.data.interactions import Interactions
+from siftrec.data.read import read
+from siftrec.data.split import LeaveOneOut, Split
+from siftrec.errors import SettingsError, UsageError
+from siftrec.methods.base import Counted, Learned, Method
+from siftrec.modality.precomputed import features
+from siftrec.noise.inject import Inject, inject
+from siftrec.settings import Count, Size, build, construct, describe, nearest, settings
+from siftrec.train.settings import Training
+
+
+@settings
+class Data:
+    """Where the log is and how to read it.
+
+    Attributes:
+        path: a table, or a folder in a known layout.
+        user, item, time, label, weight, rating, split: column names, where they are not recognised.
+        core: keep the k-core; 1 keeps everything.
+        titles: a table `item, title`, to show recommendations by title.
+        inject: noise planted into training and validation histories, with the truth kept.
+    """
+
+    path: str
+    user: str | None = None
+    item: str | None = None
+    time: str | None = None
+    label: str | None = None
+    weight: str | None = None
+    rating: str | None = None
+    split: str | None = None
+    core: Size = 1
+    titles: str | None = None
+    inject: Inject | None = None
+
+    def read(self) -> Interactions:
+        """The log, validated, after the k-core."""
+        _exists("data.path", self.path)
+        names = ("user", "item", "time", "label", "weight", "rating", "split")
+        events = read(self.path, **{name: getattr(self, name) for name in names})
+        return events.core(self.core) if self.core > 1 else events
+
+
+@settings
+class Source:
+    """Where the vectors of one modality are; the keys are the arguments of `siftrec.features`."""
+
+    path: str
+    ids: str | None = None
+    mask: str | None = None
+    id_column: str | None = None
+    vector_column: str | None = None
+
+    def read(self, key: str) -> Modality:
+        """The vectors; `key` is the key path of this table, for errors."""
+        for name, path in (("path", self.path), ("ids", self.ids), ("mask", self.mask)):
+            if path is not None:
+                _exists(f"{key}.{name}", path)
+        return features(
+            self.path, ids=self.ids, mask=self.mask, id_column=self.id_column, vector_column=self.vector_column
+        )
+
+
+@settings
+class Evaluating:
+    """What `siftrec evaluate` reports, and validation too."""
+
+    cutoffs: Annotated[tuple[Size, ...], Field(min_length=1)] = (5, 10, 20, 50)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An experiment's data, ready to fit.
+
+    Attributes:
+        split: the log in parts, corrupted where the experiment plants noise.
+        catalog: the items with their modalities.
+        truth: the planted noise, one row per planted interaction, or None.
+    """
+
+    split: Split
+    catalog: Catalog
+    truth: pl.DataFrame | None
+
+
+@settings
+class Experiment:
+    """Everything that decides a run's result.
+
+    Attributes:
+        seed: of every random decision.
+        data: the log.
+        split: cuts the log; see `siftrec.data.split`.
+        modality: name → its vectors.
+        method: what is trained.
+        train: how it is trained.
+        evaluate: what is reported.
+    """
+
+    data: Data
+    method: Method
+    seed: Count = 7
+    split: Callable[[Interactions], Split] = field(default_factory=LeaveOneOut)
+    modality: dict[str, Source] = field(default_factory=dict)
+    train: Training = field(default_factory=Training)
+    evaluate: Evaluating = field(default_factory=Evaluating)
+
+    def prepare(self) -> Prepared:
+        """Read, align, cut, and plant noise where asked.
+
+        Raises:
+            DataError, SettingsError: what is wrong and where.
+        """
+        events = self.data.read()
+        sources = {name: source.read(f"modality.{name}") for name, source in self.modality.items()}
+        catalog, split = Catalog(events.items, **sources), self.split(events)
+        if max(self.evaluate.cutoffs) >= len(catalog):
+            problem = f"{max(self.evaluate.cutoffs)} is more than the catalog's {len(catalog) - 1} items"
+            raise SettingsError("evaluate.cutoffs", problem)
+        if self.data.inject is None:
+            return Prepared(split, catalog, None)
+        noisy = inject(split, mechanism=self.data.inject.mechanism, rho=self.data.inject.rho, seed=self.seed)
+        return Prepared(noisy.split, catalog, noisy.truth)
+
+    def load_data(self) -> tuple[Split, Catalog]:
+        """The two that `fit` takes; see `prepare`."""
+        prepared = self.prepare()
+        return prepared.split, prepared.catalog
+
+
+def load(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Experiment:
+    """The experiment a TOML file describes.
+
+    Args:
+        path: the file; relative paths in it are relative to its folder.
+        overrides: `"method.dim=32"`: a dotted key and a TOML value, or plain text.
+
+    Raises:
+        SettingsError: naming file:line:column, or the key path.
+        UsageError: an override that is not `key=value`.
+    """
+    file = Path(path)
+    table = _parse(file)
+    for override in overrides:
+        _override(table, override)
+    return _experiment(table, file.parent)
+
+
+def dump(experiment: Experiment) -> str:
+    """Resolved, complete TOML; `load` makes an equal experiment of it."""
+    data = _bare(experiment.data)
+    if experiment.data.inject is not None:
+        data["inject"] = _bare(experiment.data.inject)
+    table = {
+        "seed": experiment.seed,
+        "data": data,
+        "split": describe(experiment.split),
+        "modality": {name: _bare(source) for name, source in experiment.modality.items()},
+        "method": describe(experiment.method),
+        "train": _bare(experiment.train),
+        "evaluate": _bare(experiment.evaluate),
+    }
+    return "\n".join(toml_lines(table)) + "\n"
+
+
+def _parse(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        raise SettingsError(str(file), "no such file; `siftrec init DATA -o exp.toml` writes one") from None
+    except OSError as error:
+        raise SettingsError(str(file), f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(str(file), f"is not UTF-8 text (byte {error.start})") from None
+    except tomllib.TOMLDecodeError as error:
+        problem, _, place = str(error).rpartition(" (at ")
+        where = ":".join([str(file), *re.findall(r"\d+", place)])
+        raise SettingsError(where, f"not TOML: {problem[0].lower()}{problem[1:]}") from None
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    key, sign, text = override.partition("=")
+    *path, last = key.strip().split(".")
+    if not sign or not all([*path, last]):
+        raise UsageError(f"--set {override!r} is not of the form key=value, e.g. method.dim=32")
+    at = table
+    for part in path:
+        at = at.setdefault(part, {})
+        if not isinstance(at, dict):
+            raise SettingsError(key.strip(), f"{part!r} is a value, not a table")
+    at[last] = _literal(text.strip())
+
+
+def _literal(text: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
+
+
+def _experiment(table: Mapping[str, Any], folder: Path) -> Experiment:
+    _check_shape(table)
+    data = construct(Data, table["data"], "data")
+    data = replace(data, path=_absolute(data.path, folder), titles=_absolute(data.titles, folder))
+    modality = {name: _source(name, value, folder) for name, value in table.get("modality", {}).items()}
+    parts: dict[str, Any] = {"data": data, "method": build(table["method"], "method")}
+    if not isinstance(parts["method"], Learned | Counted):
+        raise SettingsError("method.use", f"{table['method']['use']!r} is not a method; e.g. 'siftrec:CCL4Rec' is")
+    if "split" in table:
+        parts["split"] = build(table["split"], "split")
+        if not callable(parts["split"]):
+            raise SettingsError("split.use", f"{table['split']['use']!r} is not a split; e.g. 'siftrec:LeaveOneOut' is")
+    for name, kind in (("train", Training), ("evaluate", Evaluating)):
+        parts[name] = construct(kind, table.get(name, {}), name)
+    if "seed" in table:
+        parts["seed"] = table["seed"]
+    return replace(construct(Experiment, parts, ""), modality=modality)
+
+
+def _check_shape(table: Mapping[str, Any]) -> None:
+    known = ("seed", "data", "split", "modality", "method", "train", "evaluate")
+    for key, value in table.items():
+        if key not in known:
+            raise SettingsError(key, f"unknown key{nearest(key, known)}")
+        if key != "seed" and not isinstance(value, Mapping):
+            raise SettingsError(key, f"must be a table, [{key}], not {value!r}")
+    for key in ("data", "method"):
+        if key not in table:
+            raise SettingsError(key, f"missing; an experiment needs a table [{key}]")
+
+
+def _source(name: str, table: Any, folder: Path) -> Source:
+    key = f"modality.{name}"
+    if not isinstance(table, Mapping):
+        raise SettingsError(key, f"must be a table, [{key}] with a path, not {table!r}")
+    if not name.isidentifier() or name in ("self", "ids"):
+        raise SettingsError(key, f"{name!r} cannot name a modality; use letters, digits and _, e.g. 'text'")
+    source = construct(Source, table, key)
+    located = {part: _absolute(getattr(source, part), folder) for part in ("path", "ids", "mask")}
+    return replace(source, **located)
+
+
+def _absolute(path: str | None, folder: Path) -> Any:
+    return None if path is None else os.path.abspath(folder / Path(path).expanduser())
+
+
+def _exists(key: str, path: str) -> None:
+    if not Path(path).exists():
+        raise SettingsError(key, f"{path!r} does not exist")
+
+
+def _bare(thing: Any) -> dict[str, Any]:
+    table = describe(thing)
+    del table["use"]
+    return table
+
+
+def toml_lines(table: Mapping[str, Any], path: str = "") -> list[str]:
+    """The lines of a TOML document.
+
+    Args:
+        table: text keys to text, numbers, truth values, lists of them, and tables.
+        path: dotted name of the table itself.
+    """
+    lines = [f"{_key(key)} = {_value(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    for key, value in table.items():
+        if isinstance(value, dict):
+            here = f"{path}.{_key(key)}".strip(".")
+            lines += ["", f"[{here}]", *toml_lines(value, here)]
+    return lines
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        # JSON's escapes are TOML's, except that JSON lets DEL through.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(_value(part) for part in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_key(key)} = {_value(part)}' for key, part in value.items())}}}"
+    return repr(value)

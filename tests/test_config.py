@@ -1,0 +1,252 @@
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from siftrec import config
+from siftrec.data.split import LeaveOneOut, TemporalSplit
+from siftrec.errors import SettingsError, UsageError
+from siftrec.methods.itemknn import ItemKNN
+from siftrec.methods.popularity import Popularity
+from siftrec.settings import settings
+
+MINIMAL = '[data]\npath = "events.csv"\n[method]\nuse = "siftrec:Popularity"\n'
+
+
+@settings
+class Wrapper:
+    """A method around a method, as Demure-like methods are."""
+
+    base: Any = None
+    sizes: tuple[int, ...] = (1, 2)
+    length: int = 5
+
+    def fit(self, data: Any) -> Any:
+        return self.base.fit(data)
+
+    def restore(self, tensors: Any) -> Any:
+        return self.base.restore(tensors)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "exp.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def events(folder: Path, users: int = 12, items: int = 9) -> Path:
+    rng = np.random.default_rng(0)
+    rows = [(f"u{u}", f"i{i:02d}", t) for u in range(users) for t, i in enumerate(rng.permutation(items)[:5])]
+    path = folder / "events.csv"
+    pl.DataFrame(rows, schema=["user", "item", "time"], orient="row").write_csv(path)
+    return path
+
+
+def test_defaults_are_filled_in_and_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    experiment = config.load(write(tmp_path, MINIMAL))
+    assert experiment.seed == 7
+    assert experiment.data.path == str(tmp_path / "events.csv")
+    assert experiment.split == LeaveOneOut()
+    assert isinstance(experiment.method, Popularity)
+    assert experiment.evaluate.cutoffs == (5, 10, 20, 50)
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "says"),
+    [
+        ("sed = 3", "sed", "did you mean 'seed'?"),
+        ("seed = true", "seed", "not True"),
+        ("seed = -1", "seed", "greater than or equal to 0"),
+        ('seed = "7"', "seed", "not '7'"),
+        ("evaluate = 3", "evaluate", "must be a table, [evaluate], not 3"),
+        ("[evaluate]\ncutofs = [5]", "evaluate.cutofs", "did you mean 'cutoffs'?"),
+        ("[evaluate]\ncutoffs = []", "evaluate.cutoffs", "at least 1 item"),
+        ("[evaluate]\ncutoffs = [0]", "evaluate.cutoffs", "greater than or equal to 1"),
+        ("[evaluate]\ncutoffs = [true]", "evaluate.cutoffs", "not True"),
+        ("[train]\nepochs = 2.5", "train.epochs", "not 2.5"),
+        ("[train]\nepocs = 2", "train.epocs", "did you mean 'epochs'?"),
+        ("[modality]\ntext = 3", "modality.text", "must be a table"),
+        ("[modality.text]\nids = 'a.tsv'", "modality.text.path", "required"),
+        ("[modality.text]\npath = 'a.npy'\nid = 'a.tsv'", "modality.text.id", "did you mean 'ids'?"),
+        ("[modality.ids]\npath = 'a.npy'", "modality.ids", "cannot name a modality"),
+        ("[split]\nuse = 'siftrec:Popularity'", "split.use", "is not a split"),
+        ("[split]\nuse = 'siftrec:LeaveOneOutt'", "split.use", "did you mean 'LeaveOneOut'?"),
+        ("[split]\nuse = 'siftrec:TemporalSplit'\ntest = 1.5", "split.test", "less than or equal to 1"),
+        ("[split]\ntest = 0.1", "split.use", "missing"),
+        ("[split]\nuse = 3", "split.use", "must be text"),
+        ("[split]\nuse = 'nowhere_at_all:X'", "split.use", "cannot import"),
+        ("[data.inject]\nrho = 1.5", "data.inject.rho", "less than or equal to 1"),
+        ("[data.inject]\nmecanism = 'replace'", "data.inject.mecanism", "did you mean 'mechanism'?"),
+        ("[data.inject]\nmechanism = 'swap'", "data.inject.mechanism", "not 'swap'"),
+    ],
+)
+def test_wrong_keys_and_values_are_refused_by_path(tmp_path: Path, change: str, path: str, says: str) -> None:
+    head, tail = (MINIMAL, change) if change.startswith("[") else (change, MINIMAL)
+    with pytest.raises(SettingsError) as caught:
+        config.load(write(tmp_path, f"{head}\n{tail}"))
+    assert caught.value.path == path
+    assert says in str(caught.value)
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "says"),
+    [
+        ("method.use=siftrec:LeaveOneOut", "method.use", "is not a method"),
+        ("method.use=siftrec:read", "method.use", "not a settings class"),
+        ("method.nope=1", "method.nope", "unknown key"),
+        ("data.core=0", "data.core", "greater than or equal to 1"),
+        ("data.core=true", "data.core", "not True"),
+        ("data.path=3", "data.path", "not 3"),
+        ("data.path.x=3", "data.path.x", "is a value, not a table"),
+        ("data.inject=3", "data.inject", "not 3"),
+    ],
+)
+def test_overrides_are_checked_like_the_file(tmp_path: Path, override: str, path: str, says: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        config.load(write(tmp_path, MINIMAL), [override])
+    assert caught.value.path == path
+    assert says in str(caught.value)
+
+
+def test_a_typo_in_a_nested_method_is_named_in_full(tmp_path: Path) -> None:
+    text = f'[data]\npath = "e.csv"\n[method]\nuse = "{__name__}:Wrapper"\n'
+    with pytest.raises(SettingsError) as caught:
+        config.load(write(tmp_path, text + '[method.base]\nuse = "siftrec:ItemKNN"\nlenth = 3\n'))
+    assert caught.value.path == "method.base.lenth"
+    assert "did you mean 'length'?" in str(caught.value)
+
+
+@pytest.mark.parametrize("section", ["data", "method"])
+def test_a_missing_table_is_named(tmp_path: Path, section: str) -> None:
+    text = MINIMAL.replace(f"[{section}]", f"[old.{section}]")
+    kept = {name: table for name, table in tomllib.loads(text).items() if name != "old"}
+    with pytest.raises(SettingsError, match=f"^{section}: missing"):
+        config.load(write(tmp_path, "".join(f'[{n}]\npath = "x"\nuse = "siftrec:Popularity"\n' for n in kept)))
+
+
+def test_broken_files_are_refused_with_their_place(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"exp\.toml:2:8: not TOML: "):
+        config.load(write(tmp_path, "seed = 7\nseed = = 3\n"))
+    with pytest.raises(SettingsError, match=r"no such file; `siftrec init"):
+        config.load(tmp_path / "absent.toml")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        config.load(tmp_path)
+    (tmp_path / "latin.toml").write_bytes(b'title = "\xe9"')
+    with pytest.raises(SettingsError, match="not UTF-8 text"):
+        config.load(tmp_path / "latin.toml")
+
+
+@pytest.mark.parametrize("override", ["method.dim", "=3", "method..dim=3", ".a=1"])
+def test_an_override_without_key_or_value_is_a_usage_error(tmp_path: Path, override: str) -> None:
+    with pytest.raises(UsageError, match="key=value"):
+        config.load(write(tmp_path, MINIMAL), [override])
+
+
+def test_overrides_are_toml_values_or_text(tmp_path: Path) -> None:
+    overrides = ["seed=11", "evaluate.cutoffs=[1, 3]", "split.use=siftrec:TemporalSplit", "split.test=0.2"]
+    experiment = config.load(write(tmp_path, MINIMAL), [*overrides, "data.user=uid", "data.item='3'"])
+    assert (experiment.seed, experiment.evaluate.cutoffs) == (11, (1, 3))
+    assert experiment.split == TemporalSplit(test=0.2)
+    assert (experiment.data.user, experiment.data.item) == ("uid", "3")
+
+
+def test_a_complete_experiment_survives_the_round_trip(tmp_path: Path) -> None:
+    text = f"""
+seed = 3
+[data]
+path = "events.csv"
+item = 'a "quoted" name'
+core = 2
+titles = "titles.csv"
+inject = {{mechanism = "replace", rho = 0.25}}
+[split]
+use = "siftrec:TemporalSplit"
+test = 0.2
+[modality.title_text]
+path = "t.npy"
+ids = "items.tsv"
+[method]
+use = "{__name__}:Wrapper"
+sizes = [3, 4]
+[method.base]
+use = "siftrec:ItemKNN"
+[train]
+epochs = 3
+"""
+    experiment = config.load(write(tmp_path, text))
+    assert isinstance(experiment.method, Wrapper)
+    assert isinstance(experiment.method.base, ItemKNN)
+    dumped = config.dump(experiment)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert config.load(write(elsewhere, dumped)) == experiment
+    assert config.dump(config.load(elsewhere / "exp.toml")) == dumped
+    assert tomllib.loads(dumped)["evaluate"]["cutoffs"] == [5, 10, 20, 50]
+
+
+scalars = (
+    st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=["Cs"]))
+)
+tables = st.recursive(
+    st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), scalars | st.lists(scalars, max_size=3)),
+    lambda inner: st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), scalars | inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(tables)
+def test_any_table_is_written_as_toml_that_reads_back(table: dict[str, Any]) -> None:
+    assert tomllib.loads("\n".join(config.toml_lines(table))) == table
+
+
+def test_load_data_reads_cuts_and_plants_noise(tmp_path: Path) -> None:
+    events(tmp_path)
+    path = write(tmp_path, MINIMAL + "[evaluate]\ncutoffs = [3]\n")
+    split, catalog = config.load(path).load_data()
+    assert len(catalog) == 10
+    assert split.protocol == "leave-one-out"
+    noisy = config.load(path, ["data.inject.rho=0.5"]).prepare()
+    assert noisy.truth is not None
+    assert noisy.split.fingerprint["test"] == split.fingerprint["test"]
+    assert noisy.split.fingerprint["train"] != split.fingerprint["train"]
+
+
+def test_features_are_aligned_by_id(tmp_path: Path) -> None:
+    events(tmp_path)
+    ids = [f"i{i:02d}" for i in range(8, -1, -1)]
+    np.save(tmp_path / "x.npy", np.arange(9, dtype=np.float32)[:, None] + 1)
+    pl.DataFrame({"row": range(9), "item": ids}).write_csv(tmp_path / "ids.tsv", separator="\t")
+    extra = "[modality.number]\npath = 'x.npy'\nids = 'ids.tsv'\n[evaluate]\ncutoffs = [3]\n"
+    _, catalog = config.load(write(tmp_path, MINIMAL + extra)).load_data()
+    assert catalog.modalities["number"].vectors(np.array([1, 9])).ravel().tolist() == [9.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("extra", "path"),
+    [
+        ("", "data.path"),
+        ("[modality.text]\npath = 'no.npy'\n", "modality.text.path"),
+        ("[modality.text]\npath = 'exp.toml'\nids = 'no.tsv'\n", "modality.text.ids"),
+    ],
+)
+def test_a_missing_file_is_named_by_key(tmp_path: Path, extra: str, path: str) -> None:
+    if extra:
+        events(tmp_path)
+    with pytest.raises(SettingsError, match="does not exist") as caught:
+        config.load(write(tmp_path, MINIMAL + extra)).load_data()
+    assert caught.value.path == path
+
+
+def test_a_cutoff_beyond_the_catalog_is_refused(tmp_path: Path) -> None:
+    events(tmp_path)
+    with pytest.raises(SettingsError, match=r"evaluate.cutoffs: 50 is more than the catalog's 9 items"):
+        config.load(write(tmp_path, MINIMAL)).load_data()
