@@ -28,6 +28,7 @@ class Part:
         histories: Q rows, everything before the first target.
         targets: Q rows of one or more target items.
         seen: Q rows of items that filtered ranking leaves out: the original history minus the targets.
+        items: whose codes these are; None = the caller knows.
     """
 
     users: np.ndarray
@@ -35,6 +36,7 @@ class Part:
     histories: Sequences
     targets: Sequences
     seen: Sequences
+    items: Vocab | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -42,12 +44,12 @@ class Part:
     def take(self, rows: np.ndarray) -> Part:
         """The named questions."""
         parts = (self.histories.take(rows), self.targets.take(rows), self.seen.take(rows))
-        return Part(self.users[rows], self.user_ids.gather(rows), *parts)
+        return Part(self.users[rows], self.user_ids.gather(rows), *parts, self.items)
 
-    def recode(self, table: np.ndarray) -> Part:
-        """The same questions in another catalog's codes."""
+    def recode(self, table: np.ndarray, items: Vocab | None = None) -> Part:
+        """The same questions in another catalog's codes; `table` is `recoding(self.items, items)`."""
         parts = (self.histories.recode(table), self.targets.recode(table), self.seen.recode(table))
-        return Part(self.users, self.user_ids, *parts)
+        return Part(self.users, self.user_ids, *parts, items)
 
     @property
     def fingerprint(self) -> str:
@@ -75,7 +77,7 @@ class Fitting:
         if items == self.items:
             return self
         table = recoding(self.items, items)
-        return Fitting(self.train.recode(table), self.valid.recode(table), items)
+        return Fitting(self.train.recode(table), self.valid.recode(table, items), items)
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class Split:
         original_role = self.role if self.original_role is None else self.original_role
         seen = original.where((original_role < role) & ~_among_targets(original, original_role == role))
         asked = np.flatnonzero((targets.lengths > 0) & (histories.lengths > 0))
-        part = Part(np.arange(len(self.log)), self.users, histories, targets, seen)
+        part = Part(np.arange(len(self.log)), self.users, histories, targets, seen, self.items)
         return part.take(asked)
 
     def with_noise(self, log: Sequences, role: np.ndarray) -> Split:
