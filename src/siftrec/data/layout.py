@@ -1,0 +1,139 @@
+"""What a folder or file is: which log, which titles, which content vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from siftrec.data.readers.columns import KNOWN, plain
+from siftrec.data.readers.text import open_bytes, readable
+from siftrec.errors import DataError
+
+_LISTS = ("*_pairs.tsv", "*_pairs.tsv.gz", "sequences.tsv", "sequences.tsv.gz")
+LOGS = ("*_pairs.csv", *_LISTS, "*.inter", "ratings.csv", "ratings.dat", "u.data")
+"""Names of known logs, the richest first: MicroLens' csv has a clock, its tsv only an order."""
+
+_KINDS = {
+    ".csv": "delimited",
+    ".tsv": "delimited",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "arrow",
+    ".arrow": "arrow",
+    ".ipc": "arrow",
+    ".feather": "arrow",
+    ".inter": "recbole",
+    ".dat": "movielens",
+    ".data": "movielens",
+}
+_TITLES = ("*titles*.csv", "*titles*.tsv", "*.item", "movies.csv", "items.tsv", "items.csv")
+_VECTORS = (".npy", ".npz", ".safetensors", ".parquet", ".arrow")
+_IDS = ("items.tsv", "items.csv", "items.json", "items.txt", "items.npy")
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Files of one modality.
+
+    Attributes:
+        name: e.g. `text` for `feat_text.npy` or `text_feat.npy`.
+        path: the vectors.
+        ids: the item ids of their rows, None when they are inside the file or in catalog order.
+        mask: which rows are present, None when all are.
+    """
+
+    name: str
+    path: Path
+    ids: Path | None
+    mask: Path | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What there is to read.
+
+    Attributes:
+        kind: the reader, a module of `siftrec.data.readers`.
+        log: the interactions.
+        titles: item titles for display, or None.
+        modalities: content vectors, by name.
+    """
+
+    kind: str
+    log: Path
+    titles: Path | None
+    modalities: tuple[Vectors, ...]
+
+
+def sniff(path: Path | str) -> Layout:
+    """Recognise a log file or a folder that holds one.
+
+    Raises:
+        DataError: nothing there, a folder without a log or with several, an unknown kind of file.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError("does not exist", str(path))
+    log = _log(path) if path.is_dir() else path
+    titles = [found for pattern in _TITLES for found in sorted(log.parent.glob(pattern)) if found != log]
+    return Layout(_kind(log), log, titles[0] if titles else None, _modalities(log.parent))
+
+
+def _log(folder: Path) -> Path:
+    with readable(folder):
+        names = sorted(folder.iterdir())
+    for pattern in LOGS:
+        if found := [name for name in names if name.match(pattern)]:
+            return _only(found, folder)
+    other = [name for name in names if _suffix(name) in _KINDS and not any(name.match(p) for p in (*_TITLES, *_IDS))]
+    other = [name for name in other if _modality_name(name) is None]
+    if not other:
+        raise DataError(f"holds no log; known are {', '.join(LOGS)} or one table", str(folder))
+    return _only(other, folder)
+
+
+def _only(found: list[Path], folder: Path) -> Path:
+    if len(found) > 1:
+        raise DataError(f"holds {found[0].name} and {found[1].name}; name the file that is the log", str(folder))
+    return found[0]
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+
+
+def _kind(log: Path) -> str:
+    kind = _KINDS.get(_suffix(log))
+    if kind is None:
+        raise DataError(f"unknown kind of file; known are {', '.join(_KINDS)}, and .gz of the text ones", str(log))
+    return "pairs" if _suffix(log) == ".tsv" and _is_pairs(log) else kind
+
+
+def _is_pairs(log: Path) -> bool:
+    """A list of items per line: two fields, no recognised header, and a known name or a space in the second field."""
+    with readable(log), open_bytes(log) as file:
+        fields = file.readline(1 << 20).decode("utf-8", "replace").rstrip("\r\n").split("\t")
+    headed = any(plain(field) in names for field in fields for names in KNOWN.values())
+    named = any(log.match(pattern) for pattern in _LISTS)
+    return not headed and (named or (len(fields) == 2 and " " in fields[1]))
+
+
+def _modality_name(path: Path) -> str | None:
+    if path.suffix in _VECTORS:
+        if path.stem.startswith("feat_"):
+            return path.stem.removeprefix("feat_")
+        if path.stem.endswith("_feat"):
+            return path.stem.removesuffix("_feat")
+    return None
+
+
+def _modalities(folder: Path) -> tuple[Vectors, ...]:
+    ids = next((folder / name for name in _IDS if (folder / name).exists()), None)
+    found = []
+    for path in sorted(folder.iterdir()):
+        name = _modality_name(path)
+        if name:
+            mask = folder / f"mask_{name}.npy"
+            beside = None if path.suffix in (".parquet", ".arrow") else ids
+            found.append(Vectors(name, path, beside, mask if mask.exists() else None))
+    return tuple(found)

@@ -1,0 +1,54 @@
+"""`read`: any log, one table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from siftrec.data.interactions import Interactions
+from siftrec.data.layout import sniff
+from siftrec.data.readers import arrow, delimited, jsonl, movielens, pairs, recbole
+from siftrec.data.readers.columns import Columns
+
+READERS = {
+    "arrow": arrow.read,
+    "delimited": delimited.read,
+    "jsonl": jsonl.read,
+    "movielens": movielens.read,
+    "pairs": pairs.read,
+    "recbole": recbole.read,
+}
+
+
+def read(
+    source: Any,
+    *,
+    user: str | None = None,
+    item: str | None = None,
+    time: str | None = None,
+    label: str | None = None,
+    weight: str | None = None,
+    rating: str | None = None,
+    split: str | None = None,
+) -> Interactions:
+    """A validated behaviour log.
+
+    Args:
+        source: CSV, TSV, JSON lines, Parquet or Arrow file; a folder or file in a known layout (MicroLens, RecBole,
+            MovieLens); or a polars, pandas or pyarrow table.
+        user: column with user ids; columns are recognised by name where they are not given.
+        item: column with item ids.
+        time: column with times: s, ms or µs since 1970, ISO 8601 or datetimes. Without one, order in the source counts.
+        label: column with 1 (clicked) or 0 (shown, not clicked).
+        weight: column with weights in [0, 1].
+        rating: column with ratings; kept, not interpreted.
+        split: column with `train`, `valid` or `test`.
+
+    Raises:
+        DataError: anything that is not what it claims to be, with file, line and column.
+    """
+    columns = Columns(user, item, time, label, weight, rating, split)
+    if not isinstance(source, str | Path):
+        return arrow.table(source, columns)
+    layout = sniff(source)
+    return READERS[layout.kind](layout.log, columns)

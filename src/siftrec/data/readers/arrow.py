@@ -1,0 +1,101 @@
+"""Typed tables: Parquet and Arrow files, and frames in memory. Ids keep their type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet
+
+from siftrec.data.interactions import Interactions, TimeKind
+from siftrec.data.readers.checks import Raw, interactions
+from siftrec.data.readers.columns import Columns
+from siftrec.data.readers.text import readable
+from siftrec.errors import DataError
+
+TIME_KIND = "siftrec.time_kind"
+"""Key of the Parquet metadata that `write` leaves and `read` looks for."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Names the row, counted from 1, and the column."""
+
+    source: str
+    names: dict[str, str]
+
+    def __call__(self, row: int, role: str) -> str:
+        return f"{self.source}: row {row + 1}, column {self.names.get(role, role)!r}"
+
+
+def read(path: Path, columns: Columns) -> Interactions:
+    """A Parquet or Arrow file.
+
+    Raises:
+        DataError: not what its name says, damaged, and all that `interactions` refuses.
+    """
+    with readable(path):
+        if path.stat().st_size == 0:
+            raise DataError("is empty", str(path))
+        try:
+            if path.suffix == ".parquet":
+                return _parquet(path, columns)
+            with pa.memory_map(str(path)) as file:
+                magic = file.read(6)
+                file.seek(0)
+                reader = pa.ipc.open_file(file) if magic == b"ARROW1" else pa.ipc.open_stream(file)
+                return table(reader.read_all(), columns, str(path))
+        except pa.ArrowException as error:
+            raise _unreadable(path, error) from None
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    kind = "Parquet" if path.suffix == ".parquet" else "Arrow"
+    return DataError(f"is not a readable {kind} file: {str(error).splitlines()[0]}", str(path))
+
+
+def _parquet(path: Path, columns: Columns) -> Interactions:
+    with pa.parquet.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        roles = columns.find(schema.names, str(path))
+        kind = (schema.metadata or {}).get(TIME_KIND.encode(), b"").decode()
+        known: TimeKind | None = "order" if kind == "order" else "clock" if kind == "clock" else None
+        return _checked(file.read(columns=list(roles.values())), roles, str(path), known)
+
+
+def table(frame: Any, columns: Columns, source: str = "memory") -> Interactions:
+    """A frame in memory: polars, pandas, pyarrow, or anything that gives an Arrow C stream.
+
+    Raises:
+        DataError: no table, and all that `interactions` refuses.
+    """
+    if isinstance(frame, pl.LazyFrame):
+        frame = frame.collect()
+    if not hasattr(frame, "__arrow_c_stream__"):
+        raise DataError(f"{type(frame).__name__} is no path and no table; give a polars, pandas or pyarrow table")
+    try:
+        arrow = frame if isinstance(frame, pl.DataFrame | pa.Table) else pa.table(frame)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise DataError(f"cannot be read as a table: {str(error).splitlines()[0]}", source) from None
+    names = arrow.columns if isinstance(arrow, pl.DataFrame) else arrow.column_names
+    return _checked(arrow, columns.find(names, source), source, None)
+
+
+def _checked(arrow: Any, roles: dict[str, str], source: str, kind: TimeKind | None) -> Interactions:
+    frame = pl.DataFrame(arrow.select(list(roles.values())))
+    frame = frame.select(pl.col(name).alias(role) for role, name in roles.items())
+    return interactions(Raw(frame, source, _Row(source, roles), {}, kind))
+
+
+def write(events: Interactions, path: Path) -> None:
+    """Write the log as Parquet that `read` gives back unchanged."""
+    arrow = events.frame.to_arrow()
+    pa.parquet.write_table(arrow.replace_schema_metadata({TIME_KIND: events.time_kind}), path, compression="zstd")

@@ -1,0 +1,135 @@
+"""From raw columns to a validated log: every refusal names its place, everything accepted is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from siftrec.data.interactions import Interactions, TimeKind
+from siftrec.data.readers.times import microseconds
+from siftrec.errors import DataError
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Columns as the source has them, named by role, in the source's order.
+
+    Attributes:
+        frame: `user, item` and any of `time, label, weight, rating, split`.
+        source: the file, for messages.
+        place: (row, role) → where that value stands.
+        notes: what was accepted so far.
+        time_kind: of an int64 `time` that is already in µs or positions; None: find out.
+    """
+
+    frame: pl.DataFrame
+    source: str
+    place: Callable[[int, str], str]
+    notes: dict[str, int] = field(default_factory=dict)
+    time_kind: TimeKind | None = None
+
+    def refuse(self, bad: pl.Series, role: str, problem: str) -> None:
+        """Raise for the first row where `bad` is true; `{}` in `problem` becomes the value."""
+        if bad.any():
+            row = int(bad.arg_max() or 0)
+            value = self.frame[role][row]
+            raise DataError(problem.format(repr(value)), self.place(row, role))
+
+
+def interactions(raw: Raw) -> Interactions:
+    """The log.
+
+    Raises:
+        DataError: no rows, empty or odd ids, numbers that are none or out of range, impossible times, unknown splits.
+    """
+    if raw.frame.is_empty():
+        raise DataError("has no interactions, only a header or nothing at all", raw.source)
+    columns = [_ids(raw, "user"), _ids(raw, "item")]
+    names = raw.frame.columns
+    if "time" in names:
+        columns.append(_times(raw))
+    if "label" in names:
+        label = _numbers(raw, "label")
+        raw.refuse(~label.is_in([0, 1]), "label", "label {} is neither 0 nor 1")
+        columns.append(label.cast(pl.Int8))
+    if "weight" in names:
+        weight = _numbers(raw, "weight")
+        raw.refuse((weight < 0) | (weight > 1), "weight", "weight {} is not between 0 and 1")
+        columns.append(weight.cast(pl.Float32))
+    if "rating" in names:
+        columns.append(_numbers(raw, "rating"))
+    if "split" in names:
+        split = raw.frame["split"].cast(pl.String)
+        raw.refuse(~split.is_in(SPLITS).fill_null(False), "split", "split {} is none of train, valid, test")
+        columns.append(split)
+    return ordered(pl.DataFrame(columns), raw)
+
+
+def ordered(frame: pl.DataFrame, raw: Raw) -> Interactions:
+    """Sort checked columns by (user, time, row) and count what was out of order, equal or repeated."""
+    clock = "time" in frame.columns
+    frame = frame.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("row"))
+    keys = ["user", "time"] if clock else ["user"]
+    if not _sorted(frame, keys):
+        frame = frame.sort(keys, maintain_order=True)
+    same = frame["user"].eq(frame["user"].shift(1)).fill_null(False)
+    if not clock:
+        start = np.maximum.accumulate(np.where(same.to_numpy(), 0, np.arange(frame.height)))
+        frame = frame.with_columns(pl.Series("time", np.arange(frame.height) - start))
+        return Interactions(_arranged(frame), "order", raw.source, dict(raw.notes))
+    counts = {"unsorted rows": int((same & (frame["row"] < frame["row"].shift(1))).sum())}
+    kind = raw.time_kind or "clock"
+    if kind == "clock":
+        equal = same & (frame["time"] == frame["time"].shift(1))
+        tied = frame.filter(equal | equal.shift(-1).fill_null(False)).select("user", "item", "time")
+        counts |= {"equal times": int(equal.sum()), "duplicate rows": tied.height - tied.n_unique()}
+    notes = raw.notes | {name: count for name, count in counts.items() if count}
+    return Interactions(_arranged(frame), kind, raw.source, notes)
+
+
+def _arranged(frame: pl.DataFrame) -> pl.DataFrame:
+    first = ["user", "item", "time", "row"]
+    return frame.select(*first, *(name for name in frame.columns if name not in first))
+
+
+def _sorted(frame: pl.DataFrame, keys: list[str]) -> bool:
+    user, before = frame["user"], frame["user"].shift(1)
+    if len(keys) == 1:
+        return bool((user >= before).all())
+    later = frame["time"] >= frame["time"].shift(1)
+    return bool(((user > before) | ((user == before) & later)).all())
+
+
+def _ids(raw: Raw, role: str) -> pl.Series:
+    ids = raw.frame[role]
+    if isinstance(ids.dtype, pl.Categorical | pl.Enum):
+        ids = ids.cast(pl.String)
+    if ids.dtype != pl.String and not ids.dtype.is_integer():
+        raise DataError(f"{role} ids are {ids.dtype}; ids are text or whole numbers", raw.place(0, role))
+    raw.refuse(ids.is_null(), role, f"{role} is empty")
+    if ids.dtype == pl.String:
+        raw.refuse(ids == "", role, f"{role} is empty")
+    return ids
+
+
+def _numbers(raw: Raw, role: str) -> pl.Series:
+    given = raw.frame[role]
+    if not (given.dtype == pl.String or given.dtype.is_numeric() or given.dtype == pl.Boolean):
+        raise DataError(f"{role} is {given.dtype}; numbers are needed", raw.place(0, role))
+    raw.refuse(given.is_null(), role, f"{role} is empty")
+    numbers = given.cast(pl.Float64, strict=False)
+    raw.refuse(numbers.is_null(), role, f"{role} {{}} is not a number")
+    raw.refuse(~numbers.is_finite(), role, f"{role} {{}} is not a finite number")
+    return numbers
+
+
+def _times(raw: Raw) -> pl.Series:
+    if raw.time_kind is None:
+        return microseconds(raw.frame["time"], raw.refuse)
+    raw.refuse(raw.frame["time"].is_null(), "time", "time is empty")
+    return raw.frame["time"]

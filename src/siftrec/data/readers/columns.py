@@ -1,0 +1,91 @@
+"""Which column plays which part: named by the user, or recognised by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from siftrec.errors import DataError
+from siftrec.settings import nearest
+
+KNOWN = {
+    "user": {"user", "userid", "uid", "visitorid", "customerid", "reviewerid", "sessionid"},
+    "item": {"item", "itemid", "iid", "video", "videoid", "vid", "movie", "movieid", "asin", "productid", "articleid"},
+    "time": {"time", "timestamp", "ts", "datetime", "unixtime", "unixreviewtime"},
+    "label": {"label"},
+    "weight": {"weight"},
+    "rating": {"rating"},
+    "split": {"split"},
+    "title": {"title", "movietitle", "itemtitle", "text", "name"},
+}
+"""Recognised spellings, lower case without punctuation; a RecBole type (`user_id:token`) is left out."""
+
+
+def plain(name: str) -> str:
+    """`user_id:token`, `userId` and `UserID` are all `userid`."""
+    return "".join(letter for letter in name.split(":", maxsplit=1)[0].lower() if letter.isalnum())
+
+
+def recognised(role: str, names: Sequence[str], where: str) -> str | None:
+    """The column that plays `role`, None when there is none.
+
+    Raises:
+        DataError: two columns could play it.
+    """
+    found = [name for name in names if plain(name) in KNOWN[role]]
+    if len(found) > 1:
+        raise DataError(f"columns {found[0]!r} and {found[1]!r} could both be the {role}; name one of them", where)
+    return found[0] if found else None
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Column names given by the user; None means: recognise it."""
+
+    user: str | None = None
+    item: str | None = None
+    time: str | None = None
+    label: str | None = None
+    weight: str | None = None
+    rating: str | None = None
+    split: str | None = None
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Only those the user gave."""
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+
+    def find(self, names: Sequence[str], where: str) -> dict[str, str]:
+        """Role → column name, for the roles that the source has.
+
+        Args:
+            names: the source's columns.
+            where: the source, for messages.
+
+        Raises:
+            DataError: a duplicate column, a named column that is missing, two candidates, no user or no item.
+        """
+        twice = sorted({name for name in names if list(names).count(name) > 1})
+        if twice:
+            raise DataError(f"column {twice[0]!r} occurs twice; rename one of them", where)
+        roles: dict[str, str] = {}
+        for role in (field.name for field in fields(self)):
+            name = self.named.get(role)
+            found = recognised(role, names, where) if name is None else _exactly(role, name, names, where)
+            if found is not None:
+                roles[role] = found
+        for role in ("user", "item"):
+            if role not in roles:
+                listed = ", ".join(repr(name) for name in names[:8])
+                raise DataError(f"no column is recognised as the {role} among {listed}; name it with {role}=", where)
+        for role, name in roles.items():
+            if list(roles.values()).count(name) > 1:
+                raise DataError(f"column {name!r} is named for more than one part, {role} among them", where)
+        return roles
+
+
+def _exactly(role: str, name: str, names: Sequence[str], where: str) -> str:
+    for known in names:
+        if name in (known, known.split(":")[0]):
+            return known
+    raise DataError(f"has no column {name!r} for {role}={nearest(name, names)}", where)

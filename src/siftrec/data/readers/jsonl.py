@@ -1,0 +1,69 @@
+"""JSON lines, plain or gzip: one object per line. Ids written as numbers become their text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from siftrec.data.interactions import Interactions
+from siftrec.data.readers.checks import Raw, interactions
+from siftrec.data.readers.columns import Columns
+from siftrec.data.readers.text import open_bytes, open_text, readable, scan
+from siftrec.errors import DataError
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Finds `file:line` of a row by counting lines that are not blank."""
+
+    path: Path
+
+    def __call__(self, row: int, role: str) -> str:
+        for number, (line, _) in enumerate(_lines(self.path)):
+            if number == row:
+                return f"{self.path}:{line}"
+        return str(self.path)
+
+
+def read(path: Path, columns: Columns) -> Interactions:
+    """The log.
+
+    Raises:
+        DataError: broken JSON with line and column, a line that is no object, and all that `interactions` refuses.
+    """
+    found = scan(path)
+    try:
+        with readable(path), open_bytes(path) as file:
+            if found.bom:
+                file.read(3)
+            frame = pl.read_ndjson(file, infer_schema_length=None)
+    except pl.exceptions.PolarsError as error:
+        _refuse(path)
+        raise DataError(f"cannot be read as JSON lines: {error}", str(path)) from None
+    roles = columns.find(frame.columns, str(path))
+    frame = frame.select(pl.col(name).alias(role) for role, name in roles.items())
+    whole = [role for role in ("user", "item") if frame[role].dtype.is_integer()]
+    frame = frame.with_columns(pl.col(whole).cast(pl.String))
+    return interactions(Raw(frame, str(path), _Line(path), found.notes))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    with open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, line
+
+
+def _refuse(path: Path) -> None:
+    for number, line in _lines(path):
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            column = getattr(error, "colno", 1)
+            raise DataError(f"broken JSON: {getattr(error, 'msg', error)}", f"{path}:{number}:{column}") from None
+        if not isinstance(value, dict):
+            raise DataError('is not a JSON object like {"user": …, "item": …}', f"{path}:{number}:1")

@@ -1,0 +1,89 @@
+"""Clock times of any usual spelling as int64 microseconds UTC."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import polars as pl
+
+from siftrec.errors import DataError
+
+_YEAR_2100 = 4_102_444_800
+
+
+class _Unit(NamedTuple):
+    name: str
+    scale: int
+    least: int
+    most: int
+
+
+# Units are told by size: 10¹¹ ms is the year 1973, and no second before 2100 comes near it.
+_UNITS = (
+    _Unit("seconds", 1_000_000, 0, _YEAR_2100),
+    _Unit("milliseconds", 1_000, 10**11, _YEAR_2100 * 1_000),
+    _Unit("microseconds", 1, 10**14, _YEAR_2100 * 1_000_000),
+)
+
+
+class Refuse(Protocol):
+    """Raises for the first bad row of a column."""
+
+    def __call__(self, bad: pl.Series, role: str, problem: str, /) -> None: ...
+
+
+def microseconds(times: pl.Series, refuse: Refuse) -> pl.Series:
+    """The times as int64 µs since 1970 UTC.
+
+    Args:
+        times: numbers in s, ms or µs (told by size, one unit for the whole column), ISO 8601 text, dates or datetimes
+            (without a zone: UTC).
+        refuse: called with (bad rows, "time", problem).
+
+    Raises:
+        DataError: empty, not a time, negative, after the year 2100, or in mixed units.
+    """
+    refuse(times.is_null() | (times == "") if times.dtype == pl.String else times.is_null(), "time", "time is empty")
+    if times.dtype == pl.String:
+        times = _parsed(times, refuse)
+    if times.dtype.is_temporal() and not isinstance(times.dtype, pl.Time | pl.Duration):
+        micro = times.cast(pl.Datetime("us")).to_physical()
+        refuse(micro < 0, "time", "time {} is before 1970")
+        refuse(micro > _YEAR_2100 * 1_000_000, "time", "time {} is after the year 2100")
+        return micro
+    if not times.dtype.is_numeric():
+        raise DataError(f"times are {times.dtype}; numbers, ISO 8601 text or datetimes are needed")
+    if times.dtype.is_float():
+        refuse(~times.is_finite(), "time", "time {} is not a finite number")
+    refuse(times < 0, "time", "time {} is negative")
+    return _scaled(times, refuse)
+
+
+def _parsed(times: pl.Series, refuse: Refuse) -> pl.Series:
+    for kind in (pl.Int64, pl.Float64):
+        numbers = times.cast(kind, strict=False)
+        if not numbers.null_count():
+            return numbers
+    if times[0][:1].isdigit() and "-" in times[0]:
+        try:
+            stamps = times.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
+        except pl.exceptions.ComputeError:
+            stamps = pl.Series([None] * len(times), dtype=pl.Datetime("us", "UTC"))
+        refuse(stamps.is_null(), "time", "time {} is not like the first one, an ISO 8601 date")
+        return stamps
+    refuse(numbers.is_null(), "time", "time {} is not a number")
+    return numbers
+
+
+def _scaled(times: pl.Series, refuse: Refuse) -> pl.Series:
+    largest = times.max()
+    unit = next((unit for unit in _UNITS if unit.least <= largest <= unit.most), None)  # type: ignore[operator]
+    if unit is None:
+        refuse(times == largest, "time", "time {} is after the year 2100, or in no usual unit")
+        raise AssertionError("the largest time is one of the times")
+    # Zero fits every unit: some logs write it for "unknown, long ago".
+    outside = (times != 0) & ~times.is_between(unit.least, unit.most)
+    refuse(outside, "time", f"time {{}} is not in {unit.name} as the largest one is; one unit is needed")
+    if times.dtype.is_float():
+        return (times.cast(pl.Float64) * unit.scale).round().cast(pl.Int64)
+    return times.cast(pl.Int64) * unit.scale
