@@ -80,9 +80,9 @@ def test_defaults_are_filled_in_and_paths_are_relative_to_the_file(tmp_path: Pat
         ("[split]\ntest = 0.1", "split.use", "missing"),
         ("[split]\nuse = 3", "split.use", "must be text"),
         ("[split]\nuse = 'nowhere_at_all:X'", "split.use", "cannot import"),
-        ("[data.inject]\nrho = 1.5", "data.inject.rho", "less than or equal to 1"),
+        ("[data.inject]\nrho = 1.5", "data.inject.rho", "less than or equal to 0.9"),
         ("[data.inject]\nmecanism = 'replace'", "data.inject.mecanism", "did you mean 'mechanism'?"),
-        ("[data.inject]\nmechanism = 'swap'", "data.inject.mechanism", "not 'swap'"),
+        ("[data.inject]\nmechanism = 'shuffle'", "data.inject.mechanism", "not 'shuffle'"),
     ],
 )
 def test_wrong_keys_and_values_are_refused_by_path(tmp_path: Path, change: str, path: str, says: str) -> None:
@@ -215,7 +215,7 @@ def test_load_data_reads_cuts_and_plants_noise(tmp_path: Path) -> None:
     assert len(catalog) == 10
     assert split.protocol == "leave-one-out"
     noisy = config.load(path, ["data.inject.rho=0.5"]).prepare()
-    assert noisy.truth is not None
+    assert noisy.injected is not None
     assert noisy.split.fingerprint["test"] == split.fingerprint["test"]
     assert noisy.split.fingerprint["train"] != split.fingerprint["train"]
 

@@ -27,7 +27,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import polars as pl
 from pydantic import Field
 
 from siftrec.data.catalog import Catalog, Modality
@@ -37,7 +36,7 @@ from siftrec.data.split import LeaveOneOut, Split
 from siftrec.errors import SettingsError, UsageError
 from siftrec.methods.base import Counted, Learned, Method
 from siftrec.modality.precomputed import features
-from siftrec.noise.inject import Inject, inject
+from siftrec.noise.inject import Inject, Injected
 from siftrec.settings import Count, Size, build, construct, describe, nearest, settings
 from siftrec.train.settings import Training
 
@@ -108,12 +107,12 @@ class Prepared:
     Attributes:
         split: the log in parts, corrupted where the experiment plants noise.
         catalog: the items with their modalities.
-        truth: the planted noise, one row per planted interaction, or None.
+        injected: the planted noise, or None.
     """
 
     split: Split
     catalog: Catalog
-    truth: pl.DataFrame | None
+    injected: Injected | None
 
 
 @settings
@@ -152,8 +151,8 @@ class Experiment:
             raise SettingsError("evaluate.cutoffs", problem)
         if self.data.inject is None:
             return Prepared(split, catalog, None)
-        noisy = inject(split, mechanism=self.data.inject.mechanism, rho=self.data.inject.rho, seed=self.seed)
-        return Prepared(noisy.split, catalog, noisy.truth)
+        noisy = self.data.inject(split, self.seed)
+        return Prepared(noisy.split, catalog, noisy)
 
     def load_data(self) -> tuple[Split, Catalog]:
         """The two that `fit` takes; see `prepare`."""

@@ -48,3 +48,63 @@ def recommend_command(
     titles = _titles(run)
     rows = [(rank, str(item), score, titles.get(str(item), "")) for rank, (item, score) in enumerate(answer, start=1)]
     typer.echo(table(("rank", "item", "score", "title") if titles else ("rank", "item", "score"), rows))
+
+
+def _json(answer: Recommendations) -> dict[str, Any]:
+    items = [{"rank": rank, "item": str(item), "score": score} for rank, (item, score) in enumerate(answer, start=1)]
+    return {"items": items, "unknown": [str(item) for item in answer.unknown], "fallback": answer.fallback}
+
+
+def _batch(trained: Trained, file: Path, output: Path, k: int) -> None:
+    import polars as pl
+
+    from siftrec.files import clear_errors
+
+    asked = _histories(file)
+    answers = trained.recommend_many(asked["history"].to_list(), k=k)
+    counts = [len(answer.items) for answer in answers]
+    frame = pl.DataFrame(
+        {
+            "user": asked["user"].gather([row for row, count in enumerate(counts) for _ in range(count)]),
+            "rank": pl.Series([rank for count in counts for rank in range(1, count + 1)], dtype=pl.Int32),
+            "item": pl.Series([item for answer in answers for item in answer.items], dtype=trained.items.ids.dtype),
+            "score": pl.Series([score for answer in answers for score in answer.scores], dtype=pl.Float32),
+        }
+    )
+    with clear_errors(output):
+        frame.write_parquet(output)
+    unknown, fallback = sum(len(answer.unknown) for answer in answers), sum(answer.fallback for answer in answers)
+    say(f"{output}: {len(answers)} histories; {unknown} unknown items skipped; {fallback} answered by popularity")
+
+
+def _histories(file: Path) -> pl.DataFrame:
+    import polars as pl
+
+    from siftrec.errors import DataError
+
+    try:
+        asked = pl.read_parquet(file)
+    except FileNotFoundError:
+        raise DataError("no such file", str(file)) from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"not a Parquet file: {error}", str(file)) from None
+    for column in ("user", "history"):
+        if column not in asked.columns:
+            raise DataError(f"has no column {column!r}; it needs `user` and `history` (a list of item ids)", str(file))
+    if not isinstance(asked.schema["history"], pl.List):
+        raise DataError(f"column 'history' must be a list, not {asked.schema['history']}", str(file))
+    return asked.with_columns(pl.col("history").fill_null([]).list.drop_nulls())
+
+
+def _titles(run: Path) -> dict[str, str]:
+    """Titles by item id, from the table the run's configuration names; none where there is no such table."""
+    import tomllib
+
+    # Only this one key is read: resolving the whole configuration would run the code it names.
+    config = next((path for path in (run / "config.toml", run.parent / "config.toml") if path.is_file()), None)
+    path = tomllib.loads(config.read_text("utf-8")).get("data", {}).get("titles") if config else None
+    if not path or not Path(path).is_file():
+        return {}
+    from siftrec.data.titles import titles
+
+    return dict(titles(path).iter_rows())

@@ -32,7 +32,7 @@ def encode(texts: Sequence[str | None], ids: pl.Series, dim: int = 64, seed: int
     except ImportError:
         raise missing_extra("demo", "scikit-learn") from None
     clean = [(text or "").strip() for text in texts]
-    words = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
+    words = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")  # noqa: S106
     letters = TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(3, 4), max_features=50_000)
     try:
         raw = make_union(words, letters).fit_transform([text for text in clean if text])

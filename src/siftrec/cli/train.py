@@ -1,0 +1,38 @@
+"""`siftrec train`: an experiment file becomes a run folder."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from siftrec.cli.console import Reporter, metrics_table, say
+
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. method.dim=32; repeatable.")
+]
+
+
+def train_command(
+    experiment: Annotated[Path, typer.Argument(metavar="EXP.toml", help="Experiment; `siftrec init` writes one.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="RUN", help="Run folder to write.")],
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN, or start it.")] = False,
+) -> None:
+    """Train the method of an experiment; prints what it will cost first, and validation metrics last."""
+    from siftrec import config
+    from siftrec.files import read_json
+    from siftrec.run import METRICS, run
+
+    loaded = config.load(experiment, overrides or [])
+    if getattr(loaded.split, "leaks_time", False):
+        say("note: leave-one-out leaks time: one user's test target may be older than another's training data")
+    with Reporter() as reporter:
+        run(loaded, output, resume, reporter, shlex.join(["siftrec", *sys.argv[1:]]))
+    metrics = read_json(output / METRICS)["metrics"]
+    if metrics:
+        typer.echo(metrics_table("validation", metrics))
+    say(f"run folder: {output}")

@@ -1,0 +1,153 @@
+"""One experiment end to end, and the folder it leaves.
+
+RUN/config.toml        resolved, complete
+RUN/log.jsonl          one line per event
+RUN/checkpoints/       where --resume goes on
+RUN/injected.parquet   planted noise, only with [data.inject]
+RUN/artifact/          what load and recommend take
+RUN/metrics.json       validation only: a run never reads the test part
+RUN/run.json           versions, seed, fingerprints; written last, so its presence means that the run is complete
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+import tomllib
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from siftrec import config
+from siftrec.artifact import save
+from siftrec.config import Experiment, Prepared
+from siftrec.errors import SettingsError, UsageError
+from siftrec.evaluate.evaluation import evaluate
+from siftrec.files import clear_errors, locked, write_json, write_text
+from siftrec.methods.trained import Trained
+from siftrec.train.events import OnEvent
+from siftrec.train.fit import fit
+
+CONFIG, RECORD, METRICS, ARTIFACT, INJECTED = (
+    "config.toml",
+    "run.json",
+    "metrics.json",
+    "artifact",
+    "injected.parquet",
+)
+_PACKAGES = ("siftrec", "torch", "numpy", "polars", "scipy")
+
+
+def run(
+    experiment: Experiment,
+    folder: str | os.PathLike[str],
+    resume: bool = False,
+    on_event: OnEvent | None = None,
+    command: str = "",
+) -> Trained:
+    """Read, train, save, and measure on validation.
+
+    Args:
+        experiment: from `siftrec.config.load`.
+        folder: the run folder; made when missing.
+        resume: go on with the run that is there; without one, start.
+        on_event: called with every training event.
+        command: the command line, for the record.
+
+    Raises:
+        UsageError: the folder holds a run and `resume` is false.
+        SettingsError: the run to be resumed is of another experiment.
+        SiftrecError: whatever reading, training and saving may raise.
+    """
+    started, folder = time.monotonic(), Path(folder)
+    if not resume:
+        _check_free(folder)
+    prepared = experiment.prepare()
+    with locked(folder):
+        _claim(experiment, folder, resume)
+        if prepared.injected is not None:
+            with clear_errors(folder / INJECTED):
+                prepared.injected.truth().write_parquet(folder / INJECTED)
+        trained = fit(
+            experiment.method,
+            prepared.split,
+            prepared.catalog,
+            training=experiment.train,
+            seed=experiment.seed,
+            folder=folder,
+            resume=resume,
+            on_event=on_event,
+        )
+        save(trained, folder / ARTIFACT)
+        write_json(folder / METRICS, _validation(trained, prepared, experiment, folder))
+        write_json(folder / RECORD, _record(trained, prepared, experiment, command, time.monotonic() - started))
+    return trained
+
+
+def _check_free(folder: Path) -> None:
+    held = next((name for name in (CONFIG, RECORD, ARTIFACT) if (folder / name).exists()), None)
+    if held:
+        raise UsageError(f"{folder} already holds a run ({held}); choose another folder, or go on with --resume")
+
+
+def _claim(experiment: Experiment, folder: Path, resume: bool) -> None:
+    text, path = config.dump(experiment), folder / CONFIG
+    if not resume:
+        _check_free(folder)
+    elif path.exists():
+        old = config.dump(config.load(path))
+        # The trainer says which training settings may change.
+        before, now = (_flat({**tomllib.loads(toml), "train": {}}) for toml in (old, text))
+        for key in sorted(before.keys() | now.keys()):
+            if before.get(key) != now.get(key):
+                raise SettingsError(key, f"is {now.get(key)!r}, but the run in {folder} was {before.get(key)!r}")
+    write_text(path, text)
+
+
+def _flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
+    return flat
+
+
+def _validation(trained: Trained, prepared: Prepared, experiment: Experiment, folder: Path) -> dict[str, Any]:
+    valid = prepared.split.valid
+    if not len(valid):
+        return {"schema": 1, "run": str(folder), "split": "valid", "users": 0, "metrics": {}}
+    return {
+        "schema": 1,
+        **evaluate(trained, valid, experiment.evaluate.cutoffs, split="valid").to_json(str(folder)),
+    }
+
+
+def _record(
+    trained: Trained, prepared: Prepared, experiment: Experiment, command: str, seconds: float
+) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+        "seed": experiment.seed,
+        "threads": experiment.train.threads,
+        "protocol": prepared.split.protocol,
+        "fingerprints": prepared.split.fingerprint,
+        "users": len(prepared.split.users),
+        "items": len(prepared.catalog) - 1,
+        "modalities": {name: round(share, 6) for name, share in prepared.catalog.coverage.items()},
+        "epochs": trained.facts.epochs,
+        "parameters": _parameters(trained, len(prepared.catalog)),
+        "duration": round(seconds, 3),
+        "command": command,
+    }
+
+
+def _parameters(trained: Trained, catalog_size: int) -> dict[str, int]:
+    """Learned numbers: one row per item, and all others."""
+    scorer = trained.scorer
+    learned = list(scorer.parameters()) if isinstance(scorer, torch.nn.Module) else []
+    table = sum(tensor.numel() for tensor in learned if tensor.ndim and len(tensor) == catalog_size)
+    return {"embedding": table, "other": sum(tensor.numel() for tensor in learned) - table}
