@@ -25,12 +25,14 @@ class Batch:
         targets_BP: int64 item that came next, 0 = none. P = 1: after the whole history; P = L: after each position.
         weights_BP: float32 weight of each target in the next-item loss.
         user_B: int64 row of the user in the training sequences.
+        trust_BL: float32 weight of each interaction of the history, 1 where the log has no weights.
     """
 
     items_BL: torch.Tensor
     targets_BP: torch.Tensor
     weights_BP: torch.Tensor
     user_B: torch.Tensor
+    trust_BL: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.items_BL)
@@ -101,8 +103,13 @@ class Loader:
         else:
             at = np.where(items > 0, (self.train.offsets[users] + ends)[:, None] + np.arange(1 - length, 1), -1)
         targets = np.where(at >= 0, self.train.items[at], 0)
-        weights = np.ones(targets.shape, np.float32) if self.train.weights is None else self.train.weights[at]
-        return Batch(*(torch.from_numpy(a) for a in (_long(items), _long(targets), weights, _long(users))))
+        if self.train.weights is None:
+            weights, trust = np.ones(targets.shape, np.float32), np.ones(items.shape, np.float32)
+        else:
+            weights = self.train.weights[at]
+            trust = self.train.window(users, ends, length, self.train.weights)
+        arrays = (_long(items), _long(targets), weights, _long(users), trust)
+        return Batch(*(torch.from_numpy(array) for array in arrays))
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """The epoch's batches, from the `skip`-th on."""

@@ -74,23 +74,24 @@ class Sequences:
         """Every item code replaced by `table[code]`; `table` is (N,) int32."""
         return Sequences(table[self.items], self.offsets, self.times, self.rows, self.weights)
 
-    def window(self, rows: np.ndarray, ends: np.ndarray, length: int) -> np.ndarray:
+    def window(self, rows: np.ndarray, ends: np.ndarray, length: int, of: np.ndarray | None = None) -> np.ndarray:
         """The last `length` items before position `ends` of each named row, padded with 0 on the left.
 
         Args:
             rows: (B,) row numbers.
             ends: (B,) positions within the row, exclusive.
             length: L.
+            of: (E,) values to gather instead of the items, e.g. the weights.
 
         Returns:
-            items_BL int32: the most recent item is in the last column.
+            items_BL int32 (or the type of `of`): the most recent is in the last column.
         """
+        values = self.items if of is None else of
         start = self.offsets[rows]
         index = (start + ends)[:, None] + np.arange(-length, 0)
-        real = index >= start[:, None]
-        return (
-            np.where(real, self.items[np.maximum(index, 0)], 0) if len(self.items) else np.zeros(index.shape, np.int32)
-        )
+        if not len(values):
+            return np.zeros(index.shape, values.dtype)
+        return np.where(index >= start[:, None], values[np.maximum(index, 0)], values.dtype.type(0))
 
     def counts(self, catalog_size: int) -> np.ndarray:
         """(N,) int64: how often each item code occurs."""

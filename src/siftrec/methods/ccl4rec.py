@@ -1,0 +1,190 @@
+"""CCL4Rec: contrast over contrastive learning for micro-video recommendation (arXiv 2208.08024), as built here.
+
+The abstract fixes the ideas; the formulas are ours. docs/methods/ccl4rec.md keeps the two apart.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import torch
+
+from siftrec import seeds
+from siftrec.data.catalog import Catalog
+from siftrec.data.loader import Batch
+from siftrec.data.split import Fitting
+from siftrec.errors import SettingsError
+from siftrec.methods.base import Losses, Model
+from siftrec.methods.contrast import Contrast, Slots, Views, contrast_losses
+from siftrec.methods.model import Local, SequenceModel
+from siftrec.methods.relation import Relation
+from siftrec.nn.encoders import Context, EncoderName, make_encoder
+from siftrec.nn.importance import shares
+from siftrec.nn.towers import ItemTower
+from siftrec.settings import Count, Fraction, Rate, Size, settings
+
+
+@settings
+class CCL4Rec:
+    """Two towers trained with hardness-aware views and contrast over contrast.
+
+    Attributes:
+        dim: D, vector size.
+        length: L, longest history.
+        encoder: how a history becomes a user vector.
+        blocks: transformer blocks (encoder `transformer` only).
+        heads: attention heads (encoder `transformer` only).
+        ids: whether items have an id embedding beside their content; without it every new item works at once.
+        dropout: probability, on item vectors of histories.
+        scale: expected norm of a fresh item vector.
+        negatives: shared negatives per batch.
+        full_up_to: catalogs of at most so many items use the full softmax.
+        weighted_targets: whether the log's `weight` column weights the next-item loss of each target.
+        views: augmentation.
+        contrast: losses.
+    """
+
+    dim: Size = 64
+    length: Size = 20
+    encoder: EncoderName = "context"
+    blocks: Size = 1
+    heads: Size = 2
+    ids: bool = True
+    dropout: Fraction = 0.2
+    scale: Rate = 1.0
+    negatives: Size = 1024
+    full_up_to: Count = 5000
+    weighted_targets: bool = True
+    views: Views = Views()
+    contrast: Contrast = Contrast()
+
+    @property
+    def rows(self) -> Literal["prefix"]:
+        """Every prefix is a training sample."""
+        return "prefix"
+
+    def build(self, catalog: Catalog) -> Model:
+        """See `Learned.build`."""
+        if not self.ids and not catalog.modalities:
+            raise SettingsError("method.ids", "false needs at least one modality; the catalog has none")
+        if self.views.importance == "attention" and self.encoder != "context":
+            raise SettingsError("method.views.importance", "'attention' needs encoder = 'context'")
+        if self.dim % self.heads:
+            raise SettingsError("method.heads", f"must divide dim={self.dim}, {self.heads} does not")
+        widths = {name: aligned.width for name, aligned in catalog.modalities.items()}
+        tower = ItemTower(widths, self.dim, len(catalog) if self.ids else 0, self.scale)
+        encoder = make_encoder(self.encoder, self.dim, self.length, self.dropout, self.blocks, self.heads)
+        relation = Relation(len(catalog), list(widths), self.dim, self.views.queue)
+        return SequenceModel(catalog, tower, encoder, self.dim, relation)
+
+    def start_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
+        """See `Learned.start_epoch`: statistics once; geometry, hubs and calibration before every epoch."""
+        model = cast(SequenceModel, model)
+        relation = cast(Relation, model.extra)
+        rng = seeds.generator(seed, "relation", epoch)
+        if epoch == 0:
+            model.count(data)
+            relation.begin(model, rng)
+        if epoch >= self.contrast.warmup:
+            model.refresh()
+        relation.refresh(model, data.train, self._blend(epoch), self.views.neighbours, epoch, rng)
+
+    def _blend(self, epoch: int) -> float:
+        return self.views.learned if epoch >= self.contrast.warmup else 0.0
+
+    def _hardness(self, epoch: int) -> float:
+        if not self.views.ramp:
+            return self.views.hardness
+        return self.views.hardness * min(1.0, (epoch - self.contrast.warmup + 1) / self.views.ramp)
+
+    def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
+        """See `Learned.loss`."""
+        model = cast(SequenceModel, model)
+        relation = cast(Relation, model.extra)
+        drawn = model.negatives(self.negatives, self.full_up_to, rng)
+        rows = self._augmented(relation, batch)
+        offers_O = relation.offers(self.views.offers, rng)
+        extra = (offers_O,) if len(rows) else ()
+        local = model.local(batch.items_BL, batch.targets_BP, drawn.items_K, *extra)
+        users_BD = model.encoder(local(batch.items_BL), batch.items_BL > 0, rng)
+        targets_B = batch.targets_BP[:, -1]
+        weights_B = batch.weights_BP[:, -1] if self.weighted_targets else torch.ones(len(batch))
+        losses = {"next_item": model.next_item(local, users_BD, targets_B, weights_B, drawn)}
+        if len(rows):
+            losses |= self._contrast(model, local, batch, rows, offers_O, users_BD[rows], rng)
+        relation.remember(targets_B)
+        return losses
+
+    def _augmented(self, relation: Relation, batch: Batch) -> torch.Tensor:
+        """Rows that take part in contrast: enough distinct items, and the warm-up is over."""
+        if not self.contrast.on or int(relation.epoch) < self.contrast.warmup:
+            return torch.empty(0, dtype=torch.int64)
+        return (distinct(batch.items_BL) >= self.views.fewest).nonzero().squeeze(1)
+
+    def _contrast(
+        self,
+        model: SequenceModel,
+        local: Local,
+        batch: Batch,
+        rows: torch.Tensor,
+        offers_O: torch.Tensor,
+        users_BD: torch.Tensor,
+        rng: torch.Generator,
+    ) -> Losses:
+        items_BL, targets_B = batch.items_BL[rows], batch.targets_BP[rows, -1]
+        relation = cast(Relation, model.extra)
+        with torch.no_grad():
+            slots = self._slots(model, local, batch, rows, offers_O, rng)
+
+        def encode(choice_BVL: torch.Tensor) -> torch.Tensor:
+            views_BVL = torch.where(choice_BVL >= 0, offers_O[choice_BVL], items_BL.unsqueeze(1))
+            flat = views_BVL.flatten(0, 1)
+            encoded: torch.Tensor = model.encoder(local(flat), flat > 0, rng)
+            return encoded.view(len(targets_B), -1, self.dim)
+
+        hardness = self._hardness(int(relation.epoch))
+        return contrast_losses(slots, users_BD, encode, relation.head, (self.views, self.contrast), hardness, rng)
+
+    def _slots(
+        self,
+        model: SequenceModel,
+        local: Local,
+        batch: Batch,
+        rows: torch.Tensor,
+        offers_O: torch.Tensor,
+        rng: torch.Generator,
+    ) -> Slots:
+        items_BL, targets_B, user_B = batch.items_BL[rows], batch.targets_BP[rows, -1], batch.user_B[rows]
+        relation = cast(Relation, model.extra)
+        score_BL = self._importance(model, local, batch, rows, rng)
+        importance_BL = shares(score_BL * self.views.sharpness, items_BL > 0)
+        own_BO = (items_BL.unsqueeze(2) == offers_O).any(dim=1) | (targets_B.unsqueeze(1) == offers_O)
+        vectors_BLG = relation.space.vectors_NG[items_BL]
+        content_BG = torch.bmm(importance_BL.unsqueeze(1), vectors_BLG).squeeze(1)
+        same_BB = (user_B.unsqueeze(1) == user_B) | (targets_B.unsqueeze(1) == targets_B)
+        pair_BLO = relation.space.cosine(items_BL, offers_O)
+        return Slots(importance_BL, items_BL > 0, pair_BLO, ~own_BO, content_BG, same_BB)
+
+    def _importance(
+        self, model: SequenceModel, local: Local, batch: Batch, rows: torch.Tensor, rng: torch.Generator
+    ) -> torch.Tensor:
+        """score_BL: higher = more important; the mode decides where it comes from."""
+        items_BL, mode = batch.items_BL[rows], self.views.importance
+        relation = cast(Relation, model.extra)
+        if mode == "random":
+            return torch.randn(items_BL.shape, generator=rng)
+        if mode == "oracle":
+            return batch.trust_BL[rows] * 4
+        if mode == "attention":
+            encoder = cast(Context, model.encoder)
+            return encoder.shares(local(items_BL), items_BL > 0).clamp_min(1e-9).log()
+        if mode == "target":
+            similar = relation.space.cosine(items_BL, batch.targets_BP[rows, -1:]).squeeze(2)
+            return torch.where(similar > -torch.inf, similar, 0.0) * 4
+        return relation.scores(items_BL, items_BL.shape[1] if mode == "mean_agreement" else self.views.neighbours)
+
+
+def distinct(items_BL: torch.Tensor) -> torch.Tensor:
+    """(B,) number of distinct items of each history."""
+    ordered = items_BL.sort(dim=1).values
+    return ((ordered[:, 1:] != ordered[:, :-1]) & (ordered[:, 1:] > 0)).sum(dim=1) + (ordered[:, 0] > 0)

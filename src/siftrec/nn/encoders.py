@@ -1,0 +1,176 @@
+"""User encoders: a history of item vectors becomes one user vector.
+
+All share one call: `encoder(vectors_BLD, real_BL, rng)` → users_BD. Padding is on the left, the most recent interaction
+in the last column; positions count from there, so padding and trimming change nothing. `rng=None` means evaluation.
+A row without any real item gives the zero vector.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812  the usual name
+
+from siftrec.nn.dropout import dropout
+
+EncoderName = Literal["context", "mean", "gru", "transformer"]
+
+
+def masked_mean(vectors_BLD: torch.Tensor, real_BL: torch.Tensor) -> torch.Tensor:
+    """Mean over real columns; zero where there is none. Shape (B, D)."""
+    real_BL1 = real_BL.unsqueeze(-1).to(vectors_BLD.dtype)
+    return (vectors_BLD * real_BL1).sum(dim=1) / real_BL1.sum(dim=1).clamp_min(1)
+
+
+def recency(table_LD: torch.Tensor, length: int) -> torch.Tensor:
+    """Rows of a position table for columns of a window: the last column is position 0. Shape (length, D)."""
+    return table_LD[:length].flip(0)
+
+
+class Mean(nn.Module):
+    """The mean of the item vectors, then a residual layer."""
+
+    def __init__(self, dim: int, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+        self.lift = Lift(dim)
+
+    def forward(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
+        return self.lift(masked_mean(dropout(vectors_BLD, self.rate, rng), real_BL))
+
+
+class Context(nn.Module):
+    """Attention pooling that asks each interaction how it fits the whole history.
+
+    c = mean_t e_t;  a = softmax_t( wᵀ tanh(W [e_t; c] + p_t) );  s = Σ_t a_t e_t;  h = s + MLP(s)
+    """
+
+    def __init__(self, dim: int, length: int, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+        self.own = nn.Linear(dim, dim, bias=False)
+        self.context = nn.Linear(dim, dim, bias=False)
+        self.position = nn.Parameter(torch.zeros(length, dim))
+        self.ask = nn.Parameter(torch.randn(dim) / dim**0.5)
+        self.lift = Lift(dim)
+
+    def forward(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
+        vectors_BLD = dropout(vectors_BLD, self.rate, rng)
+        shares_BL = self.shares(vectors_BLD, real_BL)
+        return self.lift(torch.bmm(shares_BL.unsqueeze(1), vectors_BLD).squeeze(1))
+
+    def shares(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor) -> torch.Tensor:
+        """a_BL: the share of attention each interaction gets."""
+        context_BD = masked_mean(vectors_BLD, real_BL)
+        hidden = self.own(vectors_BLD) + self.context(context_BD).unsqueeze(1)
+        hidden = torch.tanh(hidden + recency(self.position, vectors_BLD.shape[1]))
+        logits_BL = (hidden @ self.ask).masked_fill(~real_BL, torch.finfo(hidden.dtype).min)
+        return torch.softmax(logits_BL, dim=1) * real_BL
+
+
+class Recurrent(nn.Module):
+    """A GRU; the state after the most recent interaction."""
+
+    def __init__(self, dim: int, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+        self.gru = nn.GRU(dim, dim, batch_first=True)
+
+    def forward(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
+        packed = first_columns(dropout(vectors_BLD, self.rate, rng), real_BL)
+        states_BLD, _ = self.gru(packed)
+        last = (real_BL.sum(dim=1) - 1).clamp_min(0)
+        found = states_BLD[torch.arange(len(last)), last]
+        return found * real_BL.any(dim=1, keepdim=True)
+
+
+class Transformer(nn.Module):
+    """Causal pre-norm transformer (SASRec, Kang & McAuley 2018, with norms before the blocks).
+
+    Args:
+        dim: D.
+        length: longest history.
+        blocks: number of blocks.
+        heads: attention heads; must divide D.
+        rate: dropout.
+    """
+
+    def __init__(self, dim: int, length: int, blocks: int, heads: int, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+        self.position = nn.Parameter(torch.randn(length, dim) * 0.02)
+        self.blocks = nn.ModuleList(Block(dim, heads, rate) for _ in range(blocks))
+        self.norm = nn.LayerNorm(dim)
+
+    def states(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
+        """states_BLD after each column, each having read that column and those before it."""
+        placed = vectors_BLD + recency(self.position, vectors_BLD.shape[1])
+        x = first_columns(dropout(placed, self.rate, rng), real_BL)
+        for block in self.blocks:
+            x = block(x, rng)
+        return last_columns(self.norm(x), real_BL)
+
+    def forward(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
+        return self.states(vectors_BLD, real_BL, rng)[:, -1] * real_BL[:, -1:]
+
+
+class Block(nn.Module):
+    """Self-attention and a feed-forward layer, each behind a norm and a residual."""
+
+    def __init__(self, dim: int, heads: int, rate: float) -> None:
+        super().__init__()
+        self.heads, self.rate = heads, rate
+        self.before_attention, self.before_feed = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.mix, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.feed = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
+
+    def forward(self, x_BLD: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
+        size, length, dim = x_BLD.shape
+        mixed = self.mix(self.before_attention(x_BLD)).view(size, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(mixed[0], mixed[1], mixed[2], is_causal=True)
+        x_BLD = x_BLD + dropout(self.out(attended.transpose(1, 2).reshape(size, length, dim)), self.rate, rng)
+        return x_BLD + dropout(self.feed(self.before_feed(x_BLD)), self.rate, rng)
+
+
+class Lift(nn.Module):
+    """h = s + MLP(s)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.wide, self.back = nn.Linear(dim, dim), nn.Linear(dim, dim)
+
+    def forward(self, pooled_BD: torch.Tensor) -> torch.Tensor:
+        return pooled_BD + self.back(F.gelu(self.wide(pooled_BD)))
+
+
+def first_columns(vectors_BLD: torch.Tensor, real_BL: torch.Tensor) -> torch.Tensor:
+    """Move the padding from the left to the right, so that causal layers never read it."""
+    return _rolled(vectors_BLD, real_BL, 1)
+
+
+def last_columns(vectors_BLD: torch.Tensor, real_BL: torch.Tensor) -> torch.Tensor:
+    """Undo `first_columns`."""
+    return _rolled(vectors_BLD, real_BL, -1)
+
+
+def _rolled(vectors_BLD: torch.Tensor, real_BL: torch.Tensor, sign: int) -> torch.Tensor:
+    if bool(real_BL.all()):
+        return vectors_BLD
+    size, length, dim = vectors_BLD.shape
+    padding_B1 = (length - real_BL.sum(dim=1, keepdim=True)) * sign
+    column_BL = (torch.arange(length) + padding_B1) % length
+    row_BL = column_BL + torch.arange(size).unsqueeze(1) * length
+    return vectors_BLD.reshape(size * length, dim)[row_BL]
+
+
+def make_encoder(name: EncoderName, dim: int, length: int, rate: float, blocks: int, heads: int) -> nn.Module:
+    """The named encoder; `blocks` and `heads` matter to `transformer` only."""
+    if name == "context":
+        return Context(dim, length, rate)
+    if name == "mean":
+        return Mean(dim, rate)
+    if name == "gru":
+        return Recurrent(dim, rate)
+    return Transformer(dim, length, blocks, heads, rate)

@@ -1,0 +1,141 @@
+"""Importance without labels: how well the rest of a history vouches for each of its interactions.
+
+A geometry says how alike two items are. `agreement` is leave-one-out and target-free; the hub correction takes away what
+an item is like to everybody; calibration compares with what a popularity-drawn item would score in the same slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional as F  # noqa: N812  the usual name
+
+NEIGHBOUR_CAP = 16
+_HUB_NEIGHBOURS = 10
+
+
+class Geometry(NamedTuple):
+    """Item vectors in which a cosine means relatedness.
+
+    Attributes:
+        vectors_NG: unit vectors of each part side by side, each scaled by √(part weight), zero where absent.
+        presence_NP: √(part weight) of each part an item has, else 0.
+    """
+
+    vectors_NG: torch.Tensor
+    presence_NP: torch.Tensor
+
+    def cosine(self, left_BX: torch.Tensor, right_BY: torch.Tensor) -> torch.Tensor:
+        """(B, X, Y) weighted mean cosine over the parts present in both; -inf where they share no part.
+
+        Args:
+            left_BX: item codes.
+            right_BY: item codes, (B, Y), or (Y,) shared by all rows.
+        """
+        similar = self.vectors_NG[left_BX] @ self.vectors_NG[right_BY].transpose(-1, -2)
+        shared = self.presence_NP[left_BX] @ self.presence_NP[right_BY].transpose(-1, -2)
+        return torch.where(shared > 0, similar / shared, -torch.inf)
+
+
+def geometry(parts: Sequence[torch.Tensor], weights: Sequence[float]) -> Geometry:
+    """A geometry from parts (N, G_p); a zero row means that the item lacks the part. Weights are relative."""
+    vectors, presence = [], []
+    for part_NG, weight in zip(parts, weights, strict=True):
+        root = (weight / sum(weights)) ** 0.5
+        vectors.append(F.normalize(part_NG, dim=1) * root)
+        presence.append((part_NG != 0).any(dim=1).float() * root)
+    return Geometry(torch.cat(vectors, dim=1), torch.stack(presence, dim=1))
+
+
+def top_mean(values: torch.Tensor, k: int, dim: int) -> torch.Tensor:
+    """Mean of the k largest finite values along `dim`; -inf marks what does not count; -inf where nothing counts."""
+    left, total, count = values.clone(), 0.0, 0.0
+    for _ in range(min(k, values.shape[dim])):
+        best, where = left.max(dim=dim, keepdim=True)
+        real = best > -torch.inf
+        total = total + torch.where(real, best, 0.0)
+        count = count + real
+        left.scatter_(dim, where, -torch.inf)
+    mean = torch.as_tensor(total) / torch.as_tensor(count).clamp_min(1)
+    return torch.where(torch.as_tensor(count) > 0, mean, -torch.inf).squeeze(dim)
+
+
+class Agreement(NamedTuple):
+    """What a history says of its slots.
+
+    Attributes:
+        raw_BS: top-k mean (or mean) cosine to the other interactions; -inf without a neighbour or for padding.
+        neighbours_BS: how many other interactions could vouch.
+    """
+
+    raw_BS: torch.Tensor
+    neighbours_BS: torch.Tensor
+
+
+def agreement(space: Geometry, items_BS: torch.Tensor, k: int) -> Agreement:
+    """Leave-one-out agreement of every interaction with the rest of its history.
+
+    The same item elsewhere in the history does not vouch for itself. Top-k, because a minority interest is not noise.
+
+    Args:
+        space: geometry.
+        items_BS: item codes, 0 = padding.
+        k: how many of the most similar others are averaged; at least the history length means all of them.
+    """
+    similar_BSS = space.cosine(items_BS, items_BS)
+    other = (items_BS.unsqueeze(2) != items_BS.unsqueeze(1)) & (items_BS > 0).unsqueeze(1) & (items_BS > 0).unsqueeze(2)
+    similar_BSS = similar_BSS.masked_fill(~other, -torch.inf)
+    return Agreement(top_mean(similar_BSS, k, dim=2), (similar_BSS > -torch.inf).sum(dim=2))
+
+
+def hubness(space: Geometry, background_n: torch.Tensor) -> torch.Tensor:
+    """hub_N: mean of each item's 10 largest similarities to popularity-drawn items; 0 where it shares no part."""
+    hub_N = torch.zeros(len(space.vectors_NG))
+    for block in torch.arange(len(hub_N)).split(8192):
+        similar = space.cosine(block.unsqueeze(0), background_n).squeeze(0)
+        similar = similar.masked_fill(block.unsqueeze(1) == background_n, -torch.inf)
+        best = torch.topk(similar, min(_HUB_NEIGHBOURS, similar.shape[1]), dim=1).values
+        real = best > -torch.inf
+        hub_N[block] = torch.where(real, best, 0).sum(dim=1) / real.sum(dim=1).clamp_min(1)
+    return hub_N
+
+
+def calibration(
+    score_E: torch.Tensor, neighbours_E: torch.Tensor, fewest: int = 50
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of background scores for each neighbour count.
+
+    Args:
+        score_E: hub-corrected agreement of background items put into slots of real histories.
+        neighbours_E: neighbours of each.
+        fewest: counts with fewer observations borrow the pooled values.
+
+    Returns:
+        mean and deviation, each (NEIGHBOUR_CAP + 1,); index = min(neighbours, cap).
+    """
+    real = score_E > -torch.inf
+    score_E, count_E = score_E[real], neighbours_E[real].clamp_max(NEIGHBOUR_CAP)
+    if len(score_E) < 2:
+        return torch.zeros(NEIGHBOUR_CAP + 1), torch.ones(NEIGHBOUR_CAP + 1)
+    mean = score_E.mean().repeat(NEIGHBOUR_CAP + 1)
+    deviation = score_E.std().clamp_min(1e-6).repeat(NEIGHBOUR_CAP + 1)
+    for count in range(1, NEIGHBOUR_CAP + 1):
+        own = score_E[count_E == count]
+        if len(own) >= fewest:
+            mean[count], deviation[count] = own.mean(), own.std().clamp_min(1e-6)
+    return mean, deviation
+
+
+def calibrated(found: Agreement, hub_BS: torch.Tensor, scale: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """z_BS: deviations by which a slot agrees better than a background item would; 0 where nothing could vouch."""
+    index_BS = found.neighbours_BS.clamp_max(NEIGHBOUR_CAP)
+    z_BS = (found.raw_BS - hub_BS - scale[0][index_BS]) / scale[1][index_BS]
+    return torch.where(found.neighbours_BS > 0, z_BS, 0.0)
+
+
+def shares(score_BS: torch.Tensor, real_BS: torch.Tensor) -> torch.Tensor:
+    """π_BS: softmax of scores over the real slots of each row; Σπ = 1, 0 on padding."""
+    filled = score_BS.masked_fill(~real_BS, torch.finfo(score_BS.dtype).min)
+    return torch.softmax(filled, dim=1) * real_BS

@@ -1,0 +1,64 @@
+"""Item towers: raw content and ids become item vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+
+class ItemTower(nn.Module):
+    """Item vector = Σ_m W_m x̃_m (+ id embedding), x̃ standardised content.
+
+    Every part starts with the same expected norm, whatever its width: a fresh id table beside unscaled content learns
+    epochs later.
+    An absent modality adds nothing.
+
+    Args:
+        widths: F of each named modality.
+        dim: D.
+        id_rows: N for an id embedding, 0 for none.
+        scale: expected norm of a fresh item vector.
+    """
+
+    def __init__(self, widths: Mapping[str, int], dim: int, id_rows: int, scale: float = 1.0) -> None:
+        super().__init__()
+        parts = len(widths) + bool(id_rows)
+        each = scale / parts**0.5
+        self.maps = nn.ModuleDict({f"m_{name}": nn.Linear(width, dim, bias=False) for name, width in widths.items()})
+        for (_, width), layer in zip(widths.items(), self.maps.values(), strict=True):
+            nn.init.normal_(layer.get_parameter("weight"), std=each / (width * dim) ** 0.5)
+        self.ids = nn.Embedding(id_rows, dim) if id_rows else None
+        if self.ids is not None:
+            nn.init.normal_(self.ids.weight, std=each / dim**0.5)
+        for name, width in widths.items():
+            self.register_buffer(f"mean_{name}", torch.zeros(width))
+            self.register_buffer(f"scale_{name}", torch.ones(width))
+
+    def standardise(self, statistics: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) -> None:
+        """Set mean and 1/deviation, each (F,), of every modality; they are fitted on training items."""
+        for name, (mean_F, scale_F) in statistics.items():
+            self.get_buffer(f"mean_{name}").copy_(mean_F)
+            self.get_buffer(f"scale_{name}").copy_(scale_F)
+
+    def forward(
+        self, codes_n: torch.Tensor, features: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """vectors_nD of items.
+
+        Args:
+            codes_n: item codes, read by the id embedding only.
+            features: raw features (n, F) of each modality.
+            present: (n,) bool of each modality.
+        """
+        parts = []
+        if self.ids is not None:
+            parts.append(self.ids(codes_n))
+        for name, raw_nF in features.items():
+            weight_DF = self.maps[f"m_{name}"].get_parameter("weight") * self.get_buffer(f"scale_{name}")
+            mapped_nD = raw_nF @ weight_DF.T - weight_DF @ self.get_buffer(f"mean_{name}")
+            parts.append(mapped_nD * present[name].unsqueeze(1))
+        if not parts:
+            raise ValueError("an item needs an id embedding or at least one modality")
+        return torch.stack(parts).sum(dim=0) if len(parts) > 1 else parts[0]
