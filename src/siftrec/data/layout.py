@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,12 +120,10 @@ def _is_pairs(log: Path) -> bool:
 
 
 def _modality_name(path: Path) -> str | None:
-    if path.suffix in _VECTORS:
-        if path.stem.startswith("feat_"):
-            return path.stem.removeprefix("feat_")
-        if path.stem.endswith("_feat"):
-            return path.stem.removesuffix("_feat")
-    return None
+    name = re.fullmatch(r"feat_(.+)|(.+)_feat", path.stem)
+    if name is None or path.suffix not in _VECTORS:
+        return None
+    return re.sub(r"\W", "_", name[1] or name[2])
 
 
 def _modalities(folder: Path) -> tuple[Vectors, ...]:
@@ -133,7 +132,7 @@ def _modalities(folder: Path) -> tuple[Vectors, ...]:
     for path in sorted(folder.iterdir()):
         name = _modality_name(path)
         if name:
-            mask = folder / f"mask_{name}.npy"
+            mask = folder / f"mask_{path.stem.removeprefix('feat_').removesuffix('_feat')}.npy"
             beside = None if path.suffix in (".parquet", ".arrow") else ids
             found.append(Vectors(name, path, beside, mask if mask.exists() else None))
     return tuple(found)

@@ -1,0 +1,166 @@
+"""Content vectors that somebody computed before, from a file, checked once and memory-mapped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from siftrec.data.catalog import Modality
+from siftrec.data.readers.columns import recognised
+from siftrec.data.readers.delimited import CSV, header_of, table
+from siftrec.data.readers.recbole import ATOMIC
+from siftrec.data.readers.text import open_text, readable, scan
+from siftrec.errors import DataError
+from siftrec.files import sha256
+from siftrec.modality.containers import contents, id_series, npy
+from siftrec.settings import nearest
+
+_BLOCK_BYTES = 1 << 24
+
+Ids = Path | str | Sequence[Any] | pl.Series
+
+
+def features(
+    path: Path | str,
+    *,
+    ids: Ids | None = None,
+    mask: Path | str | np.ndarray | None = None,
+    id_column: str | None = None,
+    vector_column: str | None = None,
+) -> Modality:
+    """A modality from a file of vectors, one row per item.
+
+    Args:
+        path: `.npy`, `.npz`, `.safetensors`, or Parquet / Arrow with a list column. Vectors stay on disk; only
+            Parquet and compressed `.npz` must be unpacked into memory.
+        ids: the item of each row: a `.tsv` or `.csv` with an item column, `.npy`, `.txt` (one per line), `.json` (a
+            list), or the ids themselves. None: ids inside `path`, or rows in the catalog's order.
+        mask: (n,) true where the row is present, as `.npy` or array; rows that are not present are never read.
+        id_column: name of the id column of `path` (Parquet, Arrow, `.npz`, `.safetensors`) or else of `ids`.
+        vector_column: name of the vectors' column or array in `path`.
+
+    Returns:
+        The modality with the SHA-256 of `path`. float16 stays float16 and is cast where it is used.
+
+    Raises:
+        DataError: damaged or pickled files, shapes other than (n, F), types other than float, wrong row counts,
+            duplicate ids, and present rows with NaN, infinity or nothing but zeros: a missing vector is a mask's job,
+            not a zero's.
+    """
+    path = Path(path)
+    found = contents(path, id_column if ids is None else None, vector_column)
+    vectors = _matrix(found.vectors, path)
+    names = found.ids if ids is None else _ids(ids, id_column)
+    if names is not None:
+        _check_ids(names, len(vectors), path)
+    present = _mask(found.mask if mask is None else mask, len(vectors), path)
+    _check_rows(vectors, present, names, path)
+    return Modality(vectors, present, names, str(path), sha256(path))
+
+
+def _matrix(vectors: np.ndarray, path: Path) -> np.ndarray:
+    if vectors.dtype.kind != "f":
+        problem = f"holds {vectors.dtype}; float16, float32 or float64 is needed (array.astype('float32'))"
+        raise DataError(problem, str(path))
+    if vectors.dtype.itemsize > 8:
+        raise DataError(f"holds {vectors.dtype}; float16, float32 or float64 is needed", str(path))
+    if vectors.ndim != 2:
+        raise DataError(f"has {vectors.ndim} dimensions, shape {vectors.shape}; (items, width) is needed", str(path))
+    if 0 in vectors.shape:
+        raise DataError(f"holds no vectors, shape {vectors.shape}", str(path))
+    return vectors
+
+
+def _ids(ids: Ids, column: str | None) -> pl.Series:
+    if isinstance(ids, str | Path):
+        return _ids_of_file(Path(ids), column)
+    series = pl.Series("id", ids)
+    if series.dtype != pl.String and not series.dtype.is_integer():
+        raise DataError(f"ids are {series.dtype}; ids are text or whole numbers")
+    return series
+
+
+def _ids_of_file(path: Path, column: str | None) -> pl.Series:
+    kinds = [suffix for suffix in path.suffixes if suffix != ".gz"]
+    kind = kinds[-1] if kinds else ""
+    if kind == ".npy":
+        return id_series(npy(path), path)
+    if kind not in (".tsv", ".csv", ".txt", ".json"):
+        raise DataError("unknown kind of id file; known are .tsv, .csv, .npy, .txt, .json", str(path))
+    found = scan(path)
+    if kind == ".txt":
+        with readable(path), open_text(path) as file:
+            return pl.Series("id", [line.rstrip("\r\n") for line in file], dtype=pl.String)
+    if kind == ".json":
+        return _ids_of_json(path)
+    dialect = CSV if kind == ".csv" else ATOMIC
+    header = header_of(path, dialect)
+    column = column or recognised("item", header, str(path)) or ("id" if "id" in header else "")
+    if column not in header:
+        named = f"no column {column!r}{nearest(column, header)}" if column else f"no item column among {header[:8]}"
+        raise DataError(f"has {named}", str(path))
+    order = ["row"] if "row" in header and column != "row" else []
+    frame = table(path, header, [column, *order], dialect, found)
+    if order and frame["row"].to_list() != [str(row) for row in range(frame.height)]:
+        raise DataError("its column 'row' does not count 0, 1, 2 …; sort the file by it", str(path))
+    return frame[column].rename("id")
+
+
+def _ids_of_json(path: Path) -> pl.Series:
+    try:
+        with open_text(path) as file:
+            ids = json.load(file)
+    except ValueError as error:
+        line, column = getattr(error, "lineno", 1), getattr(error, "colno", 1)
+        raise DataError(f"broken JSON: {getattr(error, 'msg', error)}", f"{path}:{line}:{column}") from None
+    kinds = {type(one) for one in ids} if isinstance(ids, list) else {type(ids)}
+    if kinds not in ({str}, {int}):
+        raise DataError("must be a list of ids, all text or all whole numbers", str(path))
+    return pl.Series("id", ids)
+
+
+def _check_ids(ids: pl.Series, rows: int, path: Path) -> None:
+    if len(ids) != rows:
+        raise DataError(f"has {rows} rows but {len(ids)} ids; one id per row is needed", str(path))
+    if ids.dtype != pl.String and not ids.dtype.is_integer():
+        raise DataError(f"ids are {ids.dtype}; ids are text or whole numbers", str(path))
+    empty = ids.is_null() if ids.dtype != pl.String else ids.is_null() | (ids == "")
+    if empty.any():
+        raise DataError(f"the id of row {int(empty.arg_max() or 0) + 1} is empty", str(path))
+    again = ~ids.is_first_distinct()
+    if again.any():
+        row = int(again.arg_max() or 0)
+        raise DataError(f"id {ids[row]!r} occurs twice, again in row {row + 1}; an item has one vector", str(path))
+
+
+def _mask(mask: Path | str | np.ndarray | None, rows: int, path: Path) -> np.ndarray:
+    if mask is None:
+        return np.ones(rows, dtype=bool)
+    where = str(mask) if isinstance(mask, str | Path) else str(path)
+    values = npy(Path(mask)) if isinstance(mask, str | Path) else np.asarray(mask)
+    if values.shape != (rows,):
+        raise DataError(f"the mask has shape {values.shape}; ({rows},), one value per feature row, is needed", where)
+    if values.dtype.kind not in "biu" or (values.dtype.kind != "b" and not np.isin(values, (0, 1)).all()):
+        raise DataError(f"the mask holds {values.dtype} other than true and false", where)
+    present = values.astype(bool)
+    if not present.any():
+        raise DataError("the mask marks no row as present", where)
+    return present
+
+
+def _check_rows(vectors: np.ndarray, present: np.ndarray, ids: pl.Series | None, path: Path) -> None:
+    step = max(1, _BLOCK_BYTES // (vectors.shape[1] * vectors.dtype.itemsize))
+    for start in range(0, len(vectors), step):
+        here = present[start : start + step]
+        block = np.asarray(vectors[start : start + step])
+        finite = np.isfinite(block).all(axis=1)
+        for bad, problem in ((~finite, "holds NaN or infinity"), (~block.any(axis=1), "is all zeros")):
+            if (bad & here).any():
+                row = start + int(np.argmax(bad & here))
+                item = "" if ids is None else f" (item {ids[row]!r})"
+                raise DataError(f"row {row + 1}{item} {problem}; give it a value or mask it as missing", str(path))
