@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,25 @@ class Modality:
 
 
 @dataclass(frozen=True)
+class Content:
+    """What is known of a modality without its vectors.
+
+    Attributes:
+        name: in the catalog.
+        width: F.
+        coverage: share of the catalog's items that have it.
+        source: file or encoder the vectors came from.
+        sha256: of the source, "" when made in memory.
+    """
+
+    name: str
+    width: int
+    coverage: float = 0.0
+    source: str = "memory"
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
 class Aligned:
     """A modality lined up with a catalog, without copying the vectors.
 
@@ -61,6 +80,8 @@ class Aligned:
     def vectors(self, codes: np.ndarray) -> np.ndarray:
         """(n, F) float32 raw vectors of item codes; absent items give zeros (mask them with `present`)."""
         row = self.row[codes]
+        if not len(self.modality.features):
+            return np.zeros((len(codes), self.width), np.float32)
         out = np.asarray(self.modality.features[np.maximum(row, 0)], dtype=np.float32)
         out[row < 0] = 0.0
         return out
@@ -80,6 +101,16 @@ class Catalog:
     def __init__(self, ids: pl.Series, **modalities: Modality) -> None:
         self.vocab = Vocab.of(ids)
         self.modalities = {name: self._align(name, modality) for name, modality in modalities.items()}
+
+    @classmethod
+    def described(cls, ids: pl.Series, contents: Iterable[Content]) -> Catalog:
+        """A catalog whose modalities have a name and a width but no vector: what a loaded model is built on."""
+        catalog = cls(ids)
+        absent = np.full(len(catalog), -1, dtype=np.int64)
+        for each in contents:
+            empty = Modality(np.empty((0, each.width), np.float32), np.empty(0, bool), None, each.source, each.sha256)
+            catalog.modalities[each.name] = Aligned(empty, absent)
+        return catalog
 
     def __len__(self) -> int:
         """N, padding included."""
@@ -108,6 +139,12 @@ class Catalog:
                 f"modality {name!r} has no row for any item of the catalog; are its ids right?", modality.source
             )
         return Aligned(modality, row)
+
+    @property
+    def contents(self) -> tuple[Content, ...]:
+        """The modalities without their vectors."""
+        kept = ((name, aligned, aligned.modality) for name, aligned in self.modalities.items())
+        return tuple(Content(n, a.width, float(a.present[1:].mean()), m.source, m.sha256) for n, a, m in kept)
 
     @property
     def coverage(self) -> dict[str, float]:

@@ -196,8 +196,10 @@ class TemporalSplit:
         """Cut the log.
 
         Raises:
-            DataError: the log has an order but no clock.
+            DataError: the log has an order but no clock, or the shares leave nothing to train on.
         """
+        if self.test + self.valid >= 1:
+            raise DataError(f"split: test {self.test} and valid {self.valid} leave nothing to train on", events.source)
         if events.time_kind != "clock":
             raise DataError("has no clock, only an order within each user; use siftrec:LeaveOneOut", events.source)
         users, items, log = _logged(events)

@@ -92,7 +92,7 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
                 shape, fortran, dtype = read(stream)
                 if dtype.hasobject:
                     raise ValueError("Python objects")
-                if member.compress_type == zipfile.ZIP_STORED and math.prod(shape):
+                if member.compress_type == zipfile.ZIP_STORED and 0 not in shape:
                     offset = _data_offset(path, member.header_offset) + stream.tell()
                     order = "F" if fortran else "C"
                     array: np.ndarray = np.memmap(path, dtype, "r", offset, shape, order)  # type: ignore[call-overload]
@@ -129,7 +129,7 @@ def _safetensors(path: Path) -> dict[str, np.ndarray]:
                 raise ValueError(f"tensor {name!r} is {entry['dtype']}; save it as float16, float32 or float64")
             begin, end = entry["data_offsets"]
             shape = tuple(int(n) for n in entry["shape"])
-            length_fits = end - begin == math.prod(shape) * np.dtype(dtype).itemsize
+            length_fits = end - begin == math.prod(list(shape)) * np.dtype(dtype).itemsize
             if not length_fits or not 0 <= begin <= end <= size - 8 - length:
                 raise ValueError(f"tensor {name!r} does not lie inside the file")
             at = 8 + length + begin

@@ -66,7 +66,7 @@ def _parquet(path: Path, columns: Columns) -> Interactions:
     with pa.parquet.ParquetFile(path) as file:
         schema = file.schema_arrow
         roles = columns.find(schema.names, str(path))
-        kind = (schema.metadata or {}).get(TIME_KIND.encode(), b"").decode()
+        kind = (schema.metadata or {}).get(TIME_KIND.encode(), b"").decode() if roles.get("time") == "time" else ""
         known: TimeKind | None = "order" if kind == "order" else "clock" if kind == "clock" else None
         return _checked(file.read(columns=list(roles.values())), roles, str(path), known)
 
@@ -96,6 +96,6 @@ def _checked(arrow: Any, roles: dict[str, str], source: str, kind: TimeKind | No
 
 
 def write(events: Interactions, path: Path) -> None:
-    """Write the log as Parquet that `read` gives back unchanged."""
+    """Write the log as Parquet that `read` gives back, with `row` counted anew."""
     arrow = events.frame.to_arrow()
     pa.parquet.write_table(arrow.replace_schema_metadata({TIME_KIND: events.time_kind}), path, compression="zstd")

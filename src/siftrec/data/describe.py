@@ -1,0 +1,45 @@
+"""What a log is like, in numbers that are ready for JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from siftrec.data.interactions import Interactions
+
+_QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
+
+
+def describe(events: Interactions) -> dict[str, Any]:
+    """Sizes, history lengths, density, repeats and time span.
+
+    Returns:
+        `density` is distinct (user, item) pairs over all possible ones; `repeats` the interactions with an item the
+        user has met before; `history` quantiles of interactions per user.
+    """
+    frame = events.frame
+    users, items = frame["user"].n_unique(), frame["item"].n_unique()
+    pairs = frame.select("user", "item").n_unique()
+    lengths = frame.group_by("user").len()["len"].to_numpy()
+    history = {name: int(np.quantile(lengths, q, method="lower")) for name, q in _QUANTILES.items()}
+    time: dict[str, Any] = {"kind": events.time_kind}
+    if events.time_kind == "clock":
+        time |= {"first": _iso(int(frame["time"].min())), "last": _iso(int(frame["time"].max()))}  # type: ignore[arg-type]
+    return {
+        "source": events.source,
+        "users": users,
+        "items": items,
+        "interactions": frame.height,
+        "density": pairs / (users * items),
+        "repeats": frame.height - pairs,
+        "history": history | {"mean": float(lengths.mean())},
+        "time": time,
+        "columns": [name for name in frame.columns if name not in ("user", "item", "time", "row")],
+        "notes": events.notes,
+    }
+
+
+def _iso(micro: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micro)).isoformat()
