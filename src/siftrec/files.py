@@ -1,26 +1,33 @@
 """Sealed folders: a folder of files that is either wholly there and unchanged, or refused.
 
-Artifacts and checkpoints are both sealed folders. Writing goes to a hidden neighbour, is flushed to disk and renamed, so
-a crash leaves the old folder or the new one. `manifest.json` holds the SHA-256 and size of every file and is written last.
+Artifacts and checkpoints are both sealed folders. Writing goes to a hidden neighbour, is flushed to disk and renamed,
+so a crash leaves the old folder or the new one. `manifest.json` holds the SHA-256 and size of every file and is written
+last.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from siftrec.errors import ArtifactError, EnvironmentProblem
 
+if TYPE_CHECKING:
+    import torch
+
 MANIFEST = "manifest.json"
-Writer = Callable[[Path], None]
+Writer = Callable[[Path], object]
+_LOCKS: dict[tuple[int, int], int] = {}
 
 
 def seal(folder: Path, writers: Mapping[str, Writer], kind: str, version: int) -> None:
@@ -33,12 +40,14 @@ def seal(folder: Path, writers: Mapping[str, Writer], kind: str, version: int) -
         version: format version; checked by `unseal`.
 
     Raises:
-        EnvironmentProblem: disk full, read-only folder. Nothing half-written stays.
+        EnvironmentProblem: disk full, read-only folder, a folder there that holds anything else. Nothing half-written
+            stays.
     """
-    work = folder.with_name(f".{folder.name}.writing")
+    work = _beside(folder, "writing")
     with clear_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(work, ignore_errors=True)
+        _tidy(folder)
+        _check_replaceable(folder)
         try:
             work.mkdir()
             for name, write in writers.items():
@@ -46,16 +55,41 @@ def seal(folder: Path, writers: Mapping[str, Writer], kind: str, version: int) -
                 _sync(work / name)
             files = {name: {"sha256": sha256(work / name), "bytes": (work / name).stat().st_size} for name in writers}
             write_text(work / MANIFEST, json.dumps({"kind": kind, "version": version, "files": files}, indent=1))
-            _sync(work)
             _swap(work, folder)
         except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
+            _tidy(folder)
             raise
 
 
+def _beside(folder: Path, role: str) -> Path:
+    return folder.with_name(f".{folder.name}.{role}")
+
+
+def _tidy(folder: Path) -> None:
+    """Undo what a crash left beside `folder`: the folder comes back if it was on its way out, temporaries go."""
+    old = _beside(folder, "old")
+    if old.exists() and not folder.exists():
+        os.rename(old, folder)
+    for left in (old, _beside(folder, "writing")):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise OSError(errno.ENOTDIR, "is a file")
+    try:
+        known = {MANIFEST, *_manifest(folder, "folder")["files"]}
+    except ArtifactError:
+        known = set()
+    foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in known)
+    if foreign:
+        raise EnvironmentProblem(f"{folder}: holds {foreign[0]!r}, which siftrec did not write; choose another folder")
+
+
 def _swap(new: Path, folder: Path) -> None:
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
+    old = _beside(folder, "old")
     if folder.exists():
         os.rename(folder, old)
     os.rename(new, folder)
@@ -63,8 +97,23 @@ def _swap(new: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def unseal(folder: Path, kind: str, version: int) -> dict[str, Path]:
+def discard(folder: Path) -> None:
+    """Remove a sealed folder; a crash half-way leaves no folder of that name."""
+    with clear_errors(folder):
+        gone = _beside(folder, "writing")
+        shutil.rmtree(gone, ignore_errors=True)
+        os.rename(folder, gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def unseal(folder: Path, kind: str, version: int, names: Collection[str] = ()) -> dict[str, Path]:
     """Check a sealed folder completely, then give its files.
+
+    Args:
+        folder: as given to `seal`.
+        kind: likewise.
+        version: likewise.
+        names: files that must be among them.
 
     Returns:
         file name → path; every path lies inside the folder and matches its SHA-256.
@@ -72,32 +121,51 @@ def unseal(folder: Path, kind: str, version: int) -> dict[str, Path]:
     Raises:
         ArtifactError: anything missing, added to the manifest, changed, linked, or of another kind or version.
     """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-    except FileNotFoundError:
-        raise ArtifactError(f"{folder}: no {MANIFEST}; this is not a complete siftrec {kind}") from None
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{folder / MANIFEST}: cannot be read: {error}") from None
-    if not isinstance(manifest, dict) or manifest.get("kind") != kind or not isinstance(manifest.get("files"), dict):
+    if not folder.exists() and stands(folder):
+        folder = _beside(folder, "old")
+    manifest = _manifest(folder, kind)
+    if manifest.get("kind") != kind:
         raise ArtifactError(f"{folder / MANIFEST}: is not the manifest of a siftrec {kind}")
     if manifest.get("version") != version:
         raise ArtifactError(f"{folder}: {kind} format {manifest.get('version')!r}; this siftrec reads format {version}")
+    missing = sorted(set(names) - set(manifest["files"]))
+    if missing:
+        raise ArtifactError(f"{folder / MANIFEST}: does not name {missing[0]}; this is not a complete siftrec {kind}")
     return {name: _checked(folder, name, entry) for name, entry in manifest["files"].items()}
+
+
+def stands(folder: Path) -> bool:
+    """Whether `unseal` finds something to check: the folder, or the one a crash was about to replace."""
+    return folder.exists() or _beside(folder, "old").exists()
+
+
+def _manifest(folder: Path, kind: str) -> dict[str, Any]:
+    if not (folder / MANIFEST).exists():
+        raise ArtifactError(f"{folder}: no {MANIFEST}; this is not a complete siftrec {kind}")
+    manifest = read_json(folder / MANIFEST)
+    if not isinstance(manifest.get("files"), dict):
+        raise ArtifactError(f"{folder / MANIFEST}: is not the manifest of a siftrec {kind}")
+    return manifest
 
 
 def _checked(folder: Path, name: str, entry: Any) -> Path:
     path = folder / name
-    if Path(name).name != name or not isinstance(entry, dict):
+    if Path(name).name != name or "\0" in name or not isinstance(entry, dict):
         raise ArtifactError(f"{folder}: the manifest names {name!r}, which is not a plain file name")
+    status = _plain(path)
+    if status.st_size != entry.get("bytes") or sha256(path) != entry.get("sha256"):
+        raise ArtifactError(f"{path}: does not match its SHA-256 in {MANIFEST}; the file was damaged or changed")
+    return path
+
+
+def _plain(path: Path) -> os.stat_result:
     try:
         status = path.lstat()
     except OSError:
         raise ArtifactError(f"{path}: is missing") from None
     if not stat.S_ISREG(status.st_mode):
         raise ArtifactError(f"{path}: is a link or special file; only plain files are read")
-    if status.st_size != entry.get("bytes") or sha256(path) != entry.get("sha256"):
-        raise ArtifactError(f"{path}: does not match its SHA-256 in {MANIFEST}; the file was damaged or changed")
-    return path
+    return status
 
 
 def sha256(path: Path) -> str:
@@ -106,22 +174,154 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace a small text file atomically and durably."""
-    work = path.with_name(f".{path.name}.writing")
+def write_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Replace a file atomically and durably.
+
+    Args:
+        path: final place; folders above it are made.
+        write: writes the file at the path given to it.
+
+    Raises:
+        EnvironmentProblem: disk full, read-only folder; the old file is untouched.
+    """
+    work = _beside(path, "writing")
     with clear_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            work.write_text(text, "utf-8")
+            write(work)
             _sync(work)
             os.replace(work, path)
+            _sync(path.parent)
         except BaseException:
             work.unlink(missing_ok=True)
             raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Replace a small text file atomically and durably."""
+    write_file(path, lambda work: work.write_text(text, "utf-8"))
+
+
 def write_json(path: Path, value: Any) -> None:
     """Replace a JSON file atomically and durably."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a plain file.
+
+    Raises:
+        ArtifactError: not a plain file, not JSON, not an object.
+    """
+    _plain(path)
+    try:
+        value = json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path}: cannot be read as JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{path}: must be a JSON object, not {type(value).__name__}")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write tensors as safetensors; tensors may share memory.
+
+    Raises:
+        ArtifactError: a number that is not finite.
+        OSError: as any other file that cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    _check_finite(path, tensors)
+    path.touch()
+    mode = path.stat().st_mode
+    try:
+        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, path)
+    except SafetensorError as error:
+        code = re.search(r"os error (\d+)", str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), str(error)) from None
+    path.chmod(mode)  # save_file leaves a file that only its owner may read
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file, in memory of their own.
+
+    Raises:
+        ArtifactError: not safetensors, or a number that is not finite.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError) as error:
+        raise ArtifactError(f"{path}: cannot be read as safetensors: {error}") from None
+    _check_finite(path, tensors)
+    return tensors
+
+
+def _check_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise ArtifactError(f"{path}: {name} holds NaN or infinity")
+
+
+def check_tensors(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:
+    """Refuse tensors that differ from those expected in name, shape or type.
+
+    Raises:
+        ArtifactError: the first difference.
+    """
+    odd = sorted(set(found) ^ set(expected))
+    if odd:
+        raise ArtifactError(f"tensor {odd[0]} is {'missing' if odd[0] in expected else 'not one of this model'}")
+    for name, tensor in found.items():
+        here, right = (f"{each.dtype} {list(each.shape)}" for each in (tensor, expected[name]))
+        if here != right:
+            raise ArtifactError(f"tensor {name} is {here}, the model needs {right}")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One process at a time may write in `folder`; the process that holds the lock may enter again.
+
+    Raises:
+        EnvironmentProblem: another process holds the lock; its number is named.
+    """
+    with clear_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        key = (os.fstat(handle).st_dev, os.fstat(handle).st_ino)
+        if not _LOCKS.get(key):
+            _take_lock(handle, folder)
+        _LOCKS[key] = _LOCKS.get(key, 0) + 1
+        try:
+            yield
+        finally:
+            _LOCKS[key] -= 1
+    finally:
+        os.close(handle)
+
+
+def _take_lock(handle: int, folder: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        raise EnvironmentProblem(
+            f"{folder}: is in use by process {holder}; wait for it or choose another output folder"
+        ) from None
+    with clear_errors(folder):
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
 
 
 def _sync(path: Path) -> None:
@@ -141,11 +341,11 @@ def clear_errors(target: Path) -> Iterator[None]:
         reason = {
             errno.ENOSPC: "the disk is full; free some space and run again with --resume",
             errno.EDQUOT: "the disk quota is used up; free some space and run again with --resume",
+            errno.EFBIG: "the file is larger than this system allows; raise the limit and run again with --resume",
             errno.EROFS: "the file system is read-only; choose another output folder",
             errno.EACCES: "no permission to write; choose another output folder",
             errno.EPERM: "no permission to write; choose another output folder",
             errno.ENOTDIR: "a file stands where a folder is needed; choose another output folder",
-        }.get(error.errno or 0)
-        if reason is None:
-            raise
+            errno.EEXIST: "a file stands where a folder is needed; choose another output folder",
+        }.get(error.errno or 0, f"cannot be written: {error.strerror or error}")
         raise EnvironmentProblem(f"{target}: {reason}") from error

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from siftrec.data.catalog import Content
 from siftrec.data.loader import pad
 from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
@@ -72,6 +73,7 @@ class Trained:
         items: raw id ↔ code of the catalog.
         popularity: (N,) int64 training interactions of each item.
         facts: provenance.
+        contents: the modalities it was trained with, in order.
     """
 
     method: Method
@@ -79,6 +81,7 @@ class Trained:
     items: Vocab
     popularity: np.ndarray
     facts: Facts
+    contents: tuple[Content, ...] = ()
 
     def recommend(
         self, history: Iterable[Any], k: int = 10, exclude: Iterable[Any] = (), seen: bool = False
@@ -119,7 +122,8 @@ class Trained:
         items_BL = pad(rows, np.arange(BLOCK), self.method.length)
         items_BL = torch.nn.functional.pad(items_BL, (min(self.method.length, 512) - items_BL.shape[1], 0))
         with torch.inference_mode():
-            scores_BN = self.scorer.scores(items_BL)[: len(coded)].clone()
+            scores_BN = self.scorer.scores(items_BL)[: len(coded)]
+        scores_BN = scores_BN.clone()
         scores_BN[lengths[: len(coded)] == 0] = torch.from_numpy(self.popularity).to(scores_BN.dtype)
         scores_BN[:, 0] = -torch.inf
         scores_BN[:, torch.from_numpy(banned.astype(np.int64))] = -torch.inf

@@ -1,1 +1,1 @@
-"""Training: the loop, checkpoints, resume."""
+"""Training: a plain loop, checkpoints that survive a crash, and `fit`, which ties them together."""

@@ -1,0 +1,129 @@
+"""What happens while training, in order: `Started (Warned | Stepped | EpochEnded)* Stopped`."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take, measured on a few steps of a copy before the first epoch.
+
+    Attributes:
+        seconds: until the last epoch allowed, validation included.
+        memory: peak bytes of the process.
+        weights: bytes of the model's state.
+        training: bytes of gradients, both moments of AdamW, and the best weights so far.
+        batch: bytes that one step or one block of ranking needs on top.
+        features: bytes of content vectors held in memory, not memory-mapped.
+    """
+
+    seconds: float = 0.0
+    memory: int = 0
+    weights: int = 0
+    training: int = 0
+    batch: int = 0
+    features: int = 0
+
+
+@dataclass(frozen=True)
+class Started:
+    """Everything is ready, the first step follows.
+
+    Attributes:
+        method: spelled as in a configuration file.
+        parameters: how many numbers are learned.
+        epoch: first epoch to be trained, from 0; above 0, or with `step` above 0, the run was resumed.
+        step: steps of that epoch already done.
+        epochs: at most.
+        steps: of each epoch.
+        estimate: of what is still to do.
+    """
+
+    method: str
+    parameters: int
+    epoch: int
+    step: int
+    epochs: int
+    steps: int
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something the user should know, e.g. that a damaged checkpoint was passed over."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """Means over the `steps` steps up to and including step `step` (from 1) of an epoch.
+
+    Attributes:
+        epoch: from 0.
+        step: from 1.
+        steps: how many steps the means are over.
+        losses: parts of the loss; the total is their sum.
+        gradient: norm of the gradient before clipping.
+        targets_per_second: speed since the previous line.
+    """
+
+    epoch: int
+    step: int
+    steps: int
+    losses: Mapping[str, float]
+    gradient: float
+    targets_per_second: float
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """One pass over the data, and how well the model answers the validation questions.
+
+    Attributes:
+        epoch: from 0.
+        metric: name.
+        value: None where there is no validation question.
+        best: whether its weights are the ones kept so far.
+        seconds: spent on validation.
+    """
+
+    epoch: int
+    metric: str
+    value: float | None
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The weights of `best_epoch` are the result.
+
+    Attributes:
+        reason: `done` or `no better for P epochs`.
+        epochs: trained.
+        best_epoch: from 0.
+        metric: name.
+        value: of the metric in that epoch.
+    """
+
+    reason: str
+    epochs: int
+    best_epoch: int
+    metric: str
+    value: float | None
+
+
+Event = Started | Warned | Stepped | EpochEnded | Stopped
+OnEvent = Callable[[Event], None]
+
+
+def record(event: Event) -> dict[str, Any]:
+    """The event as one line of `log.jsonl`; `event` is its name: `started`, `epoch_ended`, ..."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
+    return {"event": name, **dataclasses.asdict(event)}

@@ -1,0 +1,135 @@
+"""`fit`: a method and a split become a trained model, with or without a run folder behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from siftrec import seeds
+from siftrec.data.catalog import Catalog
+from siftrec.data.split import Fitting, Split
+from siftrec.errors import UsageError
+from siftrec.methods.base import Learned, Method, Scorer
+from siftrec.methods.trained import Facts, Trained
+from siftrec.settings import construct, describe, spelled
+from siftrec.train.checkpoint import State
+from siftrec.train.estimate import estimate
+from siftrec.train.events import Event, OnEvent, Started, Warned
+from siftrec.train.folder import RunFolder, opened
+from siftrec.train.interrupts import Interrupts
+from siftrec.train.loop import loader_of, train
+from siftrec.train.settings import Training
+
+_MAY_CHANGE = ("use", "epochs", "patience", "log_steps", "checkpoint_steps", "checkpoints")
+
+
+def fit(
+    method: Method,
+    split: Split,
+    catalog: Catalog | None = None,
+    *,
+    training: Training | None = None,
+    seed: int = 7,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    on_event: OnEvent | None = None,
+    **overrides: Any,
+) -> Trained:
+    """Train a method on the training part of a split; the test part is never looked at.
+
+    Args:
+        method: learned or counted.
+        split: the log, cut.
+        catalog: items and content; None: the items of the log, without content.
+        training: settings of learned methods; counted ones need none.
+        seed: the same seed gives the same weights, bit by bit, for an equal number of threads.
+        folder: run folder for the log and the checkpoints of a learned method; None keeps nothing.
+        resume: go on from the newest whole checkpoint in `folder`; where there is none, start.
+        on_event: called with every event, see `siftrec.train.events`.
+        overrides: single settings of `training`, e.g. `epochs=5`.
+
+    Raises:
+        SettingsError: an override that is no training setting.
+        UsageError: `folder` already holds checkpoints and `resume` is false.
+        EnvironmentProblem: another process trains in `folder`, or it cannot be written.
+        NonFiniteLossError: training diverged.
+        Terminated: SIGTERM arrived; the newest checkpoint holds the last step.
+    """
+    training = construct(Training, _values(training or Training()) | overrides, "train")
+    if resume and folder is None:
+        raise UsageError("resume needs the run folder to resume from")
+    catalog = Catalog(split.items.ids) if catalog is None else catalog
+    run = Run(method, split.fitting.recode(catalog.vocab), catalog, training, seed)
+    torch.set_num_threads(training.threads)
+    scorer, epochs = run.learn(folder, resume, on_event) if isinstance(method, Learned) else (method.fit(run.data), 0)
+    facts = Facts(seed, split.protocol, split.train.fingerprint, split.test.fingerprint, epochs)
+    return Trained(method, scorer, catalog.vocab, run.data.train.counts(len(catalog)), facts, catalog.contents)
+
+
+def _values(training: Training) -> dict[str, Any]:
+    return {field.name: getattr(training, field.name) for field in dataclasses.fields(Training)}
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that decides the outcome of training."""
+
+    method: Method
+    data: Fitting
+    catalog: Catalog
+    training: Training
+    seed: int
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for a checkpoint to be resumed; how long to train may change."""
+        training = describe(self.training)
+        return {
+            "method": describe(self.method),
+            "train": {name: value for name, value in training.items() if name not in _MAY_CHANGE},
+            "seed": self.seed,
+            "data": {
+                "training": self.data.train.fingerprint,
+                "validation": self.data.valid.fingerprint,
+                "items": self.data.items.fingerprint,
+            },
+            "modality": {each.name: dataclasses.asdict(each) for each in self.catalog.contents},
+        }
+
+    def learn(self, folder: str | Path | None, resume: bool, on_event: OnEvent | None) -> tuple[Scorer, int]:
+        """Train, keep log and checkpoints; gives the model with its best weights and the epochs trained."""
+        assert isinstance(self.method, Learned)
+        with Interrupts() as interrupts, opened(folder, self.identity, self.training.checkpoints) as kept:
+            with seeds.initialised(self.seed, "weights"):
+                model = self.method.build(self.catalog)
+            state = State.fresh(model, self.training)
+            for event in self._events(self.method, state, kept, resume, interrupts):
+                if kept is not None:
+                    kept.log.write(event)
+                if on_event is not None:
+                    on_event(event)
+        return model, state.progress.epoch
+
+    def _events(
+        self, method: Learned, state: State, kept: RunFolder | None, resume: bool, interrupts: Interrupts
+    ) -> Iterator[Event]:
+        if kept is not None and not resume:
+            kept.refuse_used()
+        for message in kept.resume(state) if kept is not None and resume else ():
+            yield Warned(message)
+        yield Started(
+            method=spelled(type(method)),
+            parameters=sum(p.numel() for p in state.model.parameters()),
+            epoch=state.progress.epoch,
+            step=state.progress.step,
+            epochs=self.training.epochs,
+            steps=len(loader_of(method, self.data, self.training, self.seed).plan(0)),
+            estimate=estimate(method, state, self.catalog, self.data, self.training, self.seed),
+        )
+        save = (lambda state: None) if kept is None else kept.save
+        yield from train(method, state, self.data, self.training, self.seed, save, interrupts)

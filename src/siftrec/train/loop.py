@@ -1,0 +1,166 @@
+"""The training loop. It reads top to bottom, yields events and prints nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+
+from siftrec import seeds
+from siftrec.data.loader import Loader
+from siftrec.data.split import Fitting
+from siftrec.errors import DataError, NonFiniteLossError
+from siftrec.methods.base import Learned, Losses, Model, total
+from siftrec.train.checkpoint import Progress, State
+from siftrec.train.events import EpochEnded, Event, Stepped, Stopped
+from siftrec.train.interrupts import Interrupts
+from siftrec.train.settings import Training
+from siftrec.train.validate import validate
+
+_GRADIENT = "gradient norm"
+
+
+def train(
+    method: Learned,
+    state: State,
+    data: Fitting,
+    training: Training,
+    seed: int,
+    save: Callable[[State], None] = lambda state: None,
+    interrupts: Interrupts | None = None,
+) -> Iterator[Event]:
+    """Train from where `state` stands to the end, then leave the best weights in the model.
+
+    Saved states lie between two steps, never inside one: after step s of an epoch with s ≥ 1 and before its validation.
+    So a resumed run repeats no step, and `start_epoch` runs again exactly when nothing of the epoch was saved.
+
+    Args:
+        method: gives the loss.
+        state: from `State.fresh`, or restored.
+        data: training sequences and validation questions, in the model's codes.
+        training: settings.
+        seed: of the run; every random stream is derived from it by name.
+        save: makes the state durable; called at the end of every epoch, every `checkpoint_steps`, and when interrupted.
+        interrupts: who notices signals.
+
+    Raises:
+        NonFiniteLossError: the loss or the gradient is NaN or infinite.
+        Terminated: SIGTERM; the state was saved.
+    """
+    interrupts = interrupts or Interrupts()
+    model, optimiser, progress = state.model, state.optimiser, state.progress
+    loader = loader_of(method, data, training, seed)
+    steps = len(loader.plan(0))
+
+    while progress.epoch < training.epochs and not _patience_is_over(progress, training):
+        if progress.step == 0:
+            model.eval()
+            method.start_epoch(model, data, progress.epoch, seed)
+
+        with interrupts.held():
+            model.train()
+            clock = Clock()
+            for batch in loader.epoch(progress.epoch, skip=progress.step):
+                name = (seed, "loss", progress.epoch, progress.step)
+                with seeds.initialised(*name):
+                    losses = method.loss(model, batch, seeds.generator(*name))
+                optimiser.zero_grad(set_to_none=True)
+                torch.autograd.backward(total(losses))
+                gradient = _gradient_norm(model)
+                parts = _finite_parts(losses, gradient, model, progress)
+                if training.clip_norm is not None:
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
+                optimiser.step()
+
+                progress.step += 1
+                _add(progress, parts)
+                clock.targets += int(batch.targets_BP.count_nonzero())
+                if progress.step % training.log_steps == 0 or progress.step == steps:
+                    yield _stepped(progress, clock)
+                if interrupts.asked or progress.step == steps or _is_due(progress.step, training.checkpoint_steps):
+                    save(state)
+                    interrupts.check()
+
+        began = time.perf_counter()
+        value = validate(method, model, data, training)
+        better = value is None or progress.best is None or value > progress.best
+        if better:
+            state.keep_best()
+            progress.best, progress.best_epoch = value, progress.epoch
+        yield EpochEnded(progress.epoch, training.metric, value, better, time.perf_counter() - began)
+        progress.epoch, progress.step = progress.epoch + 1, 0
+
+    state.load_best()
+    reason = f"no better for {training.patience} epochs" if progress.epoch < training.epochs else "done"
+    yield Stopped(reason, progress.epoch, progress.best_epoch, training.metric, progress.best)
+
+
+def loader_of(method: Learned, data: Fitting, training: Training, seed: int) -> Loader:
+    """The batches of a run.
+
+    Raises:
+        DataError: not one training row.
+    """
+    loader = Loader(data.train, method.rows, method.length, training.batch_size, seed, training.rows_per_user)
+    if not (data.train.lengths > 1).any():
+        raise DataError("nothing to learn from: no user has two training interactions, one to follow the other")
+    return loader
+
+
+def _patience_is_over(progress: Progress, training: Training) -> bool:
+    return 0 < training.patience <= progress.waited
+
+
+def _is_due(step: int, every: int | None) -> bool:
+    return every is not None and step % every == 0
+
+
+def _gradient_norm(model: Model) -> float:
+    norms = [torch.linalg.vector_norm(p.grad) for p in model.parameters() if p.grad is not None]
+    return float(torch.linalg.vector_norm(torch.stack(norms))) if norms else 0.0
+
+
+def _finite_parts(losses: Losses, gradient: float, model: Model, progress: Progress) -> dict[str, float]:
+    parts = {name: float(part.detach()) for name, part in losses.items()} | {_GRADIENT: gradient}
+    wrong = {name: value for name, value in parts.items() if not abs(value) < float("inf")}
+    if not wrong:
+        return parts
+    named = {
+        name: p for name, p in model.named_parameters() if p.grad is not None and not bool(p.grad.isfinite().all())
+    }
+    tensors = f"; gradients that are not finite: {', '.join(named)}" if named else ""
+    raise NonFiniteLossError(
+        f"epoch {progress.epoch}, step {progress.step}: {_spelled(wrong)}{tensors}; "
+        "try a smaller learning_rate or set clip_norm"
+    )
+
+
+def _spelled(parts: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} is {value}" for name, value in parts.items())
+
+
+def _add(progress: Progress, parts: Mapping[str, float]) -> None:
+    for name, value in parts.items():
+        progress.sums[name] = progress.sums.get(name, 0.0) + value
+    progress.summed += 1
+
+
+class Clock:
+    """Targets per second since the last look."""
+
+    def __init__(self) -> None:
+        self.targets, self._since = 0, time.perf_counter()
+
+    def speed(self) -> float:
+        """Targets per second since the last call, and start again."""
+        seconds, self._since = time.perf_counter() - self._since, time.perf_counter()
+        targets, self.targets = self.targets, 0
+        return targets / max(seconds, 1e-9)
+
+
+def _stepped(progress: Progress, clock: Clock) -> Stepped:
+    means = {name: value / progress.summed for name, value in progress.sums.items()}
+    gradient, over = means.pop(_GRADIENT), progress.summed
+    progress.sums, progress.summed = {}, 0
+    return Stepped(progress.epoch, progress.step, over, means, gradient, clock.speed())

@@ -1,0 +1,46 @@
+"""How a method is trained, apart from what the method is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from siftrec.settings import Count, Rate, Size, Weight, settings
+
+MetricName = Annotated[str, Field(pattern=r"^(hr|recall|precision|f1|ndcg|mrr)@[1-9][0-9]{0,3}$")]
+
+
+@settings
+class Training:
+    """The same for every learned method; counted methods need none of it.
+
+    Attributes:
+        epochs: at most so many passes over the training rows.
+        batch_size: rows per step.
+        learning_rate: of AdamW.
+        weight_decay: of AdamW.
+        clip_norm: longest gradient allowed; longer ones are scaled down. None: never.
+        patience: stop after so many epochs without a better `metric`; 0: never.
+        metric: what decides, on validation users, which epoch's weights are kept, e.g. `ndcg@10`.
+        validate_users: at most so many validation users, always the same ones.
+        rows_per_user: at most so many training rows of each user per epoch, drawn anew each epoch. None: all.
+        threads: CPU threads; results are reproducible for an equal number of them.
+        log_steps: steps between two lines of the log.
+        checkpoint_steps: steps between checkpoints within an epoch; its end always makes one. None: only that.
+        checkpoints: how many checkpoints are kept.
+    """
+
+    epochs: Count = 20
+    batch_size: Size = 512
+    learning_rate: Rate = 1e-3
+    weight_decay: Weight = 0.0
+    clip_norm: Rate | None = None
+    patience: Count = 3
+    metric: MetricName = "ndcg@10"
+    validate_users: Size = 10_000
+    rows_per_user: Size | None = None
+    threads: Size = 1
+    log_steps: Size = 50
+    checkpoint_steps: Size | None = None
+    checkpoints: Size = 2
