@@ -1,0 +1,69 @@
+"""Item-based nearest neighbours (Sarwar et al., WWW 2001; Deshpande & Karypis, TOIS 2004), summed over recent items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy import sparse
+
+from siftrec.data.split import Fitting
+from siftrec.methods import counts
+from siftrec.methods.counts import NeighbourScorer
+from siftrec.settings import Size, Weight, settings
+
+_BLOCK = 2048
+
+
+@settings
+class ItemKNN:
+    """score(i) = Σ over the last `length` items t of decay^age · similarity(t, i), for the `neighbours` nearest i of t.
+
+    Similarity is the cosine of the items' user columns, with `shrinkage` added to its denominator so that few common
+    users count for little. Popularity, far smaller than any similarity, orders what is left equal, so an empty history
+    gives the popularity order.
+
+    Attributes:
+        length: how many of the last items count.
+        neighbours: how many similar items are kept for each item.
+        shrinkage: in users.
+        decay: weight of an item relative to the one after it; 1 = all alike.
+    """
+
+    length: Size = 10
+    neighbours: Size = 200
+    shrinkage: Weight = 10.0
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.7
+
+    def fit(self, data: Fitting) -> NeighbourScorer:
+        """Count common users, block by block of items."""
+        size = len(data.items)
+        users = counts.interaction_matrix(data.train, size)
+        norms = np.sqrt(np.asarray(users.multiply(users).sum(axis=0)).ravel())
+        items = users.T.tocsr()
+        blocks = [self._nearest(items, users, norms, start) for start in range(0, size, _BLOCK)]
+        prior = counts.TIE * counts.popularity(data.train, size)
+        ages = self.decay ** np.arange(self.length, dtype=np.float64)
+        return NeighbourScorer(sparse.vstack(blocks, format="csr"), prior, ages)
+
+    def _nearest(
+        self, items: sparse.csr_matrix, users: sparse.csr_matrix, norms: np.ndarray, start: int
+    ) -> sparse.csr_matrix:
+        common = (items[start : start + _BLOCK] @ users).sorted_indices().tocoo()
+        row, column = common.row, common.col
+        cosine = common.data / (norms[row + start] * norms[column] + self.shrinkage)
+        other = (column != row + start) & (cosine > 0)
+        row, column, cosine = row[other], column[other], cosine[other]
+        # A cosine is at most 1, so one stable sort orders by row, then from near to far.
+        order = np.argsort(2.0 * row - cosine, kind="stable")
+        row, column, cosine = row[order], column[order], cosine[order]
+        place = np.arange(len(row)) - np.searchsorted(row, row)
+        near = place < self.neighbours
+        return sparse.csr_matrix((cosine[near], (row[near], column[near])), shape=common.shape)
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> NeighbourScorer:
+        """See `Counted.restore`."""
+        return NeighbourScorer.restored(tensors)

@@ -1,0 +1,259 @@
+"""The contract every method and every reader keeps, as tests for whoever writes a new one.
+
+def test_contract():
+    check_method(MyMethod(dim=16))
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from siftrec import seeds
+from siftrec.data.catalog import Catalog
+from siftrec.data.interactions import Interactions
+from siftrec.data.loader import pad
+from siftrec.data.sequences import Sequences
+from siftrec.data.split import TEST, Split
+from siftrec.methods.base import Learned, Method, Model, Scorer, total
+from siftrec.settings import build, describe, spelled
+from siftrec.synthetic import behaviours
+
+_TOLERANCE = 1e-6
+_SHORT = {"epochs": 3, "batch_size": 128, "rows_per_user": 4, "learning_rate": 0.02}
+
+
+def check_method(method: Method, *, seed: int = 7) -> None:
+    """Check all that siftrec relies on in a method, on a small log with planted interests.
+
+    The settings survive writing and reading; scores have the right shape and kind and do not depend on padding, batch
+    or company; the same seed gives the same state and another seed another; the test part has no influence; kept
+    tensors restore the scorer; histories of any length and of untrained items are answered; and it learns: test
+    targets rank clearly above chance.
+
+    Args:
+        method: small settings make a fast test: about five short trainings are run.
+        seed: of the data and of the runs.
+
+    Raises:
+        AssertionError: naming the promise that is broken.
+    """
+    _check_settings(method)
+    data = _Data.planted(seed)
+    scorer = _fitted(method, data, seed)
+    _check_scores(method, scorer, data)
+    _check_histories(method, scorer, data)
+    _check_restored(method, scorer, data)
+    _check_seeds(method, scorer, data, seed)
+    if isinstance(method, Learned):
+        _check_loss(method, data, seed)
+    _check_learning(method, scorer, data)
+
+
+@dataclass(frozen=True)
+class _Data:
+    """A planted log in which one item, `cold`, occurs as a test target only."""
+
+    split: Split
+    catalog: Catalog
+    cold: int
+
+    @classmethod
+    def planted(cls, seed: int) -> _Data:
+        world = behaviours("easy", rho=0.0, users=300, items=800, length=12, seed=seed)
+        split, cold = world.split, int(world.candidates[0, 0])
+        kept = (split.role == TEST) | (split.log.items != cold)
+        return cls(replace(split, log=split.log.where(kept), role=split.role[kept]), world.catalog, cold)
+
+    @property
+    def with_other_tests(self) -> Split:
+        """The split with its test targets dealt to other users."""
+        log, tests = self.split.log, np.flatnonzero(self.split.role == TEST)
+        items = log.items.copy()
+        items[tests] = np.roll(items[tests], 1)
+        return replace(self.split, log=replace(log, items=items))
+
+
+def _require(holds: bool, promise: str) -> None:
+    if not holds:
+        raise AssertionError(promise)
+
+
+def _fitted(method: Method, data: _Data, seed: int, split: Split | None = None) -> Scorer:
+    from siftrec.train.fit import fit
+
+    split = data.split if split is None else split
+    return fit(method, split, data.catalog, seed=seed, **_SHORT).scorer
+
+
+def _check_settings(method: Method) -> None:
+    table = json.loads(json.dumps(describe(method)))
+    _require(build(table, "method") == method, f"settings: build(describe(method)) is another method; table: {table}")
+    _require(method.length >= 1, f"settings: length must be at least 1, not {method.length}")
+
+
+def _score(scorer: Scorer, items_BL: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return scorer.scores(items_BL)
+
+
+def _histories(method: Method, *rows: list[int]) -> torch.Tensor:
+    """items_BL as siftrec makes it: the last `method.length` items, padded on the left."""
+    lengths = np.array([len(row) for row in rows])
+    flat = np.array([code for row in rows for code in row], dtype=np.int32)
+    return pad(Sequences.from_items(flat, lengths), np.arange(len(rows)), method.length)
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    scale = max(1.0, float(a[:, 1:].abs().max()))
+    return a.shape == b.shape and float((a - b)[:, 1:].abs().max()) <= _TOLERANCE * scale
+
+
+def _check_scores(method: Method, scorer: Scorer, data: _Data) -> None:
+    questions, size = data.split.valid, len(data.catalog)
+    items_BL = pad(questions.histories, np.arange(40), method.length)
+    scores_BN = _score(scorer, items_BL)
+    _require(
+        scores_BN.shape == (40, size), f"scores: shape {tuple(scores_BN.shape)} where (B, N) = (40, {size}) is due"
+    )
+    _require(scores_BN.dtype == torch.float32, f"scores: {scores_BN.dtype} where float32 is due")
+    _require(bool(scores_BN[:, 1:].isfinite().all()), "scores: NaN or infinity for a real item")
+    _require(not scores_BN[:, 0].isnan().any(), "scores: NaN in the padding column")
+    _require(_same(_score(scorer, items_BL), scores_BN), "scores: asking twice gives two answers")
+    backwards = torch.arange(39, -1, -1)
+    _require(_same(_score(scorer, items_BL[backwards]), scores_BN[backwards]), "scores: the order of the batch matters")
+    alone = torch.cat([_score(scorer, items_BL[row : row + 1]) for row in range(40)])
+    _require(_same(alone, scores_BN), "scores: a history scores differently alone than in a batch")
+    short = _histories(method, *([code] for code in range(1, 9)))
+    room = min(method.length, 64) - short.shape[1]
+    padded = torch.nn.functional.pad(short, (room, 0))
+    _require(_same(_score(scorer, padded), _score(scorer, short)), "scores: the amount of padding matters")
+
+
+def _check_histories(method: Method, scorer: Scorer, data: _Data) -> None:
+    last = len(data.catalog) - 1
+    cases: dict[str, list[int]] = {
+        "an empty history": [],
+        "a history of one item": [1],
+        "a history of 10,000 items": [1 + i % last for i in range(10_000)],
+        "a history of one item again and again": [5] * 50,
+        "a history of an item never trained on": [data.cold],
+        "a history with an item never trained on": [3, data.cold, 8],
+    }
+    for name, history in cases.items():
+        scores_BN = _score(scorer, _histories(method, history))
+        _require(bool(scores_BN[:, 1:].isfinite().all()), f"histories: {name} gives NaN or infinity for a real item")
+
+
+def _check_restored(method: Method, scorer: Scorer, data: _Data) -> None:
+    kept = {name: tensor.clone() for name, tensor in scorer.tensors().items()}
+    _require(bool(kept), "tensors: nothing to keep; an artifact would be empty")
+    fresh: Scorer
+    if isinstance(method, Learned):
+        with seeds.initialised(1, "restore"):
+            model = method.build(data.catalog)
+        model.load_state_dict(kept)
+        fresh = model.eval()
+    else:
+        fresh = method.restore(kept)
+    items_BL = pad(data.split.valid.histories, np.arange(40), method.length)
+    _require(
+        torch.equal(_score(fresh, items_BL), _score(scorer, items_BL)), "tensors: the restored scorer scores otherwise"
+    )
+
+
+def _equal(a: Mapping[str, torch.Tensor], b: Mapping[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def _check_seeds(method: Method, scorer: Scorer, data: _Data, seed: int) -> None:
+    state = scorer.tensors()
+    _require(_equal(_fitted(method, data, seed).tensors(), state), "seed: the same seed gives two trained states")
+    dealt = _fitted(method, data, seed, data.with_other_tests)
+    _require(_equal(dealt.tensors(), state), "leak: other test targets change the trained state")
+    if isinstance(method, Learned):
+        other = _fitted(method, data, seed + 1).tensors()
+        _require(not _equal(other, state), "seed: another seed gives the same trained state")
+
+
+def _check_loss(method: Learned, data: _Data, seed: int) -> None:
+    from siftrec.train.loop import loader_of
+    from siftrec.train.settings import Training
+
+    fitting = data.split.fitting.recode(data.catalog.vocab)
+    with seeds.initialised(seed, "check"):
+        model = method.build(data.catalog)
+    _require(
+        isinstance(model, Model), f"build: gives {type(model).__name__}, which is not a siftrec.methods.base.Model"
+    )
+    model.eval()
+    method.start_epoch(model, fitting, 0, seed)
+    model.train()
+    batch = next(loader_of(method, fitting, Training(batch_size=64), seed).epoch(0))
+    with seeds.initialised(seed, "check", "loss"):
+        losses = method.loss(model, batch, seeds.generator(seed, "check"))
+    _require(bool(losses), "loss: no parts")
+    for name, part in losses.items():
+        _require(part.ndim == 0, f"loss: part {name!r} has shape {tuple(part.shape)} where a scalar is due")
+        _require(bool(part.isfinite()), f"loss: part {name!r} is {part.item()}")
+    total(losses).backward()  # type: ignore[no-untyped-call]
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    _require(any(bool(g.any()) for g in gradients.values()), "loss: no parameter receives a gradient")
+    for name, gradient in gradients.items():
+        _require(bool(gradient.isfinite().all()), f"loss: the gradient of {name!r} is not finite")
+
+
+def _check_learning(method: Method, scorer: Scorer, data: _Data) -> None:
+    test = data.split.test
+    targets = torch.from_numpy(test.targets.items.astype(np.int64))
+    scores_BN = _score(scorer, pad(test.histories, np.arange(len(test)), method.length))[:, 1:]
+    own = scores_BN.gather(1, targets[:, None] - 1)
+    below = (scores_BN < own).float().mean(dim=1) + 0.5 * (scores_BN == own).float().mean(dim=1)
+    error = float(below.std()) / len(test) ** 0.5
+    chance = 0.5 + 5 * error
+    _require(
+        float(below.mean()) > chance,
+        f"learning: a test target beats {float(below.mean()):.3f} of the catalog; chance and five errors are {chance:.3f}",
+    )
+
+
+def check_reader(read: Callable[[Path], Interactions], path: str | Path) -> None:
+    """Check that a reader keeps the promises of `Interactions` on one source.
+
+    Args:
+        read: the reader.
+        path: a file or folder it reads.
+
+    Raises:
+        AssertionError: naming the promise that is broken.
+    """
+    events = read(Path(path))
+    name = spelled(type(events))
+    _require(isinstance(events, Interactions), f"reader: gives {name} where Interactions are due")
+    frame = events.frame
+    missing = [column for column in ("user", "item", "time", "row") if column not in frame.columns]
+    _require(not missing, f"reader: no column {', '.join(missing)}; there are {', '.join(frame.columns)}")
+    _require(frame.height > 0, "reader: no interaction")
+    nulls = [column for column in frame.columns if frame[column].null_count()]
+    _require(not nulls, f"reader: nulls in {', '.join(nulls)}")
+    _require(
+        events.time_kind in {"clock", "order"}, f"reader: time_kind {events.time_kind!r} is neither clock nor order"
+    )
+    for column in ("time", "row"):
+        _require(frame[column].dtype == pl.Int64, f"reader: {column} is {frame[column].dtype} where Int64 is due")
+    for column in ("user", "item"):
+        kind = frame[column].dtype
+        _require(kind == pl.String or kind.is_integer(), f"reader: {column} is {kind}; ids are text or whole numbers")
+    _require(frame.equals(frame.sort("user", "time", "row")), "reader: not ordered by (user, time, row)")
+    _require(int(frame["row"].min()) >= 0, "reader: a negative source row")  # type: ignore[arg-type]
+    if "label" in frame.columns:
+        _require(frame["label"].is_in([0, 1]).all(), "reader: a label that is neither 0 nor 1")
+    if "weight" in frame.columns:
+        _require(bool(frame["weight"].is_between(0, 1).all()), "reader: a weight outside [0, 1]")
+    _require(read(Path(path)).frame.equals(frame), "reader: reading twice gives two logs")
