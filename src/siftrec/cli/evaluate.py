@@ -1,0 +1,148 @@
+"""`siftrec evaluate` and `siftrec compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from siftrec.cli.console import say, table, write_result
+
+if TYPE_CHECKING:
+    from siftrec.evaluate.evaluation import Evaluation
+    from siftrec.evaluate.rank import Filter, Progress
+
+
+class SplitName(StrEnum):
+    """Parts that can be evaluated."""
+
+    test = "test"
+    valid = "valid"
+
+
+class FilterName(StrEnum):
+    """What cannot be recommended: items the user has seen, or nothing."""
+
+    seen = "seen"
+    none = "none"
+
+
+class Format(StrEnum):
+    """How a comparison is printed."""
+
+    text = "text"
+    json = "json"
+    latex = "latex"
+
+
+def evaluate_command(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)],
+    split: Annotated[SplitName, typer.Option(help="Which questions to ask.")] = SplitName.test,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="F", help="Also write JSON to F; `-` prints JSON alone.")
+    ] = None,
+) -> None:
+    """Rank the whole catalog for every user, filtered and unfiltered, and keep the values per user."""
+    evaluations = {}
+    for run in runs:
+        evaluations[str(run)] = evaluation = _evaluated(_folder(run), split.value)
+        evaluation.write(_kept(run, split))
+        if json_file != "-":
+            print(_report(str(run), evaluation), end="\n\n")
+    if json_file is not None:
+        write_result({"schema": 1, "runs": [value.to_json(run) for run, value in evaluations.items()]}, json_file)
+
+
+def compare_command(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN...", help="Evaluated runs; `RUN,RUN,RUN` = seeds of one model.", show_default=False
+        ),
+    ],
+    metric: Annotated[list[str], typer.Option(help="Repeat for several.")] = ["ndcg@10"],  # noqa: B006
+    filter: Annotated[FilterName, typer.Option(help="Which ranking.")] = FilterName.seen,
+    split: Annotated[SplitName, typer.Option(help="Which questions.")] = SplitName.test,
+    format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
+) -> None:
+    """Test every pair of runs on every metric: paired t, bootstrap interval, Holm over all lines, equivalence."""
+    from siftrec.evaluate.compare import compare_family
+    from siftrec.evaluate.evaluation import Evaluation
+    from siftrec.evaluate.tables import as_json, as_latex, as_text
+
+    models = {name: [Evaluation.read(_kept(Path(run), split)) for run in name.split(",")] for name in runs}
+    chosen: Filter = "seen" if filter is FilterName.seen else "none"
+    family = compare_family(models, metric, chosen)
+    if format is Format.json:
+        write_result(as_json(family), "-")
+    else:
+        print(as_latex(family) if format is Format.latex else as_text(family))
+
+
+def _folder(run: Path) -> Path:
+    """RUN, given RUN or RUN/artifact."""
+    return run.parent if run.name == "artifact" else run
+
+
+def _kept(run: Path, split: SplitName) -> Path:
+    return _folder(run) / "evaluations" / f"{split.value}.parquet"
+
+
+def _evaluated(run: Path, split: str) -> Evaluation:
+    from siftrec import artifact, config
+    from siftrec.evaluate.evaluation import evaluate
+
+    trained = artifact.load(run)
+    experiment = config.load(run / "config.toml")
+    parts, _ = experiment.load_data()
+    part = parts.test if split == "test" else parts.valid
+    with _progress(f"evaluate {run}", len(part)) as progress:
+        return evaluate(trained, part, experiment.evaluate.cutoffs, split=split, progress=progress)
+
+
+@contextmanager
+def _progress(title: str, total: int) -> Iterator[Progress]:
+    """A bar on a terminal, one plain line elsewhere; both on stderr."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        say(f"{title}: {total:,} questions")
+        yield lambda done, of: None
+        return
+    with Bar(console=console, transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        update: Callable[[int, int], None] = lambda done, of: bar.update(task, completed=done)  # noqa: E731
+        yield update
+
+
+def _report(run: str, evaluation: Evaluation) -> str:
+    from siftrec.evaluate.rank import FILTERS
+
+    about = evaluation.about
+    lines = [
+        f"{run}  {about.method}, seed {about.seed}, {about.split}, {about.protocol}",
+        f"{len(evaluation.users):,} users, {about.items:,} items, {about.tied:.1%} of targets tied",
+    ]
+    for filter, spelling in FILTERS.items():
+        means = evaluation.means(filter)
+        kinds = list(dict.fromkeys(name.partition("@")[0] for name in means))
+        cutoffs = list(dict.fromkeys(name.partition("@")[2] for name in means))
+        rows = [[kind, *(_figure(kind, means[f"{kind}@{k}"]) for k in cutoffs)] for kind in kinds]
+        lines += ["", table([spelling, *(f"@{k}" for k in cutoffs)], rows)]
+    usual = [name for name in evaluation.metrics if name in {"ndcg@10", "recall@10", "recall@20"}]
+    shown = usual or list(evaluation.metrics[:3])
+    slices = [
+        [name, f"{block['users']:,}", *(block["filtered"].get(metric, "-") for metric in shown)]
+        for name, block in about.slices.items()
+    ]
+    return "\n".join([*lines, "", table(["slice, filtered", "users", *shown], slices)])
+
+
+def _figure(kind: str, value: float) -> float | str:
+    return f"{value:,.1f}" if kind == "arp" else value

@@ -1,0 +1,180 @@
+"""Comparing models user by user, on the same questions only.
+
+`difference` is always a − b, and relative figures are shares of b, the baseline. A model may be one evaluation or several
+(one per seed): then each user's value is averaged over the seeds first, and users remain the unit that is resampled.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siftrec.errors import DataError, UsageError
+from siftrec.evaluate.evaluation import Evaluation
+from siftrec.evaluate.rank import FILTERS, Filter
+from siftrec.evaluate.significance import bootstrap_interval, effect_size, equivalence, holm, paired_t
+
+MARGIN = 0.02
+ALPHA = 0.05
+Runs = Evaluation | Sequence[Evaluation]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a differs from b in one metric.
+
+    Attributes:
+        a, b: names.
+        metric, filter: what was compared.
+        users: pairs.
+        mean_a, mean_b: means over users.
+        difference: mean_a − mean_b.
+        low, high: 95 % bootstrap interval of the difference over users.
+        p: paired t test.
+        p_holm: p corrected for every comparison made together with this one.
+        effect: Cohen's d_z.
+        p_equivalent: two one-sided tests, ± 2 % of mean_b.
+    """
+
+    a: str
+    b: str
+    metric: str
+    filter: Filter
+    users: int
+    mean_a: float
+    mean_b: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    effect: float
+    p_equivalent: float
+
+    @property
+    def relative(self) -> float | None:
+        """The difference as a share of mean_b; None when that is 0."""
+        return self.difference / self.mean_b if self.mean_b else None
+
+    @property
+    def verdict(self) -> str:
+        """What may be said at 5 %: significance and equivalence are separate questions."""
+        equal = "equivalent within ±2 %" if self.p_equivalent < ALPHA else ""
+        better = f"{self.a if self.difference > 0 else self.b} is better" if self.p_holm < ALPHA else ""
+        return ", but ".join(text for text in (better, equal) if text) or "undecided"
+
+    def __str__(self) -> str:
+        share = "" if self.relative is None else f" ({self.relative:+.1%})"
+        return (
+            f"{self.metric} {FILTERS[self.filter]}: {self.a} {self.mean_a:.4f}, {self.b} {self.mean_b:.4f}, "
+            f"difference {self.difference:+.4f}{share}, 95 % CI [{self.low:+.4f}, {self.high:+.4f}], "
+            f"p {p_text(self.p)} (Holm {p_text(self.p_holm)}), d {self.effect:+.3f}, {self.users:,} users: {self.verdict}"
+        )
+
+
+def p_text(p: float) -> str:
+    """`0.034`, `< 0.0001`, with its sign."""
+    return "< 0.0001" if p < 0.0001 else f"= {p:.4f}"
+
+
+def compare(a: Runs, b: Runs, metric: str = "ndcg@10", filter: Filter = "seen", *, seed: int = 7) -> Comparison:
+    """Compare two models on one metric.
+
+    Args:
+        a: an evaluation, or one per seed.
+        b: the baseline, likewise.
+        metric: e.g. `ndcg@10`.
+        filter: `seen` or `none`.
+        seed: of the bootstrap.
+
+    Raises:
+        DataError: other test questions or other users; fewer than two users.
+        UsageError: a metric that was not evaluated.
+    """
+    left, right = _listed(a), _listed(b)
+    names = [runs[0].about.method for runs in (left, right)]
+    if names[0] == names[1]:
+        names = [f"{name} ({letter})" for name, letter in zip(names, "ab", strict=True)]
+    return _compared((names[0], left), (names[1], right), metric, filter, seed)
+
+
+def compare_family(
+    models: Mapping[str, Runs], metrics: Sequence[str] = ("ndcg@10",), filter: Filter = "seen", *, seed: int = 7
+) -> tuple[Comparison, ...]:
+    """Every pair of models on every metric, corrected together by Holm.
+
+    Args:
+        models: name → evaluation, or one per seed. In each pair the earlier model is a, the later one b.
+        metrics: names, e.g. `ndcg@10`.
+        filter: `seen` or `none`.
+        seed: of the bootstrap.
+
+    Raises:
+        DataError: other test questions or other users.
+        UsageError: fewer than two models, or a metric that was not evaluated.
+    """
+    if len(models) < 2 or not metrics:
+        raise UsageError(f"a comparison needs two models and a metric; given {len(models)} and {len(metrics)}")
+    listed = [(name, _listed(runs)) for name, runs in models.items()]
+    pairs = itertools.combinations(listed, 2)
+    found = [_compared(a, b, metric, filter, seed) for a, b in pairs for metric in metrics]
+    corrected = holm([comparison.p for comparison in found])
+    return tuple(replace(comparison, p_holm=p) for comparison, p in zip(found, corrected, strict=True))
+
+
+def _listed(runs: Runs) -> list[Evaluation]:
+    return [runs] if isinstance(runs, Evaluation) else list(runs)
+
+
+def _compared(
+    a: tuple[str, list[Evaluation]], b: tuple[str, list[Evaluation]], metric: str, filter: Filter, seed: int
+) -> Comparison:
+    (name_a, left), (name_b, right) = a, b
+    for name, runs in (a, b):
+        for run in runs:
+            _check_same(left[0], name_a, run, name)
+    values_a, values_b = _averaged(left, metric, filter), _averaged(right, metric, filter)
+    difference = values_a - values_b
+    if len(difference) < 2:
+        raise DataError("a comparison needs at least two users", f"{name_a} and {name_b}")
+    mean_b, p = float(values_b.mean()), paired_t(difference)
+    low, high = bootstrap_interval(difference, seed=seed)
+    return Comparison(
+        a=name_a,
+        b=name_b,
+        metric=metric,
+        filter=filter,
+        users=len(difference),
+        mean_a=float(values_a.mean()),
+        mean_b=mean_b,
+        difference=float(difference.mean()),
+        low=low,
+        high=high,
+        p=p,
+        p_holm=p,
+        effect=effect_size(difference),
+        p_equivalent=equivalence(difference, MARGIN * abs(mean_b)),
+    )
+
+
+def _check_same(one: Evaluation, one_name: str, other: Evaluation, other_name: str) -> None:
+    both = f"{one_name} and {other_name}"
+    if one.about.split != other.about.split:
+        raise DataError(f"were evaluated on {one.about.split} and {other.about.split}; use one split", both)
+    if not one.users.equals(other.users):
+        raise DataError(f"were evaluated on different users ({len(one.users):,} and {len(other.users):,})", both)
+    if one.about.fingerprint["test"] != other.about.fingerprint["test"]:
+        raise DataError(
+            "have different test fingerprints: targets, candidate items or filtered items differ; "
+            "evaluate both on one split of one log",
+            both,
+        )
+
+
+def _averaged(runs: list[Evaluation], metric: str, filter: Filter) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = np.mean([run.per_user(metric, filter) for run in runs], axis=0)
+    return values

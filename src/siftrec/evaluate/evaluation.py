@@ -1,0 +1,244 @@
+"""How good a trained model is: a value for every user, metric and filter. Means come last."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+from siftrec.data.split import Part, recoding
+from siftrec.errors import DataError, SettingsError, UsageError
+from siftrec.evaluate.metrics import METRICS, Ranks, accuracy, arp, item_coverage, names, parse
+from siftrec.evaluate.rank import BLOCK_BYTES, FILTERS, Filter, Progress, Ranking, rank
+from siftrec.evaluate.slices import by_history, cold_items
+from siftrec.files import clear_errors
+from siftrec.methods.base import Scorer
+from siftrec.methods.trained import Trained
+from siftrec.settings import nearest, spelled
+
+CUTOFFS = (5, 10, 20, 50)
+_HEADER = b"siftrec.evaluation"
+
+
+@dataclass(frozen=True)
+class About:
+    """What was evaluated, and what is not a value per user.
+
+    Attributes:
+        method: its spelled name, e.g. `siftrec:SASRec`.
+        seed: of the run.
+        split: `test` or `valid`.
+        protocol: of the split.
+        items: how many can be recommended.
+        fingerprint: of the training data and of the questions; the latter covers targets, candidates, filtered items.
+        tied: share of targets whose score another item has too.
+        coverage: `filtered` and `unfiltered` → `item_coverage@k` → share of the catalog that was recommended to anyone.
+        slices: name → `users`, and means over those users, filtered and unfiltered.
+    """
+
+    method: str
+    seed: int
+    split: str
+    protocol: str
+    items: int
+    fingerprint: dict[str, str]
+    tied: float
+    coverage: dict[str, dict[str, float]]
+    slices: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Values per user, metric and filter.
+
+    Attributes:
+        users: (Q,) raw user ids.
+        metrics: M names, e.g. `ndcg@10`.
+        values: filter → (M, Q) float64.
+        about: the rest.
+    """
+
+    users: pl.Series
+    metrics: tuple[str, ...]
+    values: Mapping[Filter, np.ndarray]
+    about: About
+
+    def per_user(self, metric: str, filter: Filter = "seen") -> np.ndarray:
+        """(Q,) one metric in the order of `users`.
+
+        Raises:
+            UsageError: a metric or filter that was not evaluated.
+        """
+        if filter not in self.values:
+            raise UsageError(f"filter {filter!r} is neither 'seen' nor 'none'")
+        if metric not in self.metrics:
+            raise UsageError(f"metric {metric!r} was not evaluated{nearest(metric, self.metrics)}")
+        column: np.ndarray = self.values[filter][self.metrics.index(metric)]
+        return column
+
+    def means(self, filter: Filter = "seen") -> dict[str, float]:
+        """Metric → mean over users, and `item_coverage@k`."""
+        means = dict(zip(self.metrics, self.values[filter].mean(axis=1).tolist(), strict=True))
+        return means | self.about.coverage[FILTERS[filter]]
+
+    def slices(self, filter: Filter = "seen") -> dict[str, dict[str, float]]:
+        """Slice → metric → mean over the slice's users; empty where there are none."""
+        return {name: block[FILTERS[filter]] for name, block in self.about.slices.items()}
+
+    @cached_property
+    def table(self) -> pl.DataFrame:
+        """Columns user, metric, filter, value; one row per value."""
+        cells = len(self.metrics) * len(self.users)
+        columns = {
+            "user": pl.concat([self.users.rename("user")] * (len(self.values) * len(self.metrics))),
+            "metric": pl.Series(np.tile(np.repeat(np.array(self.metrics), len(self.users)), len(self.values))),
+            "filter": pl.Series(np.repeat(np.array(list(self.values)), cells)),
+            "value": np.concatenate([values.ravel() for values in self.values.values()]),
+        }
+        return pl.DataFrame(columns)
+
+    def to_json(self, run: str) -> dict[str, Any]:
+        """One entry of `runs` in the evaluation file."""
+        about = self.about
+        return {
+            "run": run,
+            **{key: getattr(about, key) for key in ("method", "seed", "split", "protocol")},
+            "users": len(self.users),
+            "items": about.items,
+            "fingerprint": about.fingerprint,
+            "tied": about.tied,
+            "metrics": {spelling: self.means(filter) for filter, spelling in FILTERS.items()},
+            "slices": about.slices,
+        }
+
+    def __str__(self) -> str:
+        means = self.means()
+        ndcg = "ndcg@10" if "ndcg@10" in means else next(name for name in means if name.startswith("ndcg"))
+        shown = [f"{name} {means[name]:.4f}" for name in (ndcg, ndcg.replace("ndcg", "recall"))]
+        return (
+            f"{self.about.method} on {self.about.split} ({self.about.protocol}): {', '.join(shown)}, filtered; "
+            f"{len(self.users):,} users, {self.about.items:,} items, {self.about.tied:.1%} of targets tied"
+        )
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Parquet with columns user, metric, filter, value; what is not per user is in the file's metadata."""
+        path = Path(path)
+        work = path.with_name(f".{path.name}.writing")
+        table = self.table.to_arrow()
+        header = json.dumps({"schema": 1, "metrics": self.metrics, "about": asdict(self.about)}).encode()
+        with clear_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                pq.write_table(table.replace_schema_metadata({_HEADER: header}), work, compression="zstd")
+                os.replace(work, path)
+            finally:
+                work.unlink(missing_ok=True)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Evaluation:
+        """The evaluation that `write` kept.
+
+        Raises:
+            DataError: the file is missing or is not one.
+        """
+        try:
+            table = pq.read_table(path)
+            header = json.loads(table.schema.metadata[_HEADER])
+            frame = pl.DataFrame(table)
+            metrics, about = tuple(header["metrics"]), About(**header["about"])
+            values = frame["value"].to_numpy().reshape(len(FILTERS), len(metrics), -1)
+            users = frame["user"].head(values.shape[2])
+            read = cls(users, metrics, dict(zip(FILTERS, values, strict=True)), about)
+        except FileNotFoundError:
+            raise DataError("no such file; run `siftrec evaluate` first", str(path)) from None
+        except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
+            raise DataError(f"is not an evaluation written by siftrec ({type(error).__name__})", str(path)) from None
+        if not read.table.drop("value").equals(frame.drop("value")):
+            raise DataError("its rows were reordered or changed; evaluate again", str(path))
+        return read
+
+
+def evaluate(
+    trained: Trained,
+    part: Part,
+    cutoffs: tuple[int, ...] = CUTOFFS,
+    *,
+    split: str = "test",
+    progress: Progress | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> Evaluation:
+    """Rank the whole catalog for every question of a part.
+
+    Args:
+        trained: what `fit` returned.
+        part: e.g. `split.test`.
+        cutoffs: the k of every metric.
+        split: name of the part, for the record.
+        progress: called with (questions done, questions).
+        block_bytes: budget for scores; no number depends on it.
+
+    Raises:
+        SettingsError: a cut-off below 1 or over the catalog.
+        DataError: no questions, or items that the model's catalog lacks.
+    """
+    items = len(trained.items) - 1
+    cutoffs = tuple(sorted(set(cutoffs)))
+    if not cutoffs or cutoffs[0] < 1 or cutoffs[-1] > items:
+        raise SettingsError("evaluate.cutoffs", f"{list(cutoffs)} must be from 1 to the catalog's {items} items")
+    if not len(part):
+        raise DataError(f"the {split} part asks no question: no user has both a history and a target in it")
+    fingerprint = part.fingerprint
+    if part.items is not None and part.items != trained.items:
+        part = part.recode(recoding(part.items, trained.items))
+        fingerprint = hashlib.sha256(f"{fingerprint}{trained.items.fingerprint}".encode()).hexdigest()
+    ranking = rank(trained.scorer, trained.method.length, part, cutoffs[-1], progress=progress, block_bytes=block_bytes)
+    metrics = names([*METRICS, "arp"], cutoffs)
+    values = {filter: _values(ranking, filter, trained.popularity, cutoffs) for filter in FILTERS}
+    coverage = {
+        spelling: {f"item_coverage@{k}": item_coverage(ranking.top[filter], items, k) for k in cutoffs}
+        for filter, spelling in FILTERS.items()
+    }
+    slices = by_history(part.histories.lengths, metrics, values)
+    slices["cold_items"] = cold_items(ranking, trained.popularity, cutoffs)
+    about = About(
+        method=spelled(type(trained.method)),
+        seed=trained.facts.seed,
+        split=split,
+        protocol=trained.facts.protocol,
+        items=items,
+        fingerprint={"train": trained.facts.train, "test": fingerprint},
+        tied=float(ranking.tied.mean()),
+        coverage=coverage,
+        slices=slices,
+    )
+    return Evaluation(part.user_ids, metrics, values, about)
+
+
+def _values(ranking: Ranking, filter: Filter, popularity: np.ndarray, cutoffs: tuple[int, ...]) -> np.ndarray:
+    """(M, Q): the metrics of ranks, then arp."""
+    lists = [arp(ranking.top[filter], popularity, k) for k in cutoffs]
+    return np.concatenate([accuracy(_ranks(ranking, filter), cutoffs), lists])
+
+
+def _ranks(ranking: Ranking, filter: Filter) -> Ranks:
+    return Ranks(ranking.ranks[filter], ranking.targets.owners, ranking.targets.lengths)
+
+
+def validation_metric(scorer: Scorer, length: int, part: Part, metric: str = "ndcg@10") -> float:
+    """One filtered metric, mean over questions: what early stopping watches.
+
+    Raises:
+        SettingsError: not a metric.
+        NonFiniteLossError: a score is NaN.
+    """
+    function, k = parse(metric)
+    return float(function(_ranks(rank(scorer, length, part), "seen"), k).mean())

@@ -1,0 +1,66 @@
+"""Comparisons as text, JSON and LaTeX."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from siftrec.evaluate.compare import ALPHA, MARGIN, Comparison, p_text
+from siftrec.evaluate.rank import FILTERS
+
+
+def as_text(family: Sequence[Comparison]) -> str:
+    """One line per comparison, then the size of the family."""
+    return "\n".join([*(str(comparison) for comparison in family), _note(family)])
+
+
+def as_json(family: Sequence[Comparison]) -> dict[str, Any]:
+    """`{"schema": 1, "family": n, "comparisons": [...]}`; an infinite effect is null."""
+    rows = [
+        asdict(comparison)
+        | {
+            "filter": FILTERS[comparison.filter],
+            "relative": comparison.relative,
+            "effect": comparison.effect if math.isfinite(comparison.effect) else None,
+            "equivalent": comparison.p_equivalent < ALPHA,
+        }
+        for comparison in family
+    ]
+    return {"schema": 1, "family": len(family), "alpha": ALPHA, "margin": MARGIN, "comparisons": rows}
+
+
+def as_latex(family: Sequence[Comparison]) -> str:
+    """A `tabular` for the booktabs package."""
+    head = "a & b & metric & mean a & mean b & difference & 95\\,\\% CI & $p$ (Holm) & $d_z$ & $p$ ($\\pm 2$\\,\\%)"
+    rows = [
+        " & ".join(
+            [
+                *(escaped(text) for text in (c.a, c.b, f"{c.metric} {FILTERS[c.filter]}")),
+                *(f"{mean:.4f}" for mean in (c.mean_a, c.mean_b)),
+                f"${c.difference:+.4f}$",
+                f"$[{c.low:+.4f}, {c.high:+.4f}]$",
+                *(f"${p_text(c.p_holm).removeprefix('= ')}$", f"${c.effect:+.3f}$"),
+                f"${p_text(c.p_equivalent).removeprefix('= ')}$",
+            ]
+        )
+        for c in family
+    ]
+    body = [f"{row} \\\\" for row in rows]
+    lines = ["\\begin{tabular}{lllrrrrrrr}", "\\toprule", f"{head} \\\\", "\\midrule", *body, "\\bottomrule"]
+    return "\n".join([*lines, "\\end{tabular}", f"% {_note(family)}"])
+
+
+def escaped(text: str) -> str:
+    """Text that LaTeX prints as it is."""
+    special = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
+    special |= {character: f"\\{character}" for character in "&%$#_{}"}
+    return "".join(special.get(character, character) for character in text)
+
+
+def _note(family: Sequence[Comparison]) -> str:
+    return (
+        f"Family of {len(family)}: paired t test, Holm-corrected over the family; bootstrap interval over users; "
+        "equivalence by two one-sided tests, ±2 % of b"
+    )
