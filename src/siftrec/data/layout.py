@@ -114,7 +114,7 @@ def _is_pairs(log: Path) -> bool:
     """A list of items per line: two fields, no recognised header, and a known name or a space in the second field."""
     with readable(log), open_bytes(log) as file:
         fields = file.readline(1 << 20).decode("utf-8", "replace").rstrip("\r\n").split("\t")
-    headed = any(plain(field) in names for field in fields for names in KNOWN.values())
+    headed = all(any(plain(field) in KNOWN[role] for field in fields) for role in ("user", "item"))
     named = any(log.match(pattern) for pattern in _LISTS)
     return not headed and (named or (len(fields) == 2 and " " in fields[1]))
 

@@ -60,7 +60,7 @@ class Vocab:
             DataError: an unknown id, named, when `unknown` is None.
         """
         typed = ids.cast(self.ids.dtype, strict=False).rename("id")
-        if ids.dtype != typed.dtype and ids.dtype != pl.Null:
+        if ids.dtype not in (typed.dtype, pl.Null):
             exact = typed.cast(ids.dtype, strict=False) == ids
             typed = typed.set(~exact.fill_null(False), None)
         codes = typed.to_frame().join(self._table, on="id", how="left", maintain_order="left")["code"]

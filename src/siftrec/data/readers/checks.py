@@ -55,7 +55,7 @@ def interactions(raw: Raw) -> Interactions:
         columns.append(_times(raw))
     if "label" in names:
         label = _numbers(raw, "label")
-        raw.refuse(~label.is_in([0, 1]), "label", "label {} is neither 0 nor 1")
+        raw.refuse((label != 0) & (label != 1), "label", "label {} is neither 0 nor 1")
         columns.append(label.cast(pl.Int8))
     if "weight" in names:
         weight = _numbers(raw, "weight")

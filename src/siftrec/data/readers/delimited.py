@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from siftrec.errors import DataError
 
 CSV = Dialect(",", quoted=True)
 TSV = Dialect("\t", quoted=True)
+_LONGEST_LINE = 1 << 24
 
 
 def read(path: Path, columns: Columns) -> Interactions:
@@ -90,7 +92,9 @@ def table(
         _refuse_ragged(path, dialect, len(header))
         raise DataError("a double quote is never closed", str(path))
     options: dict[str, Any] = {
-        "read_options": pa.csv.ReadOptions(column_names=header, skip_rows_after_names=int(headed)),
+        "read_options": pa.csv.ReadOptions(
+            column_names=header, skip_rows_after_names=int(headed), block_size=_LONGEST_LINE
+        ),
         "parse_options": pa.csv.ParseOptions(
             delimiter=dialect.separator if len(dialect.separator) == 1 else "\t",
             quote_char='"' if quoted else False,
@@ -109,6 +113,8 @@ def table(
                 read = pa.csv.read_csv(path if path.suffix != ".gz" else file, **options)
     except pa.ArrowInvalid as error:
         _refuse_ragged(path, dialect, len(header))
+        if headed and len(list(islice(records(path, dialect), 2))) == 1:
+            return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
         raise DataError(f"cannot be read as separated text: {error}", str(path)) from None
     frame = pl.from_arrow(read)
     assert isinstance(frame, pl.DataFrame)

@@ -6,8 +6,6 @@ from typing import NamedTuple, Protocol
 
 import polars as pl
 
-from siftrec.errors import DataError
-
 _YEAR_2100 = 4_102_444_800
 
 
@@ -52,7 +50,7 @@ def microseconds(times: pl.Series, refuse: Refuse) -> pl.Series:
         refuse(micro > _YEAR_2100 * 1_000_000, "time", "time {} is after the year 2100")
         return micro
     if not times.dtype.is_numeric():
-        raise DataError(f"times are {times.dtype}; numbers, ISO 8601 text or datetimes are needed")
+        refuse(times.is_not_null(), "time", f"times are {times.dtype}; numbers, ISO 8601 text or datetimes are needed")
     if times.dtype.is_float():
         refuse(~times.is_finite(), "time", "time {} is not a finite number")
     refuse(times < 0, "time", "time {} is negative")

@@ -1,0 +1,182 @@
+"""Every kind of broken log: exit code 3, one line with file, line and column, and nothing written."""
+
+import gzip
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from siftrec.data.layout import sniff
+from siftrec.data.read import read
+from siftrec.data.titles import titles
+from siftrec.errors import DataError
+
+HEAD = "user,item,time\n"
+GOOD = HEAD + "a,x,1500000000\nb,y,1500000001\n"
+LATIN = "user,item,time\na,x,1500000000\nb,café,1500000001\n".encode("latin-1")
+
+TEXTS = {
+    # name: (file name, bytes, where after the file name, part of the problem)
+    "empty": ("a.csv", "", "", "is empty"),
+    "only blank lines": ("a.csv", "\n\n", "", "is empty"),
+    "only a byte-order mark": ("a.csv", b"\xef\xbb\xbf", "", "is empty"),
+    "header only": ("a.csv", HEAD, "", "has no interactions"),
+    "header only, cut": ("a.csv", "user,item,time", "", "has no interactions"),
+    "no header": ("a.csv", "a,x,1500000000\nb,y,1500000001\n", "", "no column is recognised as the user"),
+    "UTF-16": ("a.csv", GOOD.encode("utf-16"), ":1:1", "is UTF-16"),
+    "UTF-16 without a mark": ("a.csv", GOOD.encode("utf-16-le"), ":1:2", "NUL"),
+    "Latin-1": ("a.csv", LATIN, ":3:6", "not UTF-8"),
+    "UTF-8 cut inside a letter": ("a.csv", GOOD.encode() + b"c,\xc3", ":4:3", "not UTF-8"),
+    "NUL": ("a.csv", GOOD.replace("y", "\0"), ":3:3", "NUL"),
+    "CR only": ("a.csv", GOOD.replace("\n", "\r"), ":1", "CR alone"),
+    "last line cut": ("a.csv", GOOD + "c,x", ":4:3", "2 fields where 3 are needed"),
+    "truncated gzip": ("a.csv.gz", gzip.compress(GOOD.encode() * 99)[:-20], "", "gzip stream is damaged or cut off"),
+    "no gzip": ("a.csv.gz", GOOD, "", "gzip stream is damaged or cut off"),
+    "wrong separator": ("a.csv", GOOD.replace(",", ";"), ":1", "separated by ';', not by ','"),
+    "tabs in a csv": ("a.csv", GOOD.replace(",", "\t"), ":1", "separated by '\\t', not by ','"),
+    "commas in a tsv": ("a.tsv", GOOD, ":1", "separated by ',', not by '\\t'"),
+    "unbalanced quote": ("a.csv", HEAD + 'a,x,1500000000\nb,"y,1500000001\n', ":3", "quote never closed"),
+    "two unbalanced quotes": ("a.csv", HEAD + 'a,x,1\nb,"y,2\nc,z",3\n', ":3:3", "runs over a line end"),
+    "text after a quote": ("a.csv", HEAD + 'a,x,1\nb,"y"y",2\n', ":3", "quote never closed"),
+    "extra field": ("a.csv", GOOD + "c,z,1500000002,9\n", ":4:5", "4 fields where 3 are needed"),
+    "missing field": ("a.csv", HEAD + "a,x\n" + "b,y,1500000001\n", ":2:3", "2 fields where 3 are needed"),
+    "missing field after a quoted one": ("a.csv", HEAD + '"a,""b",xx\n', ":2:9", "2 fields where 3 are needed"),
+    "duplicate column": ("a.csv", "user,item,user\na,x,b\n", "", "column 'user' occurs twice"),
+    "two users": ("a.csv", "user,uid,item\na,b,x\n", "", "'user' and 'uid' could both be the user"),
+    "no item column": ("a.csv", "user,thing\na,x\n", "", "no column is recognised as the item"),
+    "empty user": ("a.csv", GOOD + ",z,1500000002\n", ":4:1", "user is empty"),
+    "empty item": ("a.csv", GOOD + "cc,,1500000002\n", ":4:4", "item is empty"),
+    "empty item in quotes": ("a.csv", HEAD + 'a,x,1\n\n"c,d","",2\n', ":4:7", "item is empty"),
+    "empty time": ("a.csv", GOOD + "c,z,\n", ":4:5", "time is empty"),
+    "text for a time": ("a.csv", GOOD + "c,z,soon\n", ":4:5", "time 'soon' is not a number"),
+    "NaN for a time": ("a.csv", GOOD + "c,z,NaN\n", ":4:5", "time 'NaN' is not a finite number"),
+    "infinite time": ("a.csv", GOOD + "c,z,inf\n", ":4:5", "time 'inf' is not a finite number"),
+    "negative time": ("a.csv", GOOD + "c,z,-5\n", ":4:5", "time '-5' is negative"),
+    "seconds and milliseconds": ("a.csv", GOOD + "c,z,1500000002000\n", ":2:5", "is not in milliseconds"),
+    "milliseconds and seconds": ("a.csv", HEAD + "a,x,1500000002000\nb,y,15\n", ":3:5", "one unit is needed"),
+    "far future": ("a.csv", GOOD + "c,z,5000000000\n", ":4:5", "time '5000000000' is after the year 2100"),
+    "no number of a clock": ("a.csv", GOOD + "c,z,9" + "0" * 30 + "\n", ":4:5", "after the year 2100"),
+    "odd date": ("a.csv", HEAD + "a,x,2020-01-01T00:00:00\nb,y,Tuesday\n", ":3:5", "not like the first one"),
+    "a date before 1970": ("a.csv", HEAD + "a,x,1960-01-01T00:00:00\n", ":2:5", "before 1970"),
+    "a date after 2100": ("a.csv", HEAD + "a,x,2160-01-01T00:00:00\n", ":2:5", "after the year 2100"),
+    "unknown split": ("a.csv", "user,item,split\na,x,train\na,y,dev\n", ":3:5", "split 'dev' is none of train"),
+    "empty split": ("a.csv", "user,item,split\na,x,\n", ":2:5", "split '' is none of train"),
+    "label 2": ("a.csv", "user,item,label\na,x,1\na,y,2\n", ":3:5", "label '2' is neither 0 nor 1"),
+    "text for a label": ("a.csv", "label,user,item\nyes,a,x\n", ":2:1", "label 'yes' is not a number"),
+    "weight above 1": ("a.csv", "user,item,weight\na,x,1.5\n", ":2:5", "weight '1.5' is not between 0 and 1"),
+    "infinite weight": ("a.csv", "user,item,weight\na,x,inf\n", ":2:5", "weight 'inf' is not a finite number"),
+    "empty rating": ("a.csv", "user,item,rating\na,x,\n", ":2:5", "rating '' is not a number"),
+    "NaN rating": ("a.csv", "user,item,rating\na,x,nan\n", ":2:5", "rating 'nan' is not a finite number"),
+    "broken JSON": ("a.jsonl", '{"user": "a", "item": "x"}\n{"user": "b", "item"\n', ":2:", "broken JSON"),
+    "JSON cut": ("a.jsonl", '{"user": "a", "item": "x"}\n{"user": "b", "it', ":2:", "broken JSON"),
+    "JSON list": ("a.jsonl", '{"user": "a", "item": "x"}\n["b", "y"]\n', ":2:1", "is not a JSON object"),
+    "JSON without item": ("a.jsonl", '{"user": "a", "item": "x"}\n\n{"user": "b"}\n', ":3", "item is empty"),
+    "JSON null user": ("a.jsonl", '{"user": null, "item": "x"}\n{"user": "a", "item": "x"}\n', ":1", "user is empty"),
+    "JSON fraction as id": ("a.jsonl", '{"user": 1.5, "item": "x"}\n', ":1", "ids are text or whole numbers"),
+    "JSON truth as time": ("a.jsonl", '{"user": 1, "item": 2, "time": true}\n', ":1", "numbers, ISO 8601 text or"),
+    "pairs without a tab": ("a_pairs.tsv", "1\t5 6\n2 7 8\n", ":2:1", "1 fields where 2 are needed"),
+    "pairs with two tabs": ("a_pairs.tsv", "1\t5 6\n2\t7\t8\n", ":2:3", "3 fields where 2 are needed"),
+    "pairs without a user": ("a_pairs.tsv", "1\t5 6\n\t7 8\n", ":2:1", "user is empty"),
+    "pairs without items": ("a_pairs.tsv", "1\t5 6\n2\t\n", ":2:3", "item is empty"),
+    "pairs with two spaces": ("a_pairs.tsv", "1\t5 6\n22\t7  8\n", ":2:6", "item is empty"),
+    "pairs with a user twice": ("a_pairs.tsv", "1\t5 6\n\n1\t7 8\n", ":3:1", "user '1' has a list on line 1"),
+    "too few of ::": ("ratings.dat", "1::2::3::978300760\n1::2::3\n", ":2:7", "3 fields where 4 are needed"),
+    "text in ::": ("ratings.dat", "1::2::3::978300760\n1::12::x::978300761\n", ":2:8", "rating 'x' is not a number"),
+    "cut RecBole": ("a.inter", "user_id:token\titem_id:token\na\tx\nb\n", ":3:1", "1 fields where 2 are needed"),
+    "Parquet that is none": ("a.parquet", GOOD, "", "is not a readable Parquet file"),
+    "Parquet empty": ("a.parquet", "", "", "is empty"),
+    "Arrow that is none": ("a.arrow", GOOD, "", "is not a readable Arrow file"),
+    "unknown kind of file": ("a.xlsx", GOOD, "", "unknown kind of file"),
+}
+
+
+@pytest.fixture(params=TEXTS, ids=[name.replace(" ", "-") for name in TEXTS])
+def broken(request, tmp_path):
+    name, data, where, problem = TEXTS[request.param]
+    path = tmp_path / name
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return path, f"{path}{where}", problem
+
+
+def refusal(call) -> str:
+    with pytest.raises(DataError) as caught:
+        call()
+    assert caught.value.exit_code == 3
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_text_is_refused_with_its_place(broken):
+    path, where, problem = broken
+    message = refusal(lambda: read(path))
+    assert message.startswith(where), message
+    assert problem in message
+
+
+@pytest.mark.parametrize("name", ["empty", "last line cut", "empty item", "far future", "broken JSON"])
+def test_the_command_writes_nothing(name, tmp_path):
+    from siftrec.cli.main import run
+
+    file, data = TEXTS[name][:2]
+    (tmp_path / file).write_text(data)
+    before = sorted(tmp_path.iterdir())
+    for arguments in (["data", "--write", str(tmp_path / "out.parquet")], ["init", "-o", str(tmp_path / "exp.toml")]):
+        assert run([arguments[0], str(tmp_path / file), *arguments[1:]]) == 3
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_parquet_cut_off(tmp_path):
+    pl.DataFrame({"user": [1, 2], "item": [3, 4]}).write_parquet(tmp_path / "a.parquet")
+    pl.DataFrame({"user": [1, 2], "item": [3, 4]}).write_ipc(tmp_path / "a.arrow")
+    for name in ("a.parquet", "a.arrow"):
+        path = tmp_path / name
+        path.write_bytes(path.read_bytes()[:-9])
+        assert refusal(lambda path=path: read(path)).startswith(f"{path}: is not a readable")
+
+
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        ({"user": [1, None], "item": [1, 2]}, "memory: row 2, column 'user': user is empty"),
+        ({"uid": ["a", "b"], "item": ["x", ""]}, "memory: row 2, column 'item': item is empty"),
+        ({"user": [1.0, float("nan")], "item": [1, 2]}, "memory: row 1, column 'user': user ids are Float64"),
+        ({"user": [True, False], "item": [1, 2]}, "user ids are Boolean"),
+        ({"user": [[1], [2]], "item": [1, 2]}, "user ids are List"),
+        ({"user": [1, 2], "item": [1, 2], "ts": [1, None]}, "row 2, column 'ts': time is empty"),
+        ({"user": [1, 2], "item": [1, 2], "ts": [1.0, float("inf")]}, "row 2, column 'ts': time inf is not a finite"),
+        ({"user": [1, 2], "item": [1, 2], "ts": [-1, 5]}, "row 1, column 'ts': time -1 is negative"),
+        ({"user": [1, 2], "item": [1, 2], "label": [None, 1]}, "row 1, column 'label': label is empty"),
+        ({"user": [1, 2], "item": [1, 2], "label": [[1], [1]]}, "label is List(Int64); numbers are needed"),
+        ({"user": [], "item": []}, "memory: has no interactions"),
+    ],
+)
+def test_typed_tables_name_row_and_column(columns, problem):
+    assert problem in refusal(lambda: read(pl.DataFrame(columns)))
+
+
+def test_what_is_no_table():
+    assert "list is no path and no table" in refusal(lambda: read([1, 2]))
+    twice = pa.table([pa.array([1]), pa.array([2]), pa.array([3])], names=["user", "item", "user"])
+    assert "column 'user' occurs twice" in refusal(lambda: read(twice))
+    one = pl.DataFrame({"a": [1], "b": [2]})
+    assert "named for more than one part" in refusal(lambda: read(one, user="a", item="a"))
+
+
+def test_pairs_have_no_columns_to_name(tmp_path):
+    (tmp_path / "a_pairs.tsv").write_text("1\t5 6\n")
+    assert "has no column 'uid'" in refusal(lambda: read(tmp_path / "a_pairs.tsv", user="uid"))
+
+
+def test_places_that_hold_no_log(tmp_path):
+    assert refusal(lambda: read(tmp_path / "gone.csv")) == f"{tmp_path / 'gone.csv'}: does not exist"
+    assert refusal(lambda: read(tmp_path)).startswith(f"{tmp_path}: holds no log")
+    (tmp_path / "feat_text.npy").write_bytes(b"")
+    (tmp_path / "items.tsv").write_text("item\n")
+    assert refusal(lambda: sniff(tmp_path)).startswith(f"{tmp_path}: holds no log")
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(GOOD)
+    assert "holds a.csv and b.csv; name the file" in refusal(lambda: read(tmp_path))
+    (tmp_path / "d.csv").mkdir()
+    assert refusal(lambda: read(tmp_path / "d.csv")).startswith(f"{tmp_path / 'd.csv'}: holds no log")
+    assert "is a folder" in refusal(lambda: titles(tmp_path))
