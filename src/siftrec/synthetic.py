@@ -1,7 +1,8 @@
 """Behaviours with planted interests and planted noise: the truth is known, and there is a null setting without any.
 
 Items have a topic; users have a few. An interaction comes from the user's topics with probability 1 - rho, else from
-the whole catalog, by popularity both times. It is noise if its topic is not among the user's.
+the whole catalog, by popularity both times; no user has an item twice. It is noise if its topic is not among the user's.
+Popularity in the whole catalog means: how often the item is interacted with, so popularity alone does not give noise away.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import polars as pl
 
 from siftrec import seeds
 from siftrec.data.catalog import Catalog, Modality
-from siftrec.data.draws import draw
+from siftrec.data.draws import Propose, draw
 from siftrec.data.interactions import Interactions
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import TEST, TRAIN, VALID, Split
@@ -79,7 +80,12 @@ class Planted:
 
     def of_interest(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """(n,) bool: whether each item's topic is among the topics of the user beside it."""
-        return np.asarray((self.user_topics[users] == self.item_topic[items][:, None]).any(axis=1))
+        return _among(self.user_topics[users], self.item_topic[items])
+
+
+def _among(topics: np.ndarray, topic: np.ndarray) -> np.ndarray:
+    """(...) bool: whether `topic` (...) is one of `topics` (..., K)."""
+    return np.asarray((topics == topic[..., None]).any(axis=-1))
 
 
 @dataclass(frozen=True)
@@ -104,23 +110,36 @@ class _World:
     @cached_property
     def bounds(self) -> np.ndarray:
         """(C+1,) where each topic begins among `edges`' values."""
-        return self.edges[np.concatenate([[0], np.cumsum(np.bincount(self.item_topic[1:]))])]
+        return np.asarray(self.edges[np.concatenate([[0], np.cumsum(np.bincount(self.item_topic[1:]))])])
 
-    def items(self, users: np.ndarray, interested: np.ndarray) -> np.ndarray:
-        """Item codes by popularity: where `interested`, within the topics of the user, else in the whole catalog."""
+    def liked(self, users: np.ndarray) -> np.ndarray:
+        """(n,) item codes of the users' topics, by popularity."""
         topics_SK = self.user_topics[users]
         mass_SK = np.cumsum(np.diff(self.bounds)[topics_SK], axis=1)
-        point = self.rng.random(len(users)) * np.where(interested, mass_SK[:, -1], self.edges[-1])
+        point = self.rng.random(len(users)) * mass_SK[:, -1]
         which = np.minimum((mass_SK <= point[:, None]).sum(axis=1), mass_SK.shape[1] - 1)
         row = np.arange(len(users))
-        inside = point - np.where(which > 0, mass_SK[row, which - 1], 0.0) + self.bounds[topics_SK[row, which]]
-        spot = np.searchsorted(self.edges, np.where(interested, inside, point), side="right") - 1
+        point += self.bounds[topics_SK[row, which]] - np.where(which > 0, mass_SK[row, which - 1], 0.0)
+        return self._at(point)
+
+    def any(self, users: np.ndarray) -> np.ndarray:
+        """(n,) item codes of the whole catalog, by popularity."""
+        return self._at(self.rng.random(len(users)) * self.edges[-1])
+
+    def _at(self, point: np.ndarray) -> np.ndarray:
+        spot = np.searchsorted(self.edges, point, side="right") - 1
         return np.asarray(self.by_topic[np.minimum(spot, len(self.by_topic) - 1)])
 
-    def items_of_others(self, users: np.ndarray) -> np.ndarray:
-        """Item codes by popularity; 0 where the item happens to be of a topic of the user."""
-        items = self.items(users, np.zeros(len(users), bool))
-        return np.where((self.user_topics[users] == self.item_topic[items][:, None]).any(axis=1), 0, items)
+    def distinct(self, each: int, propose: Propose, had_UH: np.ndarray) -> np.ndarray:
+        """(U, each) item codes, distinct within a user and none of `had_UH`; `propose` takes users, gives items."""
+        users, size = np.arange(len(self.user_topics)), np.int64(len(self.item_topic))
+        owners = np.repeat(users, each)
+        had = (users[:, None] * size + had_UH).ravel()
+        drawn_UE = draw(lambda slots: propose(owners[slots]), owners, had, int(size)).reshape(len(users), each)
+        if not drawn_UE.all():
+            raise UsageError(f"{size - 1} items are too few: some user finds too few new ones in their topics")
+        # Of two equal proposals the earlier slot wins, so earlier slots hold more popular items until they are mixed.
+        return np.asarray(self.rng.permuted(drawn_UE, axis=1))
 
 
 def behaviours(
@@ -136,54 +155,49 @@ def behaviours(
 
     Args:
         level: see `LEVELS`.
-        rho: share of interactions drawn from the whole catalog; the share of noise is a little lower, for some of
-            these happen to be of the user's topics.
+        rho: share of interactions replaced by what a random other interaction was with; the share of noise is a
+            little lower, for some of these happen to be of the user's topics.
         users: U.
-        items: N - 1; enough that everybody finds 20 new ones in their topics.
+        items: N - 1; enough that everybody finds length + 20 distinct ones in their topics.
         length: T, train and validation interactions per user, at least 2.
         null: no information anywhere: all interactions are drawn from the whole catalog, and the truth is a coin of
             probability rho. Whatever claims to find noise here must be at chance.
         seed: of everything.
 
     Raises:
-        UsageError: too few items.
+        UsageError: too few items, or histories too short to split.
     """
     setting = LEVELS[level]
+    if items < setting.topics or length < 2:
+        raise UsageError(f"behaviours need items >= {setting.topics} and length >= 2, not {items} and {length}")
     rng = seeds.rng(seed, "behaviours", level, int(null))
     item_topic = np.concatenate([[-1], rng.permutation(items) % setting.topics])
     user_topics = np.argsort(rng.random((users, setting.topics)), axis=1)[:, : setting.interests]
     popularity = np.concatenate([[0.0], rng.permutation(np.arange(1, items + 1) ** -0.8)])
     world = _World(item_topic, user_topics, popularity / popularity.sum(), rng)
 
-    owners = np.repeat(np.arange(users), length)
-    coin = rng.random(len(owners)) < rho
-    interested = np.zeros_like(coin) if null else ~coin
-    history = world.items(owners, interested)
-    candidates = _candidates(world, owners * np.int64(items + 1) + history, null)
+    liked_UT = world.distinct(length + CLEAN, world.any if null else world.liked, np.zeros((users, 1), np.int32))
+    pool = liked_UT.ravel()
+    chosen_UT = rng.random((users, length)) < rho
+    planted_UT = world.distinct(length, lambda u: pool[rng.integers(0, len(pool), len(u))], liked_UT)
+    items_UT = np.where(chosen_UT & (not null), planted_UT, liked_UT[:, :length])
+    clean_UC = liked_UT[:, length:]
 
-    log_items = np.concatenate([history.reshape(users, length), candidates[:, :1]], axis=1).ravel()
-    log = Sequences.from_items(log_items, np.full(users, length + 1))
+    def uninteresting(someone: np.ndarray) -> np.ndarray:
+        drawn = pool[rng.integers(0, len(pool), len(someone))]
+        return drawn if null else np.where(_among(user_topics[someone], item_topic[drawn]), 0, drawn)
+
+    popular_UC = world.distinct(POPULAR, uninteresting, np.concatenate([liked_UT, items_UT], axis=1))
+    truth_UT = chosen_UT if null else ~_among(user_topics[:, None], item_topic[items_UT])
+
+    log = Sequences.from_items(np.concatenate([items_UT, clean_UC[:, :1]], axis=1).ravel(), np.full(users, length + 1))
     role = np.tile(np.concatenate([np.full(length - 1, TRAIN), [VALID, TEST]]).astype(np.int8), users)
     vocab = Vocab(pl.Series("id", np.arange(1, items + 1)))
     split = Split(log, role, pl.Series("user", np.arange(users)), vocab, "leave-one-out")
     content = Modality(_content(item_topic[1:], setting, rng), np.ones(items, bool))
-    foreign = coin if null else ~(user_topics[owners] == item_topic[history][:, None]).any(axis=1)
-    noisy = np.concatenate([foreign.reshape(users, length), np.zeros((users, 1), bool)], axis=1).ravel()
+    noisy = np.concatenate([truth_UT, np.zeros((users, 1), bool)], axis=1).ravel()
+    candidates = np.concatenate([clean_UC, popular_UC], axis=1)
     return Planted(split, Catalog(vocab.ids, content=content), noisy, item_topic, user_topics, candidates)
-
-
-def _candidates(world: _World, had: np.ndarray, null: bool) -> np.ndarray:
-    """(U, 100) item codes without the user-item keys `had`; in the null setting all are plain draws by popularity."""
-    users, size = len(world.user_topics), len(world.item_topic)
-    wanted = np.repeat(np.arange(users), CLEAN)
-    clean = draw(lambda s: world.items(wanted[s], np.full(len(s), not null)), wanted, had, size)
-    had = np.concatenate([had, wanted * np.int64(size) + clean])
-    others = np.repeat(np.arange(users), POPULAR)
-    propose = (lambda u: world.items(u, np.zeros(len(u), bool))) if null else world.items_of_others
-    popular = draw(lambda s: propose(others[s]), others, had, size)
-    if not (clean.all() and popular.all()):
-        raise UsageError(f"{size - 1} items are too few: some user has fewer than {CLEAN} new ones of their topics")
-    return np.concatenate([clean.reshape(users, CLEAN), popular.reshape(users, POPULAR)], axis=1)
 
 
 def _content(topic: np.ndarray, setting: Level, rng: np.random.Generator) -> np.ndarray:

@@ -20,13 +20,12 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.interactions import Interactions
 from siftrec.data.loader import pad
 from siftrec.data.sequences import Sequences
-from siftrec.data.split import TEST, Split
+from siftrec.data.split import TEST, Fitting, Split
 from siftrec.methods.base import Learned, Method, Model, Scorer, total
 from siftrec.settings import build, describe, spelled
 from siftrec.synthetic import behaviours
 
 _TOLERANCE = 1e-6
-_SHORT = {"epochs": 3, "batch_size": 128, "rows_per_user": 4, "learning_rate": 0.02}
 
 
 def check_method(method: Method, *, seed: int = 7) -> None:
@@ -51,8 +50,12 @@ def check_method(method: Method, *, seed: int = 7) -> None:
     _check_histories(method, scorer, data)
     _check_restored(method, scorer, data)
     _check_seeds(method, scorer, data, seed)
+    fitting = data.split.fitting.recode(data.catalog.vocab)
     if isinstance(method, Learned):
-        _check_loss(method, data, seed)
+        _check_loss(method, data.catalog, fitting, seed)
+    else:
+        method.fit(fitting)
+    _require(fitting.train.fingerprint == data.split.train.fingerprint, "fit: changes the training data in place")
     _check_learning(method, scorer, data)
 
 
@@ -87,9 +90,10 @@ def _require(holds: bool, promise: str) -> None:
 
 def _fitted(method: Method, data: _Data, seed: int, split: Split | None = None) -> Scorer:
     from siftrec.train.fit import fit
+    from siftrec.train.settings import Training
 
-    split = data.split if split is None else split
-    return fit(method, split, data.catalog, seed=seed, **_SHORT).scorer
+    short = Training(epochs=3, batch_size=128, rows_per_user=4, learning_rate=0.02)
+    return fit(method, data.split if split is None else split, data.catalog, training=short, seed=seed).scorer
 
 
 def _check_settings(method: Method) -> None:
@@ -182,13 +186,12 @@ def _check_seeds(method: Method, scorer: Scorer, data: _Data, seed: int) -> None
         _require(not _equal(other, state), "seed: another seed gives the same trained state")
 
 
-def _check_loss(method: Learned, data: _Data, seed: int) -> None:
+def _check_loss(method: Learned, catalog: Catalog, fitting: Fitting, seed: int) -> None:
     from siftrec.train.loop import loader_of
     from siftrec.train.settings import Training
 
-    fitting = data.split.fitting.recode(data.catalog.vocab)
     with seeds.initialised(seed, "check"):
-        model = method.build(data.catalog)
+        model = method.build(catalog)
     _require(
         isinstance(model, Model), f"build: gives {type(model).__name__}, which is not a siftrec.methods.base.Model"
     )

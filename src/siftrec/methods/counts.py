@@ -24,7 +24,8 @@ def popularity(train: Sequences, catalog_size: int) -> np.ndarray:
 def interaction_matrix(train: Sequences, catalog_size: int) -> sparse.csr_matrix:
     """(R, N) float64: how much each row's items count, 1 without weights; repeats count once."""
     weights = np.ones(len(train.items)) if train.weights is None else train.weights.astype(np.float64)
-    matrix = sparse.csr_matrix((weights, train.items, train.offsets), shape=(len(train), catalog_size))
+    # Summing duplicates works in place, hence the copy: the log is not ours.
+    matrix = sparse.csr_matrix((weights, train.items, train.offsets), shape=(len(train), catalog_size), copy=True)
     matrix.sum_duplicates()
     np.minimum(matrix.data, 1.0, out=matrix.data)
     return matrix
