@@ -44,3 +44,24 @@ format: $(VENV)/.dev ## let ruff rewrite
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) demo-run .mypy_cache .ruff_cache .pytest_cache
+
+# benchmarks
+.PHONY: peer-rectools speed accuracy results
+PEER := benchmarks/peers/rectools
+
+$(PEER)/.venv/.done: $(PEER)/requirements.txt
+	$(PYTHON) -m venv $(PEER)/.venv
+	$(PEER)/.venv/bin/python -m pip --disable-pip-version-check -q install -r $<
+	@touch $@
+
+peer-rectools: $(PEER)/.venv/.done ## RecTools in its own environment, to be measured beside siftrec
+
+speed: $(VENV)/.dev peer-rectools ## every speed row, about twenty minutes
+	$(BIN)/python benchmarks/speed.py all
+
+accuracy: $(VENV)/.dev peer-rectools ## every accuracy cell that is not done, hours
+	$(BIN)/python benchmarks/accuracy.py run --jobs 2
+	$(BIN)/python benchmarks/accuracy.py compare
+
+results: $(VENV)/.dev ## docs/results.md from the stored figures
+	$(BIN)/python benchmarks/render.py

@@ -1,0 +1,232 @@
+"""How good siftrec's methods are: every cell (data set, share of noise, method, seed) is one resumable unit.
+
+    python benchmarks/accuracy.py list                             the cells, done or not
+    python benchmarks/accuracy.py run --jobs 2                     all cells that are not done, two at a time
+    python benchmarks/accuracy.py run --only 'microlens50k.*.seed1' 'ml1m.*.markov.*'
+    python benchmarks/accuracy.py compare                          paired comparisons of the cells that are done
+    python benchmarks/render.py                                    docs/results.md from the stored figures
+
+A cell leaves `results/accuracy/CELL.json` (kept in git) and `results/cells/CELL.parquet` (values per user, not kept).
+The share of noise is that of popularity-drawn `replace` in train and validation interactions; it differs from seed to
+seed. Test targets are never touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import machine
+
+if TYPE_CHECKING:
+    from siftrec.evaluate.evaluation import Evaluation
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "accuracy"
+VALUES = HERE / "results" / "cells"
+
+DATASETS = ("microlens50k", "ml1m")
+RHOS = (0.0, 0.3)
+SEEDS = (1, 2, 3)
+MAIN = ("ndcg@10", "ndcg@20", "recall@10", "recall@20")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run and its evaluation.
+
+    Attributes:
+        data: name of the data set.
+        rho: share of planted noise.
+        method: name in `variants.VARIANTS`, or the peer.
+        seed: of noise and training.
+    """
+
+    data: str
+    rho: float
+    method: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.data}.rho{self.rho:g}.{self.method}.seed{self.seed}"
+
+    @property
+    def result(self) -> Path:
+        """The figures."""
+        return RESULTS / f"{self}.json"
+
+    @property
+    def values(self) -> Path:
+        """The values per user."""
+        return VALUES / f"{self}.parquet"
+
+    @property
+    def done(self) -> bool:
+        """Whether both are there."""
+        return self.result.exists() and self.values.exists()
+
+
+def cells(patterns: list[str] | None = None) -> list[Cell]:
+    """All cells whose name matches a pattern, in the order they run: one seed of everything first."""
+    from variants import PEER, VARIANTS
+
+    every = [
+        Cell(data, rho, method, seed)
+        for seed in SEEDS
+        for data in DATASETS
+        for rho in RHOS
+        for method, variant in VARIANTS.items()
+        if seed == SEEDS[0] or rho > 0 or variant.seeded
+    ]
+    every.append(Cell("microlens50k", 0.0, PEER, SEEDS[0]))
+    return [cell for cell in every if not patterns or any(fnmatch(str(cell), pattern) for pattern in patterns)]
+
+
+def run_cell(cell: Cell, folder: Path, overrides: dict[str, Any]) -> None:
+    """Train, evaluate and store one cell."""
+    from datasets import load
+    from variants import PEER
+
+    from siftrec.noise.inject import inject
+
+    data = load(cell.data, folder)
+    split = inject(data.split, "replace", cell.rho, cell.seed).split if cell.rho else data.split
+    data = replace(data, split=split)
+    started = time.perf_counter(), time.process_time()
+    if cell.method == PEER:
+        from peer import peer_evaluation
+
+        evaluation, told = peer_evaluation(data, cell.seed)
+    else:
+        evaluation, told = trained_evaluation(cell, data, overrides)
+    told |= {
+        "wall_s": time.perf_counter() - started[0],
+        "cpu_s": time.process_time() - started[1] + told.get("cpu_s", 0.0),
+        "machine": machine.describe(),
+        "command": " ".join([f"python benchmarks/accuracy.py run --only '{cell}'", *flags(overrides)]),
+    }
+    main = [evaluation.metrics.index(metric) for metric in MAIN]
+    values = {filter: table[main] for filter, table in evaluation.values.items()}
+    replace(evaluation, metrics=MAIN, values=values).write(cell.values)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    figures = {"schema": 1, "cell": asdict(cell)} | told | {"evaluation": evaluation.to_json(str(cell))}
+    cell.result.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def trained_evaluation(cell: Cell, data: Any, overrides: dict[str, Any]) -> tuple[Evaluation, dict[str, Any]]:
+    """Fit one of our methods and evaluate it on the test questions."""
+    from variants import VARIANTS
+
+    from siftrec.evaluate.evaluation import evaluate
+    from siftrec.methods.base import Learned
+    from siftrec.settings import describe
+    from siftrec.train.events import EpochEnded, Event, Started, Stopped
+    from siftrec.train.fit import fit
+    from siftrec.train.settings import Training
+
+    variant, told = VARIANTS[cell.method], dict[str, Any]()
+    method, training = variant.make(), Training(**variant.training | overrides)
+    catalog = (data if variant.content else data.ids_only()).catalog
+    told |= {"method": describe(method), "modalities": list(catalog)}
+    curve: list[float | None] = []
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Started):
+            told["parameters"] = event.parameters
+        elif isinstance(event, EpochEnded):
+            curve.append(event.value)
+            print(f"{cell}: epoch {event.epoch}, {event.metric} {event.value or 0:.4f}", file=sys.stderr, flush=True)
+        elif isinstance(event, Stopped):
+            told.update(epochs=event.epochs, best_epoch=event.best_epoch)
+
+    start = time.process_time()
+    trained = fit(method, data.split, catalog, training=training, seed=cell.seed, on_event=on_event)
+    told["fit_cpu_s"] = time.process_time() - start
+    if isinstance(method, Learned):
+        told |= {"training": describe(training), "validation": curve}
+    return evaluate(trained, data.split.test), told
+
+
+def run(given: argparse.Namespace) -> None:
+    """Run what is not done, each cell in a process of its own with one thread."""
+    todo = [cell for cell in cells(given.only) if given.again or not cell.done]
+    print(f"{len(todo)} cells to do", file=sys.stderr)
+
+    def start(cell: Cell) -> bool:
+        began = time.perf_counter()
+        command = [sys.executable, __file__, "cell", str(cell), "--data", str(given.data), *flags(overrides_of(given))]
+        done = subprocess.run(command, env=os.environ | machine.THREADS, check=False)
+        state = "done" if done.returncode == 0 else f"FAILED ({done.returncode})"
+        print(f"{cell}: {state} in {time.perf_counter() - began:,.0f} s", file=sys.stderr, flush=True)
+        return done.returncode == 0
+
+    with ThreadPoolExecutor(given.jobs) as pool:
+        failed = [cell for cell, fine in zip(todo, pool.map(start, todo), strict=True) if not fine]
+    if failed:
+        sys.exit(f"failed: {', '.join(map(str, failed))}")
+
+
+def overrides_of(given: argparse.Namespace) -> dict[str, Any]:
+    """Training settings that differ from the defaults; they are stored with each cell."""
+    names = ("epochs", "batch_size", "patience", "rows_per_user")
+    return {name: getattr(given, name) for name in names if getattr(given, name) is not None}
+
+
+def flags(overrides: dict[str, Any]) -> list[str]:
+    """The same as words of a command line."""
+    return [text for name, value in overrides.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+
+
+def show(given: argparse.Namespace) -> None:
+    """List the cells."""
+    for cell in cells(given.only):
+        print(f"{'done' if cell.done else '    '}  {cell}")
+
+
+def one(given: argparse.Namespace) -> None:
+    """Run a single cell in this process."""
+    machine.one_thread()
+    run_cell(cells(given.only)[0], given.data, overrides_of(given))
+
+
+def compare(_: argparse.Namespace) -> None:
+    """Compare what is done, pair by pair."""
+    from comparisons import compare_all
+
+    out = RESULTS / "comparisons.json"
+    out.write_text(json.dumps(compare_all(), indent=1) + "\n")
+    print(f"wrote {out}", file=sys.stderr)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, work in (("list", show), ("run", run), ("cell", one), ("compare", compare)):
+        command = commands.add_parser(name, help=(work.__doc__ or "").splitlines()[0])
+        command.set_defaults(work=work)
+        if name == "cell":
+            command.add_argument("only", nargs=1, metavar="CELL")
+        elif name != "compare":
+            command.add_argument("--only", nargs="+", metavar="PATTERN", help="names of cells, with * and ?")
+        if name in ("run", "cell"):
+            command.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
+            for setting in ("--epochs", "--batch-size", "--patience", "--rows-per-user"):
+                command.add_argument(setting, type=int, help="instead of the default of siftrec.Training")
+    commands.choices["run"].add_argument("--jobs", type=int, default=1, help="cells at a time, one thread each")
+    commands.choices["run"].add_argument("--again", action="store_true", help="also cells that are done")
+    given = parser.parse_args()
+    given.work(given)
+
+
+if __name__ == "__main__":
+    main()

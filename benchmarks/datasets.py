@@ -1,0 +1,49 @@
+"""The real data sets the benchmarks run on, read with siftrec's own readers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from siftrec.data.catalog import Catalog
+from siftrec.data.interactions import Interactions
+from siftrec.data.read import read
+from siftrec.data.split import Split, leave_one_out
+from siftrec.modality.precomputed import features
+
+HERE = Path(__file__).resolve().parent
+DEFAULT = HERE.parent.parent / "shared" / "data"
+
+LOGS = {
+    "microlens50k": "microlens50k/MicroLens-50k_pairs.tsv",
+    "ml1m": "ml1m/sequences.tsv.gz",
+    "ml100k": "ml100k/ml-100k.inter",
+}
+# MicroLens' text is its caption and its hashtags together, so the two halves are used and the whole is not.
+MODALITIES = {"microlens50k": ("caption", "hashtags"), "ml1m": ("image", "text"), "ml100k": ()}
+
+
+@dataclass(frozen=True)
+class Data:
+    """A log, its leave-one-out split, and its catalog with content."""
+
+    events: Interactions
+    split: Split
+    catalog: Catalog
+
+    def ids_only(self) -> Data:
+        """The same without content."""
+        return replace(self, catalog=Catalog(self.catalog.vocab.ids))
+
+
+def load(name: str, folder: Path) -> Data:
+    """Read one data set from the folder that holds them all."""
+    events = read(folder / LOGS[name])
+    home = (folder / LOGS[name]).parent
+    content = {
+        each: features(
+            home / f"feat_{each}.npy", ids=home / "items.tsv", mask=home / f"mask_{each}.npy", id_column="item"
+        )
+        for each in MODALITIES[name]
+    }
+    return Data(events, leave_one_out(events), Catalog(events.items, **content))

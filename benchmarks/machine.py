@@ -1,0 +1,58 @@
+"""What the measuring machine is and what it can do: one thread, product and copy rates, versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
+
+
+def one_thread() -> None:
+    """Start this script again with one thread everywhere, unless it was started so.
+
+    Thread pools are sized when their libraries are imported, so the environment must be right from the start.
+    """
+    if any(os.environ.get(name) != value for name, value in THREADS.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | THREADS)
+
+
+def describe() -> dict[str, str | int]:
+    """Processor, cores, system and the versions that decide speed."""
+    versions: dict[str, str | int] = {name: version(name) for name in ("siftrec", "torch", "numpy", "polars")}
+    return {"processor": _processor(), "cores": os.cpu_count() or 0, "python": platform.python_version(), **versions}
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    return names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
+
+
+def rates() -> dict[str, float]:
+    """What one thread reaches now: float32 product of 1024² matrices, and copying 64 MiB (bytes read and written)."""
+    import torch
+
+    torch.set_num_threads(1)
+    a, b, c = (torch.ones(1024, 1024) for _ in range(3))
+    x, y = torch.ones(16 << 20), torch.empty(16 << 20)
+    gemm = per_cpu_second(lambda: torch.mm(a, b, out=c), 2 * 1024**3)
+    copy = per_cpu_second(lambda: y.copy_(x), 2 * 64 << 20)
+    return {"gemm_gflops": gemm / 1e9, "copy_gb_per_s": copy / 1e9}
+
+
+def per_cpu_second(work: Callable[[], object], amount: float, repeats: int = 9) -> float:
+    """`amount` per CPU second of `work`: the median over repeats, after one that warms up."""
+    work()
+    spent = []
+    for _ in range(repeats):
+        start = time.process_time()
+        work()
+        spent.append(time.process_time() - start)
+    return amount / statistics.median(spent)

@@ -1,0 +1,186 @@
+"""What can be measured where the truth was planted: used by `benchmarks/planted.py` and by the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+
+from siftrec import seeds
+from siftrec.data.catalog import Catalog
+from siftrec.data.loader import pad
+from siftrec.data.sequences import Sequences
+from siftrec.data.split import TRAIN
+from siftrec.methods.ccl4rec import CCL4Rec, importance_of
+from siftrec.methods.contrast import Contrast, Views
+from siftrec.methods.model import SequenceModel
+from siftrec.methods.relation import Relation
+from siftrec.methods.trained import Facts, Trained
+from siftrec.nn.importance import shares
+from siftrec.nn.views import make_views, plans
+from siftrec.synthetic import Planted
+from siftrec.train.fit import fit
+
+OFF = Contrast(vanilla=0.0, graded=0.0, over=0.0)
+VARIANTS: Mapping[str, CCL4Rec] = {
+    "next-item": CCL4Rec(contrast=OFF),
+    "vanilla": CCL4Rec(contrast=Contrast(graded=0.0, over=0.0)),
+    "full": CCL4Rec(),
+    "full, importance=random": CCL4Rec(views=Views(importance="random")),
+    "full, importance=oracle": CCL4Rec(views=Views(importance="oracle"), weighted_targets=False),
+}
+
+
+def trained_on(planted: Planted, method: CCL4Rec, seed: int, epochs: int = 6) -> Trained:
+    """Train on a planted log; the oracle ablation gets the truth as the log's weights, which nothing else reads."""
+    split = planted.split
+    if method.views.importance == "oracle":
+        log = split.log
+        weights = (~planted.noisy).astype(np.float32)
+        split = split.with_noise(Sequences(log.items, log.offsets, log.times, log.rows, weights), split.role)
+    return fit(method, split, planted.catalog, seed=seed, epochs=epochs, patience=0, batch_size=512, learning_rate=2e-3)
+
+
+def untrained(planted: Planted, method: CCL4Rec, seed: int) -> Trained:
+    """The method as it stands before the first step: content statistics, hubs and calibration only."""
+    with seeds.initialised(seed, "weights"):
+        model = method.build(planted.catalog)
+    method.start_epoch(model, planted.split.fitting, 0, seed)
+    model.eval()
+    catalog: Catalog = planted.catalog
+    return Trained(method, model, catalog.vocab, planted.split.train.counts(len(catalog)), Facts(seed=seed))
+
+
+def detection(trained: Trained, planted: Planted) -> dict[str, float]:
+    """AUROC of importance for clean against planted noise, and of the controls that it has to beat."""
+    log = planted.split.train
+    clean = ~planted.noisy[planted.split.role == TRAIN]
+    relation = _relation(trained)
+    items_BL = torch.from_numpy(log.window(np.arange(len(log)), log.lengths, int(log.lengths.max())).astype(np.int64))
+    targets = torch.from_numpy(planted.split.valid.targets.items.astype(np.int64))[:, None]
+    single = relation.space.cosine(items_BL, targets).squeeze(2)[items_BL > 0].numpy()
+    everyone = relation.scores(items_BL, items_BL.shape[1])[items_BL > 0].numpy()
+    return {
+        "agreement": _auc(clean, importance_of(trained, log)),
+        "mean agreement": _auc(clean, everyone),
+        "single target": _auc(clean, single),
+        "popularity": _auc(clean, trained.popularity[log.items]),
+    }
+
+
+def ranking(trained: Trained, planted: Planted) -> dict[str, float]:
+    """GAUC and P@10 over each user's 20 clean and 80 popularity-drawn candidates."""
+    part = planted.split.test
+    scores_BN = _scores(trained, part.histories)
+    candidates_BC = torch.from_numpy(planted.candidates[part.users].astype(np.int64))
+    scores_BC = scores_BN.gather(1, candidates_BC).double()
+    clean, popular = scores_BC[:, :20], scores_BC[:, 20:]
+    above = (clean[:, :, None] > popular[:, None, :]).double() + 0.5 * (clean[:, :, None] == popular[:, None, :])
+    best = scores_BC.topk(10, dim=1).indices
+    return {"gauc": float(above.mean()), "p@10": float((best < 20).double().mean())}
+
+
+def recommendations(trained: Trained, planted: Planted) -> dict[str, float]:
+    """Trivial and weird: average popularity and out-of-interest rate of each user's ten best new items."""
+    part = planted.split.test
+    scores_BN = _scores(trained, part.histories)
+    scores_BN[:, 0] = -torch.inf
+    owner = torch.from_numpy(part.histories.owners)
+    scores_BN[owner, torch.from_numpy(part.histories.items.astype(np.int64))] = -torch.inf
+    best = scores_BN.topk(10, dim=1).indices.numpy()
+    users = np.repeat(part.users, 10)
+    return {
+        "popularity@10": float(trained.popularity[best].mean()),
+        "out of interest@10": 1.0 - float(planted.of_interest(users, best.reshape(-1)).mean()),
+    }
+
+
+def shield(trained: Trained, planted: Planted, seed: int = 7, slots: int = 3) -> float:
+    """How far the user vector moves when 3 noise interactions are swapped, over when 3 clean ones are; low is good."""
+    rng = seeds.rng(seed, "shield")
+    split = planted.split
+    log = split.train
+    noisy = planted.noisy[split.role == TRAIN]
+    able = np.flatnonzero(
+        (np.bincount(log.owners[noisy], minlength=len(log)) >= slots)
+        & (np.bincount(log.owners[~noisy], minlength=len(log)) >= slots)
+    )
+    history = log.take(able)
+    wrong = noisy[np.isin(log.owners, able)]
+    weights = trained.popularity / trained.popularity.sum()
+    moved = []
+    for which in (wrong, ~wrong):
+        draw = np.where(which, rng.random(len(which)), 2.0)
+        place = np.lexsort((draw, history.owners)) if len(draw) else np.empty(0, np.int64)
+        first = place[(np.arange(len(place)) - history.offsets[history.owners[place]]) < slots]
+        items = history.items.copy()
+        items[first] = rng.choice(len(weights), size=len(first), p=weights)
+        swapped = Sequences(items, history.offsets, history.times, history.rows)
+        moved.append((_users(trained, swapped) - _users(trained, history)).norm(dim=1).mean())
+    return float(moved[0] / moved[1])
+
+
+def concordance(trained: Trained, planted: Planted, seed: int = 7) -> float:
+    """How often, within a side of fresh views, the better view is the closer one (pairs with a damage gap above .01)."""
+    rng = seeds.generator(seed, "concordance")
+    model, relation = cast(SequenceModel, trained.scorer), _relation(trained)
+    log = planted.split.train
+    items_BL = pad(log, np.arange(min(len(log), 1000)), 20)
+    real_BL = items_BL > 0
+    offers_O = relation.offers(64, rng)
+    with torch.no_grad():
+        importance_BL = shares(relation.scores(items_BL, 3), real_BL)
+        allowed_BO = ~(items_BL[:, :, None] == offers_O).any(dim=1)
+        made = make_views(
+            plans(0.5, 4), importance_BL, real_BL, relation.space.cosine(items_BL, offers_O), allowed_BO, rng
+        )
+        views = torch.where(made.choice_BVS >= 0, offers_O[made.choice_BVS], items_BL[:, None])
+        z_BVD = relation.head(model.users(views.flatten(0, 1))).view(*views.shape[:2], -1)
+        similar_BV = (z_BVD * relation.head(model.users(items_BL))[:, None]).sum(dim=2)
+    right, pairs = 0, 0
+    for side in (slice(0, 4), slice(4, 8)):
+        gap = made.damage_BV[:, None, side] - made.damage_BV[:, side, None]
+        closer = similar_BV[:, side, None] - similar_BV[:, None, side]
+        right += int(((gap > 0.01) & (closer > 0)).sum())
+        pairs += int((gap > 0.01).sum())
+    return right / max(pairs, 1)
+
+
+def spread(trained: Trained, planted: Planted) -> dict[str, float]:
+    """Collapse and distinction: mean off-diagonal ⟨z, z'⟩, effective rank, and split-half re-identification of users."""
+    log = planted.split.train
+    z_BD = _relation(trained).head(_users(trained, log)).detach()
+    cosine = z_BD @ z_BD.T
+    off = (cosine.sum() - cosine.diagonal().sum()) / (len(z_BD) * (len(z_BD) - 1))
+    power = torch.linalg.svdvals(z_BD - z_BD.mean(dim=0)).square()
+    power = power / power.sum()
+    position = np.arange(len(log.items)) - log.offsets[log.owners]
+    halves = [torch.nn.functional.normalize(_users(trained, log.where(position % 2 == half)), dim=1) for half in (0, 1)]
+    found = (halves[0] @ halves[1].T).argmax(dim=1) == torch.arange(len(log))
+    return {
+        "mean cosine": float(off),
+        "effective rank": float(torch.exp(-(power * power.clamp_min(1e-12).log()).sum())),
+        "re-identified": float(found.double().mean()),
+    }
+
+
+def _relation(trained: Trained) -> Relation:
+    return cast(Relation, cast(SequenceModel, trained.scorer).extra)
+
+
+def _users(trained: Trained, histories: Sequences) -> torch.Tensor:
+    with torch.no_grad():
+        items_BL = pad(histories, np.arange(len(histories)), trained.method.length)
+        return cast(SequenceModel, trained.scorer).users(items_BL)
+
+
+def _scores(trained: Trained, histories: Sequences) -> torch.Tensor:
+    with torch.no_grad():
+        return trained.scorer.scores(pad(histories, np.arange(len(histories)), trained.method.length))
+
+
+def _auc(clean: np.ndarray, score: np.ndarray) -> float:
+    return float(roc_auc_score(clean, score))

@@ -1,0 +1,281 @@
+"""Write docs/results.md from the stored figures in benchmarks/results. Nothing in that page is typed.
+
+python benchmarks/render.py
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from accuracy import DATASETS, MAIN, RHOS
+from variants import PEER, VARIANTS
+
+from siftrec.settings import describe, resolve
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+PAGE = HERE.parent / "docs" / "results.md"
+NAMES = {name: variant.what for name, variant in VARIANTS.items()} | {PEER: "RecTools' SASRec, gBCE, 256 negatives"}
+Figures = dict[str, Any]
+
+
+def main() -> None:
+    """Render every section whose figures are there."""
+    sections = [HEAD, *speed(), *accuracy(), *comparisons()]
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text("\n\n".join(sections) + "\n", "utf-8")
+
+
+HEAD = """# Results
+
+Written by `python benchmarks/render.py` from the figures stored in `benchmarks/results`; change those, not this page.
+How each is measured: [benchmarks/README.md](../benchmarks/README.md)."""
+
+
+def stored(path: Path) -> Figures | None:
+    """A stored JSON file, None where it has not been made."""
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; all columns but the first are right-aligned."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
+
+
+def number(value: float) -> str:
+    """Three significant digits, or a whole number with separators."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def spread(values: Sequence[float]) -> str:
+    """The median and, between brackets, the least and the most."""
+    if len(values) < 2:
+        return number(values[0])
+    return f"{number(statistics.median(values))} [{number(min(values))}–{number(max(values))}]"
+
+
+def machine_line(rows: Iterable[Figures]) -> str:
+    """Machines and versions that made some rows, each named once."""
+    lines = {
+        f"{m['processor']}, {m['cores']} cores, Python {m['python']}, torch {m['torch']}, NumPy {m['numpy']}, "
+        f"Polars {m['polars']}, siftrec {m['siftrec']}"
+        for m in (row["machine"] for row in rows)
+    }
+    return "Machine: " + "; ".join(sorted(lines)) + "."
+
+
+def speed() -> list[str]:
+    """One row per measurement, peers beside it, and what the machine could do meanwhile."""
+    figures = stored(RESULTS / "speed.json")
+    if figures is None:
+        return []
+    rows = figures["rows"]
+    head = ("what", "unit", "measured", "asked", "reached", "peers in the same run", "product, copy", "known")
+    lines = [
+        (
+            row["what"],
+            row["unit"],
+            spread(row["values"]),
+            asked(row),
+            "yes" if reached(row) else "**no**",
+            "; ".join(
+                f"{name} {spread(peer['values'])} (× {times(row, peer):.1f})" for name, peer in row["peers"].items()
+            ),
+            "; ".join(f"{rate['gemm_gflops']:.0f}, {rate['copy_gb_per_s']:.0f}" for rate in row["rates"]),
+            row["known"],
+        )
+        for row in rows.values()
+    ]
+    text = (
+        "One thread; rates are per CPU second, `siftrec --help` is wall time. Median of the repeats [least–most]. "
+        "*Product, copy*: float32 product of 1024² matrices in GFLOP/s and copying 64 MiB in GB/s (read and written), by "
+        "the same process before and after the row. Training rows run the library's own loop."
+    )
+    parts = ["## Speed", text, table(head, lines), machine_line(rows.values()), "Settings of each row:"]
+    parts.append("\n".join(f"- {row['what']}: {settings(row)}. `{row['command']}`" for row in rows.values()))
+    return parts + [profile(name, row) for name, row in rows.items() if not reached(row)]
+
+
+def times(row: Figures, peer: Figures) -> float:
+    """Ours over the peer's, medians."""
+    return float(row["median"] / statistics.median(peer["values"]))
+
+
+def reached(row: Figures) -> bool:
+    """Whether the figure asked for was reached."""
+    if row["times_peer"]:
+        return bool(row["peers"]) and times(row, next(iter(row["peers"].values()))) >= row["asked"]
+    return bool(row["median"] <= row["asked"]) if row["less"] else bool(row["median"] >= row["asked"])
+
+
+def asked(row: Figures) -> str:
+    """The figure asked for, in words."""
+    if row["times_peer"]:
+        return f"{row['asked']:g} × {next(iter(row['peers']), 'the peer')}"
+    return f"at {'most' if row['less'] else 'least'} {number(row['asked'])}"
+
+
+def settings(row: Figures) -> str:
+    """What ran: ours, then each peer."""
+    peers = [f"{name}: {flat(peer['settings'])}, {flat(peer['versions'])}" for name, peer in row["peers"].items()]
+    beside = flat(row["beside"])
+    return "; ".join(part for part in (flat(row["settings"]), beside, *peers) if part)
+
+
+def flat(values: Figures) -> str:
+    """`key value, key value`; nested tables behind their name; of one of our settings classes, what is no default."""
+    words = []
+    if str(values.get("use", "")).startswith("siftrec:"):
+        values = {"use": values["use"], **unlike(values, describe(resolve(values["use"], "use")()))}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            words.append(f"{key} ({flat(value)})")
+        elif isinstance(value, list):
+            words.append(f"{key} {' + '.join(map(str, value)) or 'none'}")
+        else:
+            words.append(f"{key} {number(value) if isinstance(value, float) else value}")
+    return ", ".join(words)
+
+
+def unlike(values: Figures, defaults: Figures) -> Figures:
+    """The values that differ from the defaults, nested tables likewise."""
+    nested = {key: unlike(value, defaults[key]) for key, value in values.items() if isinstance(value, dict)}
+    plain = {key: value for key, value in values.items() if key not in nested and value != defaults.get(key)}
+    return plain | {key: value for key, value in nested.items() if value}
+
+
+def profile(name: str, row: Figures) -> str:
+    """The stored profile of a row that is out of reach."""
+    path = RESULTS / "profiles" / f"{name}.txt"
+    command = f"`python benchmarks/speed.py {name} --profile`"
+    if not path.exists():
+        return f"{row['what']} is out of reach; {command} shows where its time goes."
+    return f"{row['what']} is out of reach. Where its time goes ({command}):\n\n```\n{path.read_text().rstrip()}\n```"
+
+
+def accuracy() -> list[str]:
+    """One table per data set and share of noise."""
+    cells: dict[tuple[str, float], dict[str, list[Figures]]] = defaultdict(lambda: defaultdict(list))
+    for path in sorted((RESULTS / "accuracy").glob("*.seed*.json")):
+        figures = json.loads(path.read_text("utf-8"))
+        cell = figures["cell"]
+        cells[cell["data"], cell["rho"]][cell["method"]].append(figures)
+    if not cells:
+        return []
+    everything = [each for methods in cells.values() for runs in methods.values() for each in runs]
+    text = (
+        "Leave-one-out, every item ranked for every user. Mean over seeds ± standard deviation between seeds (noise and "
+        "training both follow the seed); without noise, counted methods have no seed. *Filtered*: items of the user's "
+        "history cannot be recommended; *unfiltered*: all can. ρ: share of train and validation interactions replaced by "
+        "popularity-drawn ones; test targets are never touched. Leave-one-out leaks time."
+    )
+    parts = ["## Accuracy", text, machine_line(everything)]
+    for data in DATASETS:
+        for rho in RHOS:
+            if methods := cells.get((data, rho)):
+                parts += cell_table(data, rho, methods)
+    return parts
+
+
+def cell_table(data: str, rho: float, methods: dict[str, list[Figures]]) -> list[str]:
+    """Filtered and unfiltered means of one data set and share of noise."""
+    order = [name for name in NAMES if name in methods]
+    parts = [f"### {data}, ρ = {rho:g}"]
+    for spelling in ("filtered", "unfiltered"):
+        head = (spelling, *MAIN, "seeds", "parameters", "epochs", "minutes")
+        lines = []
+        for name in order:
+            runs = methods[name]
+            values = [[run["evaluation"]["metrics"][spelling][metric] for run in runs] for metric in MAIN]
+            lines.append((NAMES[name], *map(deviation, values), seeds(runs), *effort(runs)))
+        parts.append(table(head, lines))
+    parts.append(
+        f"`python benchmarks/accuracy.py run --only '{data}.rho{rho:g}.*'`. Settings that differ: {training(methods)}"
+    )
+    return parts
+
+
+def deviation(values: Sequence[float]) -> str:
+    """Mean ± standard deviation."""
+    mean = f"{statistics.mean(values):.4f}"
+    return f"{mean} ± {statistics.stdev(values):.4f}" if len(values) > 1 else mean
+
+
+def seeds(runs: Sequence[Figures]) -> str:
+    """The seeds that ran."""
+    return ", ".join(str(run["cell"]["seed"]) for run in runs)
+
+
+def effort(runs: Sequence[Figures]) -> tuple[str, str, str]:
+    """Parameters, epochs of the weights kept and trained, CPU minutes; medians."""
+    parameters = f"{runs[0]['parameters']:,}" if "parameters" in runs[0] else "–"
+    kept = [run["best_epoch"] + 1 for run in runs if "best_epoch" in run]
+    epochs = f"{statistics.median(kept):g} of {statistics.median(run['epochs'] for run in runs):g}" if kept else "–"
+    return parameters, epochs, f"{statistics.median(run['cpu_s'] for run in runs) / 60:.1f}"
+
+
+def training(methods: dict[str, list[Figures]]) -> str:
+    """Which methods were trained with which settings, each once."""
+    by_settings: dict[str, list[str]] = defaultdict(list)
+    for name, runs in methods.items():
+        for run in runs:
+            shown = flat({"training": run.get("training", {}), "content": run["modalities"]})
+            if NAMES[name] not in by_settings[shown]:
+                by_settings[shown].append(NAMES[name])
+    return "; ".join(f"{', '.join(names)}: {shown}" for shown, names in by_settings.items()) + "."
+
+
+def comparisons() -> list[str]:
+    """Paired comparisons on NDCG@10 and Recall@20; the rest is in the JSON."""
+    figures = stored(RESULTS / "accuracy" / "comparisons.json")
+    if figures is None:
+        return []
+    text = (
+        "Per user, averaged over seeds, filtered. Difference = first − second, also as a share of the second; 95 % "
+        "bootstrap interval over users; p: paired t test, corrected by Holm over all pairs and the four metrics of a "
+        "data set and ρ; equivalence: two one-sided tests against ± 2 % of the second's mean. "
+        "`python benchmarks/accuracy.py compare`"
+    )
+    parts = ["## Comparisons", text]
+    head = (
+        "first − second",
+        "metric",
+        "difference",
+        "95 % interval",
+        "relative",
+        "p (Holm)",
+        "p (equivalent)",
+        "verdict",
+    )
+    for each in figures["families"]:
+        lines = [
+            (
+                f"{NAMES[c['a']]} − {NAMES[c['b']]}",
+                c["metric"],
+                f"{c['difference']:+.4f}",
+                f"{c['low']:+.4f} … {c['high']:+.4f}",
+                "–" if c["relative"] is None else f"{c['relative']:+.1%}",
+                small(c["p_holm"]),
+                small(c["p_equivalent"]),
+                c["verdict"],
+            )
+            for c in each["comparisons"]
+            if c["metric"] in ("ndcg@10", "recall@20")
+        ]
+        parts += [f"### {each['data']}, ρ = {each['rho']:g}, pairs", table(head, lines)]
+    return parts
+
+
+def small(p: float) -> str:
+    """A p value."""
+    return "< .0001" if p < 0.0001 else f"{p:.4f}".lstrip("0")
+
+
+if __name__ == "__main__":
+    main()

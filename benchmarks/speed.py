@@ -1,0 +1,349 @@
+"""How fast siftrec is: one thread, per CPU second, medians over repeats, beside what the machine can do at that moment.
+
+    python benchmarks/speed.py all                   every row, into benchmarks/results/speed.json
+    python benchmarks/speed.py sasrec-ml1m           one row; the others in the file stay
+    python benchmarks/speed.py sasrec-ml1m --profile the operators its time goes to, into results/profiles
+    python benchmarks/render.py                      docs/results.md from the stored figures
+
+Peers run in their own environments, alternating with ours: see benchmarks/peers/*/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import machine
+
+if TYPE_CHECKING:
+    from datasets import Data
+
+    from siftrec.methods.base import Learned
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Options:
+    """What all rows are told.
+
+    Attributes:
+        data: the folder with all data sets.
+        seconds: CPU seconds per timing.
+        repeats: timings per row.
+    """
+
+    data: Path
+    seconds: float
+    repeats: int
+
+
+@dataclass
+class Figures:
+    """What a row measured.
+
+    Attributes:
+        values: one per repeat, ours.
+        settings: what ran.
+        peers: name → {"values": [...], "settings": ...}.
+        beside: further figures of the same runs.
+    """
+
+    values: list[float]
+    settings: dict[str, Any] = field(default_factory=dict)
+    peers: dict[str, Any] = field(default_factory=dict)
+    beside: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A row that times training steps.
+
+    Attributes:
+        data: name of the data set.
+        method: makes the method.
+        batch_size: rows per batch.
+        content: whether the catalog has its modalities.
+        epoch: where training begins, for losses that start after a warm-up.
+        peers: name → arguments of `peers/rectools/sasrec.py speed`.
+    """
+
+    data: str
+    method: Callable[[], Learned]
+    batch_size: int
+    content: bool = False
+    epoch: int = 0
+    peers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def load(self, options: Options) -> Data:
+        """The data, with or without content."""
+        from datasets import load
+
+        data = load(self.data, options.data)
+        return data if self.content else data.ids_only()
+
+    def measure(self, options: Options) -> Figures:
+        """Time ours and the peers in turn."""
+        from peer import peer_speed
+        from training import targets_per_second
+
+        from siftrec.settings import describe
+
+        data, method = self.load(options), self.method()
+        settings = {"data": self.data, "batch_size": self.batch_size, "method": describe(method)}
+        figures = Figures([], settings | {"modalities": list(data.catalog)})
+        for _ in range(options.repeats):
+            speed = targets_per_second(method, data.split, data.catalog, self.batch_size, options.seconds, self.epoch)
+            figures.values.append(speed.targets_per_s)
+            figures.beside = {"start_epoch_s": speed.start_epoch_s, "targets_per_epoch": speed.targets_per_epoch}
+            for name, arguments in self.peers.items():
+                answer = peer_speed(data, arguments, options.seconds)
+                peer = figures.peers.setdefault(name, {"values": []})
+                peer["values"].append(answer["targets"] / answer["cpu_s"])
+                peer |= {"versions": answer["versions"], "settings": answer["settings"]}
+        return figures
+
+    def profile(self, options: Options) -> str:
+        """Where the time goes."""
+        from training import profile
+
+        data = self.load(options)
+        return profile(self.method(), data.split, data.catalog, self.batch_size, self.epoch)
+
+
+def sasrec(**settings: Any) -> Callable[[], Learned]:
+    def make() -> Learned:
+        from siftrec.methods.sasrec import SASRec
+
+        return SASRec(**settings)
+
+    return make
+
+
+def variant(name: str) -> Callable[[], Learned]:
+    def make() -> Learned:
+        from variants import VARIANTS
+
+        return cast("Learned", VARIANTS[name].make())
+
+    return make
+
+
+def ranking(options: Options) -> Figures:
+    """Full ranking of the test questions, the 50 best items of each kept."""
+    import numpy as np
+    import torch
+    from datasets import load
+
+    from siftrec import seeds
+    from siftrec.evaluate.rank import rank
+
+    torch.set_num_threads(1)
+    data, method = load("microlens50k", options.data).ids_only(), sasrec(dim=64)()
+    with seeds.initialised(1, "build"):
+        model = method.build(data.catalog).eval()
+    part = data.split.test.take(np.arange(20_000))
+    values = [
+        machine.per_cpu_second(lambda: rank(model, method.length, part, k=50), len(part), repeats=1)
+        for _ in range(options.repeats)
+    ]
+    users = model.users(torch.ones(64, 1, dtype=torch.int64)).detach()
+    bare = machine.per_cpu_second(lambda: torch.topk(users @ model.items().T, 50), len(users), repeats=50)
+    settings = {"data": "microlens50k", "users": len(part), "items": len(data.catalog) - 1, "k": 50}
+    return Figures(values, settings, beside={"bare_product_and_topk": bare})
+
+
+def reading(options: Options) -> Figures:
+    """MicroLens' pairs file → validated log → sequences of codes."""
+    from datasets import LOGS
+
+    from siftrec.data.read import read
+    from siftrec.data.vocab import Vocab
+
+    path = options.data / LOGS["microlens50k"]
+    count = len(read(path))
+
+    def once() -> None:
+        events = read(path)
+        events.sequences(events.users, Vocab.of(events.items))
+
+    values = [machine.per_cpu_second(once, count, repeats=1) for _ in range(options.repeats)]
+    return Figures(values, {"data": "microlens50k", "interactions": count})
+
+
+def training_memory(options: Options) -> Figures:
+    """Peak memory of `siftrec train` on microlens50k, set up by `siftrec init`, two epochs.
+
+    Contrast begins with the second, after its warm-up.
+    """
+    siftrec = str(Path(sys.executable).with_name("siftrec"))
+    values, beside = [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        experiment = str(Path(folder, "exp.toml"))
+        subprocess.run([siftrec, "init", str(options.data / "microlens50k"), "-o", experiment], check=True)
+        for number in range(options.repeats):
+            run = str(Path(folder, f"run{number}"))
+            peak = child(siftrec, "train", experiment, "-o", run, "--set", "train.epochs=2")
+            values.append(peak["peak_bytes"] / 1e9)
+            beside = {"cpu_s": peak["cpu_s"], "wall_s": peak["wall_s"]}
+    return Figures(values, {"data": "microlens50k", "epochs": 2}, beside=beside)
+
+
+def help_time(options: Options) -> Figures:
+    """Wall seconds of `siftrec --help`."""
+    siftrec = str(Path(sys.executable).with_name("siftrec"))
+    child(siftrec, "--help")
+    runs = [child(siftrec, "--help") for _ in range(max(options.repeats, 5))]
+    beside = {"peak_gb": runs[0]["peak_bytes"] / 1e9, "cpu_s": statistics.median(run["cpu_s"] for run in runs)}
+    return Figures([run["wall_s"] for run in runs], beside=beside)
+
+
+def child(*command: str) -> dict[str, float]:
+    """What a command needed (see peak.py)."""
+    done = subprocess.run(
+        [sys.executable, "-S", str(HERE / "peak.py"), *command], capture_output=True, text=True, check=True
+    )
+    needed: dict[str, float] = json.loads(done.stdout)
+    if needed["status"]:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return needed
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        what: in words.
+        unit: of the figure.
+        asked: the figure to reach, in `unit`, or as a multiple of the first peer.
+        measure: gives the figures.
+        known: other figures to judge it by.
+        times_peer: `asked` is a multiple of the first peer.
+        less: smaller is better.
+    """
+
+    what: str
+    unit: str
+    asked: float
+    measure: Training | Callable[[Options], Figures]
+    known: str = ""
+    times_peer: bool = False
+    less: bool = False
+
+
+GBCE = ("--loss", "gBCE", "--negatives", "256")
+ROWS = {
+    "sasrec-ml1m": Row(
+        "SASRec, ml1m, L = 50, D = 64, 2 blocks, 1,024 shared negatives",
+        "targets/s",
+        40_000,
+        Training("ml1m", sasrec(dim=64, length=50, blocks=2, negatives=1024, full_up_to=0), 128),
+        "arithmetic limit about 70,000",
+    ),
+    "sasrec-ml100k": Row(
+        "SASRec, ml100k, L = 50, D = 64, 2 blocks, 4 heads, full softmax, batches of 128",
+        "targets/s",
+        3,
+        Training(
+            "ml100k",
+            sasrec(dim=64, length=50, blocks=2, heads=4),
+            128,
+            peers={"RecTools, softmax": ("--loss", "softmax")},
+        ),
+        "RecTools about 10,700, limit about 4 ×",
+        times_peer=True,
+    ),
+    "sasrec-microlens50k": Row(
+        "SASRec, microlens50k, L = 20, D = 64, 2 blocks, 4 heads, 1,024 shared negatives",
+        "targets/s",
+        20,
+        Training(
+            "microlens50k",
+            sasrec(dim=64, length=20, heads=4),
+            512,
+            peers={"RecTools, gBCE, 256 negatives": (*GBCE, "--length", "20"), "RecTools, the same, L = 50": GBCE},
+        ),
+        "RecTools 1,030 (softmax: 320)",
+        times_peer=True,
+    ),
+    "ccl4rec-next": Row(
+        "CCL4Rec, next-item loss alone, microlens50k, L = 20, 1,024 negatives",
+        "targets/s",
+        25_000,
+        Training("microlens50k", variant("ccl4rec-next"), 512, content=True),
+        "padded prototype 20,000 without item towers",
+    ),
+    "ccl4rec-full": Row(
+        "CCL4Rec, full step, every eligible row augmented, microlens50k, L = 20",
+        "targets/s",
+        7_000,
+        Training("microlens50k", variant("ccl4rec"), 512, content=True, epoch=5),
+        "naive: 8–10 × the next-item step",
+    ),
+    "ranking": Row("top-50 over 19,220 items", "users/s", 5_000, ranking, "bare product + top-k 9,200"),
+    "reading": Row("MicroLens pairs file → sequences", "interactions/s", 1_000_000, reading),
+    "memory": Row("peak memory, training on microlens50k", "GB", 1.0, training_memory, less=True),
+    "help": Row("`siftrec --help`", "s", 0.3, help_time, less=True),
+}
+
+
+def measured(name: str, options: Options) -> dict[str, Any]:
+    """One row, measured between two looks at what the machine can do."""
+    row = ROWS[name]
+    before = machine.rates()
+    figures = (row.measure.measure if isinstance(row.measure, Training) else row.measure)(options)
+    rates = [before, machine.rates()]
+    told = {key: value for key, value in asdict(row).items() if key != "measure"}
+    return told | {
+        "median": statistics.median(figures.values),
+        **asdict(figures),
+        "rates": rates,
+        "machine": machine.describe(),
+        "command": f"python benchmarks/speed.py {name}",
+    }
+
+
+def store(path: Path, text: str) -> None:
+    """Write a file of results."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text.rstrip() + "\n", "utf-8")
+
+
+def main() -> None:
+    """Read the command line and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="+", choices=[*ROWS, "all"], metavar="ROW", help=f"{', '.join(ROWS)} or all")
+    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
+    parser.add_argument("--seconds", type=float, default=10.0, help="CPU seconds per timing")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "speed.json")
+    parser.add_argument("--profile", action="store_true", help="instead, store where a training row's time goes")
+    given = parser.parse_args()
+    machine.one_thread()
+    options = Options(given.data, given.seconds, given.repeats)
+    for name in ROWS if "all" in given.rows else given.rows:
+        work = ROWS[name].measure
+        if given.profile:
+            if not isinstance(work, Training):
+                sys.exit(f"{name}: only training rows have a profile")
+            store(given.out.parent / "profiles" / f"{name}.txt", work.profile(options))
+            continue
+        row = measured(name, options)
+        stored = json.loads(given.out.read_text()) if given.out.exists() else {"schema": 1, "rows": {}}
+        stored["rows"][name] = row
+        store(given.out, json.dumps(stored, indent=1))
+        peers = "".join(f"; {peer} {statistics.median(p['values']):,.0f}" for peer, p in row["peers"].items())
+        print(f"{name}: {row['median']:,.4g} {row['unit']} (asked {row['asked']:,}){peers}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""How fast the library's own training loop runs: gathering, forward, loss, backward, checks, update."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+
+from siftrec import seeds
+from siftrec.data.catalog import Catalog
+from siftrec.data.loader import Batch
+from siftrec.data.split import Fitting, Split
+from siftrec.methods.base import Learned, Losses, Model
+from siftrec.train.checkpoint import State
+from siftrec.train.events import Stepped
+from siftrec.train.loop import train
+from siftrec.train.settings import Training
+
+WARM_UP = 2  # looks at the clock before it starts
+EVERY = 3  # steps between two looks
+ENDLESS = 100_000
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One timing.
+
+    Attributes:
+        targets_per_s: non-padding targets per CPU second of training.
+        start_epoch_s: CPU seconds of `start_epoch`, once an epoch; only in the rate where an epoch ended meanwhile.
+        targets_per_epoch: how many targets an epoch has.
+    """
+
+    targets_per_s: float
+    start_epoch_s: float
+    targets_per_epoch: int
+
+
+class Counting:
+    """A method that counts the targets it is trained on, and answers as the method it wraps."""
+
+    def __init__(self, method: Learned) -> None:
+        self.method, self.targets, self.start_epoch_s = method, 0, 0.0
+
+    @property
+    def length(self) -> int:
+        return self.method.length
+
+    @property
+    def rows(self) -> Literal["prefix", "sequence"]:
+        return self.method.rows
+
+    def build(self, catalog: Catalog) -> Model:
+        return self.method.build(catalog)
+
+    def start_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
+        started = time.process_time()
+        self.method.start_epoch(model, data, epoch, seed)
+        self.start_epoch_s = time.process_time() - started
+
+    def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
+        self.targets += int(batch.targets_BP.count_nonzero())
+        return self.method.loss(model, batch, rng)
+
+
+def steps(
+    method: Counting, split: Split, catalog: Catalog, batch_size: int, epoch: int, seed: int = 1
+) -> Iterator[int]:
+    """Train for ever from `epoch` on; gives the targets trained on so far, every few steps."""
+    torch.set_num_threads(1)
+    data = split.fitting.recode(catalog.vocab)
+    data = replace(data, valid=data.valid.take(np.arange(0)))  # nothing is asked, so nothing is validated
+    training = Training(batch_size=batch_size, epochs=ENDLESS, patience=0, log_steps=EVERY)
+    with seeds.initialised(seed, "build"):
+        model = method.build(catalog)
+    for earlier in range(epoch):
+        method.start_epoch(model.eval(), data, earlier, seed)
+    state = State.fresh(model, training)
+    state.progress.epoch = epoch
+    for event in train(method, state, data, training, seed):
+        if isinstance(event, Stepped):
+            yield method.targets
+
+
+def targets_per_second(
+    method: Learned, split: Split, catalog: Catalog, batch_size: int, seconds: float, epoch: int = 0
+) -> Speed:
+    """Targets per CPU second over about `seconds` CPU seconds of training.
+
+    Args:
+        method: what is trained.
+        split: the data; validation and test are left out.
+        catalog: items and content.
+        batch_size: rows per batch.
+        seconds: CPU seconds to measure for.
+        epoch: where to begin, for losses that start after a warm-up.
+    """
+    counting = Counting(method)
+    running = steps(counting, split, catalog, batch_size, epoch)
+    before = [next(running) for _ in range(WARM_UP)][-1]
+    spent, after, start = 0.0, before, time.process_time()
+    while spent < seconds:
+        after = next(running)
+        spent = time.process_time() - start
+    running.close()
+    targets_per_epoch = int(np.maximum(split.train.lengths - 1, 0).sum())
+    return Speed((after - before) / spent, counting.start_epoch_s, targets_per_epoch)
+
+
+def profile(method: Learned, split: Split, catalog: Catalog, batch_size: int, epoch: int = 0) -> str:
+    """Where the time of training goes: the operators that cost most over a dozen steps, as a table."""
+    running = steps(Counting(method), split, catalog, batch_size, epoch)
+    for _ in range(WARM_UP):
+        next(running)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as measured:
+        for _ in range(4):
+            next(running)
+    running.close()
+    return str(measured.key_averages().table(sort_by="self_cpu_time_total", row_limit=25))

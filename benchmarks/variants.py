@@ -1,0 +1,73 @@
+"""The methods that are compared, by the name they have in results: defaults, D = 64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from siftrec.methods.base import Method
+from siftrec.methods.ccl4rec import CCL4Rec
+from siftrec.methods.contrast import Contrast, Views
+from siftrec.methods.ease import EASE
+from siftrec.methods.itemknn import ItemKNN
+from siftrec.methods.markov import Markov
+from siftrec.methods.popularity import Popularity
+from siftrec.methods.sasrec import SASRec
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One line of the accuracy table.
+
+    Attributes:
+        what: in words.
+        make: gives the method.
+        content: whether its catalog has the content vectors.
+        seeded: whether its result depends on the seed when no noise is planted.
+        training: settings of `siftrec.Training` that are not its defaults.
+    """
+
+    what: str
+    make: Callable[[], Method]
+    content: bool = False
+    seeded: bool = True
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+PEER = "rectools-sasrec"
+"""Microlens50k, no noise: RecTools' SASRec, gBCE with 256 negatives, 8 epochs."""
+
+NEXT = Contrast(vanilla=0.0, graded=0.0, over=0.0)
+VANILLA = Contrast(graded=0.0, over=0.0)
+
+VARIANTS = {
+    "popularity": Variant("Popularity", Popularity, seeded=False),
+    "itemknn": Variant("ItemKNN", ItemKNN, seeded=False),
+    "markov": Variant("Markov, first order", Markov, seeded=False),
+    "ease": Variant("EASE", EASE, seeded=False),
+    "sasrec": Variant("SASRec", lambda: SASRec(dim=64)),
+    "ccl4rec-next": Variant("CCL4Rec, next-item only", lambda: CCL4Rec(dim=64, contrast=NEXT), content=True),
+    "ccl4rec-vanilla": Variant("CCL4Rec, + vanilla contrast", lambda: CCL4Rec(dim=64, contrast=VANILLA), content=True),
+    "ccl4rec-random": Variant(
+        "CCL4Rec, full, random importance", lambda: CCL4Rec(dim=64, views=Views(importance="random")), content=True
+    ),
+    "ccl4rec": Variant("CCL4Rec, full", lambda: CCL4Rec(dim=64), content=True),
+    "ccl4rec-ids-next": Variant("CCL4Rec without content, next-item only", lambda: CCL4Rec(dim=64, contrast=NEXT)),
+    "ccl4rec-ids": Variant("CCL4Rec without content, full", lambda: CCL4Rec(dim=64)),
+}
+
+PAIRS = (
+    ("sasrec", "markov"),
+    ("ccl4rec", "markov"),
+    ("ccl4rec", "sasrec"),
+    ("ccl4rec-ids", "sasrec"),
+    ("ccl4rec-vanilla", "ccl4rec-next"),
+    ("ccl4rec", "ccl4rec-next"),
+    ("ccl4rec", "ccl4rec-vanilla"),
+    ("ccl4rec", "ccl4rec-random"),
+    ("ccl4rec-ids", "ccl4rec-ids-next"),
+    ("sasrec", PEER),
+    ("ccl4rec", PEER),
+)
+"""What is compared: the family over which Holm corrects, for each data set and share of noise."""
