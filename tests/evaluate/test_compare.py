@@ -1,0 +1,118 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from evaluate.stubs import Matrix, questions, trained
+from siftrec.errors import DataError, UsageError
+from siftrec.evaluate.compare import compare, compare_family
+from siftrec.evaluate.evaluation import Evaluation, evaluate
+from siftrec.evaluate.significance import effect_size, holm, paired_t
+from siftrec.evaluate.tables import as_json, as_latex, as_text
+
+USERS, CATALOG = 300, 40
+
+
+def evaluated(skill: float, seed: int = 0, users: int = USERS, seen: int = 1) -> Evaluation:
+    """A model that adds `skill` to the target's score; all are asked the same questions."""
+    targets = np.random.default_rng(99).integers(3, CATALOG, users)
+    scores = np.random.default_rng(seed).random((users, CATALOG)).astype(np.float32)
+    scores[np.arange(users), targets] += skill
+    part = questions([[target] for target in targets], [[seen]] * users)
+    return evaluate(trained(Matrix(torch.from_numpy(scores)), CATALOG, seed=seed), part, (5, 10))
+
+
+def test_the_figures_are_those_of_the_paired_values() -> None:
+    a, b = evaluated(0.5, 1), evaluated(0.1, 2)
+    found = compare(a, b, "ndcg@10", "none")
+    difference = a.per_user("ndcg@10", "none") - b.per_user("ndcg@10", "none")
+    assert found.difference == pytest.approx(found.mean_a - found.mean_b) == pytest.approx(difference.mean())
+    assert found.p == found.p_holm == paired_t(difference)
+    assert found.effect == effect_size(difference)
+    assert found.low < found.difference < found.high
+    assert found.relative == pytest.approx(found.difference / found.mean_b)
+    assert found.users == USERS
+    text = str(found)
+    assert "\n" not in text
+    for part in ("ndcg@10 unfiltered", "95 % CI", "Holm", "(a) is better"):
+        assert part in text
+
+
+def test_exchanging_the_models_exchanges_the_sign() -> None:
+    a, b = evaluated(0.5, 1), evaluated(0.1, 2)
+    one, two = compare(a, b), compare(b, a)
+    assert (one.difference, one.p, one.effect) == (-two.difference, two.p, -two.effect)
+    assert two.verdict.endswith("(b) is better")
+
+
+def test_a_model_is_equivalent_to_itself_and_not_better() -> None:
+    a = evaluated(0.5, 1)
+    found = compare(a, a)
+    assert (found.p, found.difference, found.p_equivalent) == (1.0, 0.0, 0.0)
+    assert found.verdict == "equivalent within ±2 %"
+
+
+def test_too_few_users_decide_nothing() -> None:
+    assert compare(evaluated(0.1, 1), evaluated(0.1, 2)).verdict == "undecided"
+
+
+def test_several_seeds_are_averaged_per_user_first() -> None:
+    seeds_a, seeds_b = [evaluated(0.3, seed) for seed in (1, 2, 3)], [evaluated(0.1, seed) for seed in (4, 5)]
+    found = compare(seeds_a, seeds_b)
+    mean_a, mean_b = (np.mean([run.per_user("ndcg@10") for run in runs], axis=0) for runs in (seeds_a, seeds_b))
+    assert found.p == pytest.approx(paired_t(mean_a - mean_b))
+    assert found.users == USERS
+    assert found.p < compare(seeds_a[0], seeds_b[0]).p
+
+
+def test_a_family_is_every_pair_and_metric_corrected_together() -> None:
+    models = {"x": evaluated(0.3, 1), "y": [evaluated(0.2, 2), evaluated(0.2, 3)], "z": evaluated(0.1, 4)}
+    family = compare_family(models, ["ndcg@10", "recall@5"])
+    pairs = [("x", "y"), ("x", "z"), ("y", "z")]
+    assert [(c.a, c.b, c.metric) for c in family] == [(*pair, m) for pair in pairs for m in ("ndcg@10", "recall@5")]
+    assert [c.p_holm for c in family] == holm([c.p for c in family])
+    assert replace(family[0], p_holm=family[0].p, a="", b="") == replace(compare(models["x"], models["y"]), a="", b="")
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (evaluated(0.1, users=USERS - 1), "different users"),
+        (evaluated(0.1, seen=2), "different test fingerprints"),
+    ],
+)
+def test_other_questions_are_refused_by_name(other: Evaluation, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        compare(evaluated(0.1), other)
+    with pytest.raises(DataError, match="x and y"):
+        compare_family({"x": evaluated(0.1), "y": [evaluated(0.1), other]})
+
+
+def test_other_splits_one_model_and_unknown_metrics_are_refused() -> None:
+    a = evaluated(0.1)
+    with pytest.raises(DataError, match="valid and test"):
+        compare(replace(a, about=replace(a.about, split="valid")), a)
+    with pytest.raises(UsageError, match="two models"):
+        compare_family({"x": a})
+    with pytest.raises(UsageError, match="did you mean"):
+        compare(a, a, "ndcg@11")
+    with pytest.raises(DataError, match="two users"):
+        compare(evaluated(0.1, users=1), evaluated(0.1, users=1))
+
+
+def test_one_family_as_text_json_and_latex() -> None:
+    family = compare_family({"runs/a_1": evaluated(0.5, 1), "runs/b": evaluated(0.1, 2)}, ["ndcg@10", "recall@5"])
+    text = as_text(family).splitlines()
+    assert text[:2] == [str(c) for c in family]
+    assert "Family of 2" in text[2]
+    table = json.loads(json.dumps(as_json(family), allow_nan=False))
+    assert (table["schema"], table["family"]) == (1, 2)
+    assert table["comparisons"][1]["metric"] == "recall@5"
+    assert table["comparisons"][0]["p_holm"] == family[0].p_holm
+    latex = as_latex(family).splitlines()
+    rows = [line for line in latex if line.startswith("runs")]
+    assert len(rows) == 2
+    assert all(row.count("&") == 9 and row.endswith("\\\\") for row in rows)
+    assert rows[0].startswith("runs/a\\_1 & runs/b & ndcg@10 filtered & ")

@@ -1,0 +1,181 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from evaluate.stubs import Matrix, Vectors, questions, random_questions, trained
+from siftrec.data.split import Part
+from siftrec.data.vocab import Vocab
+from siftrec.errors import DataError, SettingsError, UsageError
+from siftrec.evaluate.evaluation import Evaluation, evaluate, validation_metric
+
+CATALOG = 60
+
+
+@pytest.fixture
+def problem() -> tuple[Vectors, Part]:
+    rng = np.random.default_rng(4)
+    users, items = (torch.from_numpy(rng.normal(size=(n, 6)).astype(np.float32)) for n in (40, CATALOG))
+    return Vectors(users, items), random_questions(rng, 40, CATALOG)
+
+
+@pytest.fixture
+def evaluation(problem: tuple[Vectors, Part]) -> Evaluation:
+    scorer, part = problem
+    return evaluate(trained(scorer, CATALOG), part, (5, 10))
+
+
+def test_a_small_case_by_hand() -> None:
+    scores = torch.tensor([[0, 5, 4, 3, 2, 1], [0, 1, 2, 3, 4, 5]], dtype=torch.float32)
+    # Question 0: target 3 is third, second without the seen item 1. Question 1: target 4 is second, the seen item is last.
+    part = questions([[3], [4]], [[1], [1]], [2, 12])
+    popularity = np.array([0, 10, 20, 30, 0, 50])
+    found = evaluate(trained(Matrix(scores), 6, popularity), part, (1, 2))
+    assert found.per_user("recall@2", "seen").tolist() == [1, 1]
+    assert found.per_user("recall@2", "none").tolist() == [0, 1]
+    assert found.per_user("mrr@2", "seen").tolist() == [0.5, 0.5]
+    assert found.per_user("arp@2", "none").tolist() == [15, 25]
+    assert found.per_user("arp@2", "seen").tolist() == [25, 25]
+    assert found.means("none")["item_coverage@2"] == 4 / 5
+    assert found.means("seen")["precision@2"] == 0.5
+    slices = found.about.slices
+    assert [slices[name]["users"] for name in ("history_2_3", "history_4_5", "history_over_10")] == [1, 0, 1]
+    assert slices["history_2_3"]["unfiltered"]["recall@2"] == 0
+    assert slices["history_4_5"] == {"users": 0, "filtered": {}, "unfiltered": {}}
+    assert "history_1" not in slices
+    assert slices["cold_items"]["users"] == 1
+    assert slices["cold_items"]["filtered"]["mrr@2"] == 0.5
+    assert found.slices("none")["history_over_10"]["recall@2"] == 1
+
+
+def test_slices_are_means_over_their_users(problem: tuple[Vectors, Part], evaluation: Evaluation) -> None:
+    _, part = problem
+    lengths = part.histories.lengths
+    slices = evaluation.about.slices
+    bounds = {"history_1": (1, 1), "history_2_3": (2, 3), "history_4_5": (4, 5), "history_6_10": (6, 10)}
+    for name, (low, high) in {**bounds, "history_over_10": (11, 99)}.items():
+        here = (lengths >= low) & (lengths <= high)
+        assert slices[name]["users"] == here.sum() > 0
+        expected = evaluation.per_user("ndcg@10", "none")[here].mean()
+        assert slices[name]["unfiltered"]["ndcg@10"] == pytest.approx(expected)
+
+
+def test_cold_targets_are_judged_alone(problem: tuple[Vectors, Part]) -> None:
+    scorer, part = problem
+    popularity = np.arange(CATALOG) % 3
+    cold_rows = [[code for code in part.targets[q] if popularity[code] == 0] for q in range(len(part))]
+    asked = np.array([q for q, row in enumerate(cold_rows) if row])
+    whole = evaluate(trained(scorer, CATALOG, popularity), part, (5,)).about.slices["cold_items"]
+    alone = questions([cold_rows[q] for q in asked], [part.seen[q].tolist() for q in asked])
+    moved = Vectors(scorer.users_QD[torch.from_numpy(asked)], scorer.items_ND)
+    expected = evaluate(trained(moved, CATALOG, popularity), alone, (5,))
+    assert whole["users"] == len(asked) > 0
+    for name, filter in (("filtered", "seen"), ("unfiltered", "none")):
+        for metric, value in whole[name].items():
+            # A question's other targets stay in the list; only ranks of seen items differ, and none were added.
+            assert value == pytest.approx(expected.means(filter)[metric])
+
+
+def test_values_do_not_depend_on_the_byte_budget(problem: tuple[Vectors, Part], evaluation: Evaluation) -> None:
+    scorer, part = problem
+    assert evaluate(trained(scorer, CATALOG), part, (10, 5, 5), block_bytes=1).table.equals(evaluation.table)
+
+
+def test_the_table_holds_every_value_once(evaluation: Evaluation) -> None:
+    table = evaluation.table
+    assert table.columns == ["user", "metric", "filter", "value"]
+    assert table.height == table.select("user", "metric", "filter").n_unique() == 40 * 14 * 2
+    means = table.filter(pl.col("filter") == "seen").group_by("metric").agg(pl.col("value").mean())
+    for metric, mean in means.iter_rows():
+        assert evaluation.means("seen")[metric] == pytest.approx(mean)
+
+
+def test_validation_equals_the_evaluation(problem: tuple[Vectors, Part], evaluation: Evaluation) -> None:
+    scorer, part = problem
+    for metric in ("ndcg@10", "recall@5", "mrr@10"):
+        assert validation_metric(scorer, 4, part, metric) == pytest.approx(evaluation.means("seen")[metric])
+
+
+def test_json_follows_the_interface(evaluation: Evaluation) -> None:
+    block = json.loads(json.dumps(evaluation.to_json("runs/a"), allow_nan=False))
+    assert {"run", "method", "seed", "split", "protocol", "users", "items", "fingerprint", "metrics", "slices"} <= set(
+        block
+    )
+    assert (block["run"], block["split"], block["protocol"]) == ("runs/a", "test", "leave-one-out")
+    assert (block["users"], block["items"]) == (40, CATALOG - 1)
+    assert set(block["fingerprint"]) == {"train", "test"}
+    names = {
+        f"{m}@{k}" for m in ["hr", "recall", "precision", "f1", "ndcg", "mrr", "item_coverage", "arp"] for k in (5, 10)
+    }
+    assert set(block["metrics"]["filtered"]) == set(block["metrics"]["unfiltered"]) == names
+    assert {"history_2_3", "history_4_5", "history_6_10", "history_over_10", "cold_items"} <= set(block["slices"])
+    assert "40 users" in str(evaluation)
+
+
+@pytest.mark.parametrize("ids", [["a", "007", "b"], [3, 1, 2]])
+def test_written_and_read_again(tmp_path: Path, ids: list) -> None:
+    part = questions([[2], [3], [1]], [[], [1], []], [2, 3, 4])
+    part = replace(part, user_ids=pl.Series("user", ids))
+    first = evaluate(trained(Matrix(torch.rand(3, 9)), 9), part, (2,))
+    first.write(tmp_path / "evaluations" / "test.parquet")
+    again = Evaluation.read(tmp_path / "evaluations" / "test.parquet")
+    assert again.table.equals(first.table)
+    assert again.to_json("r") == first.to_json("r")
+    assert pl.read_parquet(tmp_path / "evaluations" / "test.parquet").schema["user"] == part.user_ids.dtype
+    assert [path.name for path in (tmp_path / "evaluations").iterdir()] == ["test.parquet"]
+
+
+def test_files_that_are_no_evaluation_are_refused(tmp_path: Path, evaluation: Evaluation) -> None:
+    path = tmp_path / "test.parquet"
+    with pytest.raises(DataError, match="siftrec evaluate"):
+        Evaluation.read(path)
+    path.write_bytes(b"PAR1 not really")
+    with pytest.raises(DataError, match="not an evaluation"):
+        Evaluation.read(path)
+    evaluation.table.write_parquet(path)
+    with pytest.raises(DataError, match="not an evaluation"):
+        Evaluation.read(path)
+    shuffled = replace(evaluation, metrics=evaluation.metrics[::-1])
+    object.__setattr__(shuffled, "table", evaluation.table)
+    shuffled.write(path)
+    with pytest.raises(DataError, match="reordered"):
+        Evaluation.read(path)
+
+
+@pytest.mark.parametrize("cutoffs", [(), (0,), (5, CATALOG)])
+def test_cutoffs_outside_the_catalog_are_refused(problem: tuple[Vectors, Part], cutoffs: tuple[int, ...]) -> None:
+    scorer, part = problem
+    with pytest.raises(SettingsError, match=r"evaluate\.cutoffs"):
+        evaluate(trained(scorer, CATALOG), part, cutoffs)
+
+
+def test_no_questions_and_unknown_names_are_refused(problem: tuple[Vectors, Part], evaluation: Evaluation) -> None:
+    scorer, part = problem
+    with pytest.raises(DataError, match="no question"):
+        evaluate(trained(scorer, CATALOG), part.take(np.array([], np.int64)), (5,))
+    with pytest.raises(UsageError, match="did you mean 'ndcg@10'"):
+        evaluation.per_user("ndgc@10")
+    with pytest.raises(UsageError, match="filter"):
+        evaluation.per_user("ndcg@10", "sen")
+
+
+def test_a_larger_catalog_is_asked_in_its_own_codes(problem: tuple[Vectors, Part], evaluation: Evaluation) -> None:
+    scorer, part = problem
+    model = trained(scorer, CATALOG)
+    asked = replace(part, items=model.items)
+    # Every other code of the larger catalog is a new item that nobody likes.
+    larger = Vocab(pl.Series("id", [f"i{code:06d}{tail}" for code in range(1, CATALOG) for tail in ("", "x")]))
+    row = np.arange(2 * CATALOG - 1)
+    old = torch.from_numpy((row + 1) // 2)
+    scores = scorer.users_QD[old[:79]] @ scorer.items_ND[old].T
+    scores[:, torch.from_numpy((row > 0) & (row % 2 == 0))] = -1e9
+    wide = evaluate(replace(model, scorer=Matrix(scores), items=larger, popularity=row), asked, (5, 10))
+    same = evaluate(model, asked, (5, 10))
+    assert same.table.equals(evaluation.table)
+    assert same.about.fingerprint["test"] == part.fingerprint != wide.about.fingerprint["test"]
+    for metric in ("ndcg@10", "recall@5"):
+        np.testing.assert_allclose(wide.per_user(metric), same.per_user(metric))

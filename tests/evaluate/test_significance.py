@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from siftrec.evaluate.significance import bootstrap_interval, effect_size, equivalence, holm, paired_t
+
+probabilities = st.lists(st.floats(0, 1), min_size=1, max_size=12)
+
+
+def sample(seed: int, count: int = 200, mean: float = 0.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(mean, 1.0, count)
+
+
+@given(seed=st.integers(0, 1000), mean=st.floats(-0.3, 0.3))
+def test_paired_t_equals_scipy(seed: int, mean: float) -> None:
+    a, b = sample(seed, mean=mean), sample(seed + 1)
+    assert paired_t(a - b) == pytest.approx(stats.ttest_rel(a, b).pvalue, rel=1e-9)
+    assert effect_size(a - b) == pytest.approx((a - b).mean() / (a - b).std(ddof=1))
+
+
+def test_equal_models_and_constant_differences() -> None:
+    same, constant = np.zeros(5), np.full(4, 0.25)
+    assert (paired_t(same), effect_size(same), bootstrap_interval(same)) == (1.0, 0.0, (0.0, 0.0))
+    assert (equivalence(same, 0.1), equivalence(same, 0.0)) == (0.0, 1.0)
+    assert (paired_t(constant), effect_size(constant), effect_size(-constant)) == (0.0, np.inf, -np.inf)
+    assert (equivalence(constant, 0.3), equivalence(constant, 0.2)) == (0.0, 1.0)
+
+
+def test_p_is_uniform_where_there_is_no_difference() -> None:
+    rng = np.random.default_rng(1)
+    # Differences as sparse as those of a metric at a small cut-off.
+    p = [paired_t(rng.choice([-1.0, 0.0, 1.0], 500, p=[0.1, 0.8, 0.1])) for _ in range(600)]
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+    assert 0.03 < np.mean(np.array(p) < 0.05) < 0.07
+
+
+@pytest.mark.parametrize("values", ["few", "many"])
+def test_bootstrap_interval_equals_theory_and_covers(values: str) -> None:
+    rng = np.random.default_rng(2)
+    covered = []
+    for seed in range(120):
+        d = rng.choice([-1.0, 0.0, 1.0], 400, p=[0.2, 0.5, 0.3]) if values == "few" else rng.normal(0.1, 1.0, 400)
+        low, high = bootstrap_interval(d, resamples=1000, seed=seed)
+        half = 1.96 * d.std() / 20
+        assert low == pytest.approx(d.mean() - half, abs=0.3 * half)
+        assert high == pytest.approx(d.mean() + half, abs=0.3 * half)
+        covered.append(low <= 0.1 <= high)
+    assert 0.88 < np.mean(covered) <= 1.0
+
+
+def test_bootstrap_agrees_with_scipy() -> None:
+    d = np.random.default_rng(3).exponential(1.0, 300)
+    wanted = stats.bootstrap((d,), np.mean, method="percentile", n_resamples=4000, rng=np.random.default_rng(4))
+    found = bootstrap_interval(d, resamples=4000)
+    np.testing.assert_allclose(found, wanted.confidence_interval, atol=0.01)
+
+
+def test_bootstrap_is_seeded_and_chunks_do_not_repeat() -> None:
+    d = sample(5, 5000)
+    assert bootstrap_interval(d, seed=1) == bootstrap_interval(d, seed=1) != bootstrap_interval(d, seed=2)
+
+
+@given(p=probabilities)
+def test_holm_equals_its_definition(p: list[float]) -> None:
+    corrected = holm(p)
+    order = sorted(range(len(p)), key=lambda i: p[i])
+    highest = 0.0
+    for step, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(p) - step) * p[i]))
+        assert corrected[i] == pytest.approx(highest)
+
+
+@given(p=probabilities, shift=st.integers(0, 11))
+def test_holm_is_no_smaller_than_p_no_larger_than_bonferroni_and_ignores_order(p: list[float], shift: int) -> None:
+    corrected = holm(p)
+    assert all(one <= two <= min(1.0, one * len(p)) + 1e-12 for one, two in zip(p, corrected, strict=True))
+    turn = shift % len(p)
+    assert sorted(holm(p[turn:] + p[:turn])) == pytest.approx(sorted(corrected))
+
+
+@given(seed=st.integers(0, 1000), margin=st.floats(0.01, 1.0))
+def test_equivalence_is_the_larger_of_two_one_sided_tests(seed: int, margin: float) -> None:
+    d = sample(seed, 60, mean=0.1)
+    lower = stats.ttest_1samp(d, -margin, alternative="greater").pvalue
+    upper = stats.ttest_1samp(d, margin, alternative="less").pvalue
+    assert equivalence(d, margin) == pytest.approx(max(lower, upper), rel=1e-9)
