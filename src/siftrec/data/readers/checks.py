@@ -10,9 +10,11 @@ import polars as pl
 
 from siftrec.data.interactions import Interactions, TimeKind
 from siftrec.data.readers.times import microseconds
+from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError
 
 SPLITS = ("train", "valid", "test")
+PARTS = ("label", "weight", "rating", "split")
 
 
 @dataclass(frozen=True)
@@ -73,36 +75,40 @@ def interactions(raw: Raw) -> Interactions:
 def ordered(frame: pl.DataFrame, raw: Raw) -> Interactions:
     """Sort checked columns by (user, time, row) and count what was out of order, equal or repeated."""
     clock = "time" in frame.columns
-    frame = frame.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("row"))
-    keys = ["user", "time"] if clock else ["user"]
-    if not _sorted(frame, keys):
-        frame = frame.sort(keys, maintain_order=True)
-    same = frame["user"].eq(frame["user"].shift(1)).fill_null(False)
+    user = Vocab.of(frame["user"]).encode(frame["user"])
+    time = frame["time"].to_numpy() if clock else np.zeros(len(user), np.int64)
+    row = np.arange(len(user))
+    if not _sorted(user, time):
+        row = np.lexsort((time, user))
+        user, time = user[row], time[row]
+        frame = frame.select(pl.exclude("time").gather(pl.Series(row)))
+    same = np.concatenate([[False], user[1:] == user[:-1]])
     if not clock:
-        start = np.maximum.accumulate(np.where(same.to_numpy(), 0, np.arange(frame.height)))
-        frame = frame.with_columns(pl.Series("time", np.arange(frame.height) - start))
-        return Interactions(_arranged(frame), "order", raw.source, dict(raw.notes))
-    counts = {"unsorted rows": int((same & (frame["row"] < frame["row"].shift(1))).sum())}
-    kind = raw.time_kind or "clock"
-    if kind == "clock":
-        equal = same & (frame["time"] == frame["time"].shift(1))
-        tied = frame.filter(equal | equal.shift(-1).fill_null(False)).select("user", "item", "time")
-        counts |= {"equal times": int(equal.sum()), "duplicate rows": tied.height - tied.n_unique()}
-    notes = raw.notes | {name: count for name, count in counts.items() if count}
-    return Interactions(_arranged(frame), kind, raw.source, notes)
+        time = np.arange(len(user)) - np.maximum.accumulate(np.where(same, 0, np.arange(len(user))))
+    frame = frame.with_columns(pl.Series("time", time), pl.Series("row", row))
+    frame = frame.select(["user", "item", "time", "row", *(name for name in PARTS if name in frame.columns)])
+    kind: TimeKind = raw.time_kind or "clock" if clock else "order"
+    notes = raw.notes | (_counted(frame, same) if kind == "clock" else {})
+    return Interactions(frame, kind, raw.source, notes)
 
 
-def _arranged(frame: pl.DataFrame) -> pl.DataFrame:
-    first = ["user", "item", "time", "row"]
-    return frame.select(*first, *(name for name in frame.columns if name not in first))
+def _sorted(user: np.ndarray, time: np.ndarray) -> bool:
+    later = (user[1:] > user[:-1]) | ((user[1:] == user[:-1]) & (time[1:] >= time[:-1]))
+    return bool(later.all())
 
 
-def _sorted(frame: pl.DataFrame, keys: list[str]) -> bool:
-    user, before = frame["user"], frame["user"].shift(1)
-    if len(keys) == 1:
-        return bool((user >= before).all())
-    later = frame["time"] >= frame["time"].shift(1)
-    return bool(((user > before) | ((user == before) & later)).all())
+def _counted(frame: pl.DataFrame, same: np.ndarray) -> dict[str, int]:
+    """What was accepted; `same` marks rows with the user of the row before."""
+    time, row = frame["time"].to_numpy(), frame["row"].to_numpy()
+    equal = same.copy()
+    equal[1:] &= time[1:] == time[:-1]
+    tied = frame.filter(equal | np.append(equal[1:], False)).select("user", "item", "time")
+    counts = {
+        "unsorted rows": int((same[1:] & (row[1:] < row[:-1])).sum()),
+        "equal times": int(equal.sum()),
+        "duplicate rows": tied.height - tied.n_unique(),
+    }
+    return {name: count for name, count in counts.items() if count}
 
 
 def _ids(raw: Raw, role: str) -> pl.Series:

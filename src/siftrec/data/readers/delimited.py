@@ -20,7 +20,7 @@ from siftrec.errors import DataError
 
 CSV = Dialect(",", quoted=True)
 TSV = Dialect("\t", quoted=True)
-_LONGEST_LINE = 1 << 24
+_LONGEST_LINE = 1 << 22
 
 
 def read(path: Path, columns: Columns) -> Interactions:
@@ -93,7 +93,7 @@ def table(
         raise DataError("a double quote is never closed", str(path))
     options: dict[str, Any] = {
         "read_options": pa.csv.ReadOptions(
-            column_names=header, skip_rows_after_names=int(headed), block_size=_LONGEST_LINE
+            column_names=header, skip_rows_after_names=int(headed), block_size=_LONGEST_LINE, use_threads=False
         ),
         "parse_options": pa.csv.ParseOptions(
             delimiter=dialect.separator if len(dialect.separator) == 1 else "\t",
@@ -108,17 +108,20 @@ def table(
         with readable(path), open_bytes(path) as file:
             if len(dialect.separator) > 1:
                 source = io.BytesIO(file.read().replace(dialect.separator.encode(), b"\t"))
-                read = pa.csv.read_csv(source, **options)
-            else:
-                read = pa.csv.read_csv(path if path.suffix != ".gz" else file, **options)
+                return _read(source, options)
+            return _read(file, options)
     except pa.ArrowInvalid as error:
         _refuse_ragged(path, dialect, len(header))
         if headed and len(list(islice(records(path, dialect), 2))) == 1:
             return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
         raise DataError(f"cannot be read as separated text: {error}", str(path)) from None
-    frame = pl.from_arrow(read)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
+
+
+def _read(file: Any, options: dict[str, Any]) -> pl.DataFrame:
+    # Block by block, so that Arrow's copy of the text never stands beside the whole table.
+    with pa.csv.open_csv(file, **options) as blocks:
+        empty = pl.DataFrame(blocks.schema.empty_table())
+        return pl.concat([empty, *(pl.DataFrame(pa.Table.from_batches([block])) for block in blocks)])
 
 
 def _refuse_ragged(path: Path, dialect: Dialect, width: int) -> None:

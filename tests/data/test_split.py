@@ -1,0 +1,152 @@
+"""What splits promise, on random logs."""
+
+import dataclasses
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from siftrec.data.read import read
+from siftrec.data.split import TEST, TRAIN, VALID, LeaveOneOut, Predefined, TemporalSplit, leave_one_out
+from siftrec.data.vocab import Vocab
+from siftrec.errors import DataError
+
+logs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), st.integers(0, 50)), min_size=4, max_size=60)
+
+
+def events_of(log):
+    return read(pl.DataFrame(log, schema=["user", "item", "time"], orient="row"))
+
+
+def by_user(log):
+    users = {}
+    for user, item, _ in sorted(log, key=lambda event: (event[0], event[2])):
+        users.setdefault(user, []).append(item)
+    return users
+
+
+@given(logs)
+def test_leave_one_out_asks_for_the_last_and_the_last_but_one(log):
+    users = by_user(log)
+    asked = {user: items for user, items in users.items() if len(items) >= 3}
+    assume(asked)
+    split = leave_one_out(events_of(log))
+    for part, back in ((split.test, 1), (split.valid, 2)):
+        assert part.user_ids.to_list() == sorted(asked)
+        for row, items in enumerate(asked[user] for user in sorted(asked)):
+            target, history = items[-back], items[:-back]
+            assert split.items.decode(part.targets[row]).to_list() == [target]
+            assert split.items.decode(part.histories[row]).to_list() == history
+            assert split.items.decode(part.seen[row]).to_list() == [item for item in history if item != target]
+    expected = [items[:-2] if user in asked else items for user, items in sorted(users.items())]
+    assert [split.items.decode(split.train[row]).to_list() for row in range(len(users))] == expected
+
+
+def temporal(log):
+    try:
+        return TemporalSplit(test=0.2, valid=0.2)(events_of(log))
+    except DataError as error:
+        assume("the log is too short" not in str(error))
+        raise
+
+
+@given(logs)
+def test_temporal_never_trains_on_what_is_later_than_a_question(log):
+    split = temporal(log)
+    times = split.log.times
+    for earlier, later in ((TRAIN, VALID), (VALID, TEST)):
+        assert times[split.role == earlier].max() < times[split.role == later].min()
+    for part, role in ((split.valid, VALID), (split.test, TEST)):
+        held = times[split.role == role].min()
+        assert (part.histories.times < held).all()
+        assert (part.histories.lengths > 0).all()
+        assert (part.targets.lengths > 0).all()
+        for row in range(len(part)):
+            assert not set(part.seen[row]) & set(part.targets[row])
+            assert set(part.seen[row]) == set(part.histories[row]) - set(part.targets[row])
+
+
+@given(logs, st.data())
+def test_predefined_follows_the_column(log, data):
+    cuts = sorted(data.draw(st.tuples(st.integers(0, 50), st.integers(0, 50))))
+    names = [("train", "valid", "test")[(time >= cuts[0]) + (time >= cuts[1])] for *_, time in log]
+    assume(len(set(names)) == 3)
+    frame = pl.DataFrame(log, schema=["user", "item", "time"], orient="row").with_columns(pl.Series("split", names))
+    split = Predefined()(read(frame))
+    order = sorted(range(len(log)), key=lambda row: (log[row][0], log[row][2]))
+    assert split.role.tolist() == [("train", "valid", "test").index(names[row]) for row in order]
+    assert split.log.rows.tolist() == order
+
+
+def test_predefined_refuses_what_cannot_be():
+    frame = pl.DataFrame({"user": [1, 1, 1], "item": [1, 2, 3], "time": [1, 2, 3], "split": ["test", "train", "valid"]})
+    with pytest.raises(DataError, match="out of order in time"):
+        Predefined()(read(frame))
+    with pytest.raises(DataError, match="has no column 'split'"):
+        Predefined()(read(frame.drop("split")))
+
+
+def test_splits_refuse_logs_they_cannot_cut():
+    short = read(pl.DataFrame({"user": [1, 1], "item": [1, 2]}))
+    with pytest.raises(DataError, match="leave-one-out split leaves no validation interaction"):
+        LeaveOneOut()(short)
+    with pytest.raises(DataError, match="has no clock"):
+        TemporalSplit()(short)
+    with pytest.raises(DataError, match="leave nothing to train on"):
+        TemporalSplit(test=0.6, valid=0.6)(events_of([(1, 1, 1), (1, 2, 2), (1, 3, 3)]))
+
+
+def test_items_shown_but_not_clicked_are_no_part_of_a_split():
+    frame = pl.DataFrame({"user": [1] * 4, "item": [1, 2, 3, 4], "time": [1, 2, 3, 4], "label": [1, 1, 1, 0]})
+    split = leave_one_out(read(frame))
+    assert split.items.decode(split.test.targets[0]).to_list() == [3]
+    assert len(split.log.items) == 3
+    assert len(split.items) == 5
+
+
+@given(logs)
+def test_the_train_fingerprint_does_not_see_the_test_rows(log):
+    users = by_user(log)
+    assume(any(len(items) >= 3 for items in users.values()))
+    events = events_of(log)
+    split = leave_one_out(events)
+    other = dataclasses.replace(split, log=dataclasses.replace(split.log, items=_swapped(split)))
+    assert other.fingerprint["train"] == split.fingerprint["train"]
+    assert other.fingerprint["test"] != split.fingerprint["test"]
+    assert not {field.name for field in dataclasses.fields(split.fitting)} & {"test", "log"}
+
+
+def _swapped(split):
+    items, last = split.log.items.copy(), split.role == TEST
+    items[last] = items[last] % (len(split.items) - 1) + 1 if len(split.items) > 2 else items[last] + 1
+    return items
+
+
+@given(logs)
+def test_noise_changes_neither_targets_nor_filtered_items(log):
+    assume(any(len(items) >= 3 for items in by_user(log).values()))
+    split = leave_one_out(events_of(log))
+    items = split.log.items.copy()
+    items[split.role != TEST] = 1
+    noisy = split.with_noise(dataclasses.replace(split.log, items=items), split.role)
+    assert noisy.test.fingerprint == split.test.fingerprint
+    assert (noisy.test.histories.items == 1).all()
+
+
+def test_recode_keeps_the_meaning_of_codes():
+    split = leave_one_out(events_of([(1, item, time) for time, item in enumerate([4, 7, 9, 4])]))
+    wider = Vocab.of(pl.Series(range(12)))
+    recoded = split.fitting.recode(wider)
+    assert wider.decode(recoded.train.items).to_list() == split.items.decode(split.train.items).to_list()
+    assert wider.decode(recoded.valid.targets.items).to_list() == [9]
+    with pytest.raises(DataError, match="is not in the catalog"):
+        split.fitting.recode(Vocab.of(pl.Series([4, 7])))
+
+
+def test_a_part_without_questions_has_a_fingerprint():
+    log = [(user, item, 10 * user + item) for user in range(3) for item in range(4)]
+    split = TemporalSplit(test=0.3, valid=0.3)(events_of(log))
+    assert len(split.test) == 0
+    assert split.test.fingerprint == split.test.take(np.array([], dtype=np.int64)).fingerprint
