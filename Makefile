@@ -56,7 +56,7 @@ $(PEER)/.venv/.done: $(PEER)/requirements.txt
 
 peer-rectools: $(PEER)/.venv/.done ## RecTools in its own environment, to be measured beside siftrec
 
-speed: $(VENV)/.dev peer-rectools ## every speed row, about twenty minutes
+speed: $(VENV)/.dev peer-rectools ## every speed row, about ten minutes
 	$(BIN)/python benchmarks/speed.py all
 
 accuracy: $(VENV)/.dev peer-rectools ## every accuracy cell that is not done, hours

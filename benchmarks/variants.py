@@ -46,7 +46,8 @@ VARIANTS = {
     "itemknn": Variant("ItemKNN", ItemKNN, seeded=False),
     "markov": Variant("Markov, first order", Markov, seeded=False),
     "ease": Variant("EASE", EASE, seeded=False),
-    "sasrec": Variant("SASRec", lambda: SASRec(dim=64)),
+    # A row of SASRec is a whole history: 128 of MicroLens' have as many targets as 512 prefixes, so a step is as long.
+    "sasrec": Variant("SASRec", lambda: SASRec(dim=64), training={"batch_size": 128, "epochs": 60}),
     "ccl4rec-next": Variant("CCL4Rec, next-item only", lambda: CCL4Rec(dim=64, contrast=NEXT), content=True),
     "ccl4rec-vanilla": Variant("CCL4Rec, + vanilla contrast", lambda: CCL4Rec(dim=64, contrast=VANILLA), content=True),
     "ccl4rec-random": Variant(
