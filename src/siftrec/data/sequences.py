@@ -91,7 +91,8 @@ class Sequences:
         index = (start + ends)[:, None] + np.arange(-length, 0)
         if not len(values):
             return np.zeros(index.shape, values.dtype)
-        return np.where(index >= start[:, None], values[np.maximum(index, 0)], values.dtype.type(0))
+        window: np.ndarray = np.where(index >= start[:, None], values[np.maximum(index, 0)], values.dtype.type(0))
+        return window
 
     def counts(self, catalog_size: int) -> np.ndarray:
         """(N,) int64: how often each item code occurs."""

@@ -1,0 +1,283 @@
+"""Feature files: every container gives the same vectors; everything odd is refused with its file."""
+
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from safetensors.numpy import save_file
+
+from siftrec.data.catalog import Catalog
+from siftrec.data.read import read
+from siftrec.errors import DataError
+from siftrec.files import sha256
+from siftrec.modality.precomputed import features
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+real = pytest.mark.skipif(not SHARED.exists(), reason="the real data sets are not beside the project")
+
+VECTORS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float16)
+IDS = ["a", "007", "c", "d", "é"]
+
+
+def listed(dtype, vectors=VECTORS):
+    flat = pa.array(vectors.reshape(-1))
+    if dtype == "fixed":
+        return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+    return pa.ListArray.from_arrays(np.arange(0, vectors.size + 1, vectors.shape[1], dtype=np.int32), flat)
+
+
+def containers(folder: Path):
+    np.save(folder / "a.npy", VECTORS)
+    yield folder / "a.npy", {"ids": IDS}
+    np.save(folder / "fortran.npy", np.asfortranarray(VECTORS))
+    yield folder / "fortran.npy", {"ids": IDS}
+    np.savez(folder / "a.npz", vectors=VECTORS, ids=np.array(IDS))
+    yield folder / "a.npz", {}
+    np.savez_compressed(folder / "b.npz", x=VECTORS, y=VECTORS[::-1], names=np.array(IDS))
+    yield folder / "b.npz", {"vector_column": "x", "id_column": "names"}
+    save_file({"vectors": VECTORS}, folder / "a.safetensors", metadata={"by": "test"})
+    yield folder / "a.safetensors", {"ids": IDS}
+    for name in ("fixed", "list"):
+        table = pa.table({"title": IDS, "item": IDS, "vector": listed(name)})
+        pa.parquet.write_table(table, folder / f"{name}.parquet", row_group_size=2)
+        yield folder / f"{name}.parquet", {}
+        with pa.OSFile(str(folder / f"{name}.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+        yield folder / f"{name}.arrow", {"id_column": "title", "vector_column": "vector"}
+
+
+def test_every_container_gives_the_same_vectors(tmp_path):
+    for path, arguments in containers(tmp_path):
+        modality = features(path, **arguments)
+        assert modality.features.dtype == np.float16, path
+        assert np.array_equal(modality.features, VECTORS), path
+        assert modality.ids.to_list() == IDS, path
+        assert modality.present.all(), path
+        assert (modality.source, modality.sha256) == (str(path), sha256(path))
+
+
+def test_vectors_stay_on_disk(tmp_path):
+    for path, arguments in containers(tmp_path):
+        if path.name in ("a.npy", "fortran.npy", "a.npz", "a.safetensors"):
+            assert isinstance(features(path, **arguments).features, np.memmap), path
+
+
+def id_files(folder: Path):
+    (folder / "i.tsv").write_text(
+        "row\titem\ttext\n" + "".join(f'{n}\t{i}\t"odd\n' for n, i in enumerate(IDS)), "utf-8"
+    )
+    yield folder / "i.tsv", {}
+    (folder / "i.csv").write_text("key,title\n" + "".join(f'{i},"x, y"\n' for i in IDS), "utf-8")
+    yield folder / "i.csv", {"id_column": "key"}
+    (folder / "i.txt").write_text("\n".join(IDS) + "\n", "utf-8")
+    yield folder / "i.txt", {}
+    (folder / "i.json").write_text(json.dumps(IDS), "utf-8")
+    yield folder / "i.json", {}
+    np.save(folder / "i.npy", np.array(IDS))
+    yield folder / "i.npy", {}
+
+
+def test_ids_come_from_any_list(tmp_path):
+    np.save(tmp_path / "a.npy", VECTORS)
+    for path, arguments in id_files(tmp_path):
+        assert features(tmp_path / "a.npy", ids=path, **arguments).ids.to_list() == IDS, path
+    np.save(tmp_path / "numbers.npy", np.arange(5, dtype=np.int32))
+    assert features(tmp_path / "a.npy", ids=str(tmp_path / "numbers.npy")).ids.to_list() == [0, 1, 2, 3, 4]
+    assert features(tmp_path / "a.npy").ids is None
+
+
+def test_masked_rows_may_hold_anything(tmp_path):
+    vectors = VECTORS.copy()
+    vectors[1], vectors[3] = np.nan, 0
+    np.save(tmp_path / "a.npy", vectors)
+    mask = np.array([True, False, True, False, True])
+    np.save(tmp_path / "m.npy", mask)
+    np.save(tmp_path / "n.npy", mask.astype(np.uint8))
+    for given in (tmp_path / "m.npy", str(tmp_path / "n.npy"), mask):
+        assert features(tmp_path / "a.npy", mask=given).present.tolist() == mask.tolist()
+
+
+def test_a_null_vector_is_a_missing_row(tmp_path):
+    column = pa.array([[1.0, 2.0], None, [3.0, 4.0]], pa.list_(pa.float32(), 2))
+    pa.parquet.write_table(pa.table({"item": [7, 8, 9], "v": column}), tmp_path / "a.parquet")
+    modality = features(tmp_path / "a.parquet")
+    assert modality.ids.to_list() == [7, 9]
+    assert modality.features.tolist() == [[1, 2], [3, 4]]
+
+
+def with_value(value):
+    vectors = VECTORS.astype(np.float64)
+    vectors[3, 1] = value
+    return vectors
+
+
+class Hostile:
+    def __reduce__(self):
+        return (sys.exit, (99,))
+
+
+BAD_ARRAYS = {
+    "1-D": (VECTORS[0], {}, "has 1 dimensions"),
+    "3-D": (VECTORS[None], {}, "has 3 dimensions"),
+    "no dimension": (np.float32(1.0), {}, "has 0 dimensions"),
+    "no rows": (VECTORS[:0], {}, "holds no vectors"),
+    "object": (np.array([[Hostile()]], dtype=object), {}, "never unpickled"),
+    "complex": (VECTORS.astype(np.complex64), {}, "holds complex64; float16, float32 or float64 is needed"),
+    "text": (np.array([["1.0"]]), {}, "holds <U3"),
+    "integers": (np.ones((2, 2), np.int64), {}, "holds int64"),
+    "long double": (VECTORS.astype(np.longdouble), {}, "float16, float32 or float64 is needed"),
+    "structured": (np.zeros(2, dtype=[("x", "f4")]), {}, "float16, float32 or float64 is needed"),
+    "NaN": (with_value(np.nan), {"ids": IDS}, "row 4 (item 'd') holds NaN or infinity"),
+    "Inf": (with_value(np.inf), {}, "row 4 holds NaN or infinity"),
+    "float16 overflow": (with_value(-np.inf).astype(np.float16), {}, "row 4 holds NaN or infinity"),
+    "zero norm": (VECTORS * np.array([[1], [0], [1], [1], [1]], np.float16), {}, "row 2 is all zeros"),
+    "too few ids": (VECTORS, {"ids": IDS[:4]}, "has 5 rows but 4 ids"),
+    "too many ids": (VECTORS, {"ids": [*IDS, "f"]}, "has 5 rows but 6 ids"),
+    "duplicate ids": (VECTORS, {"ids": ["a", "b", "a", "d", "b"]}, "id 'a' occurs twice, again in row 3"),
+    "empty id": (VECTORS, {"ids": ["a", "b", "", "d", "e"]}, "the id of row 3 is empty"),
+    "null id": (VECTORS, {"ids": [1, None, 2, 3, 4]}, "the id of row 2 is empty"),
+    "short mask": (VECTORS, {"mask": np.ones(4, bool)}, "the mask has shape (4,); (5,)"),
+    "mask of numbers": (VECTORS, {"mask": np.arange(5)}, "other than true and false"),
+    "fractional mask": (VECTORS, {"mask": np.ones(5)}, "the mask holds float64"),
+    "nothing present": (VECTORS, {"mask": np.zeros(5, bool)}, "marks no row as present"),
+}
+
+
+def refusal(path, **arguments) -> str:
+    with pytest.raises(DataError) as caught:
+        features(path, **arguments)
+    assert caught.value.exit_code == 3
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{path}")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", BAD_ARRAYS)
+def test_arrays_that_are_no_features_are_refused(name, tmp_path):
+    array, arguments, problem = BAD_ARRAYS[name]
+    np.save(tmp_path / "a.npy", array)
+    before = sorted(tmp_path.iterdir())
+    assert problem in refusal(tmp_path / "a.npy", **arguments)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "b.npz", "a.safetensors", "list.parquet", "fixed.arrow"])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.97])
+def test_truncated_files_are_refused(name, share, tmp_path):
+    arguments = next(arguments for path, arguments in containers(tmp_path) if path.name == name)
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data[: int(len(data) * share)])
+    refusal(tmp_path / name, **arguments)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".parquet", ".arrow", ".pt", ".pkl"])
+@pytest.mark.parametrize("data", [b"\x80\x04cos\nsystem\n.", b"[1]" * 99, b"\xff" * 999, b"PK\x03\x04"])
+def test_anything_else_is_refused(suffix, data, tmp_path):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(data)
+    refusal(path)
+
+
+def test_pickles_inside_archives_are_refused_unopened(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive, archive.open("x.npy", "w") as stream:
+        np.lib.format.write_array(stream, np.array([[Hostile()]], dtype=object), allow_pickle=True)
+    assert "never unpickled" in refusal(tmp_path / "a.npz")
+
+
+def test_safetensors_outside_the_file_and_odd_types(tmp_path):
+    path = tmp_path / "a.safetensors"
+    for entry, problem in (
+        ({"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 99]}, "does not lie inside"),
+        ({"dtype": "F32", "shape": [-2, -2], "data_offsets": [0, 16]}, "safetensors file"),
+        ({"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}, "tensor 'x' is BF16; save it as float16"),
+        ([], "is not a complete safetensors file"),
+    ):
+        header = json.dumps({"x": entry}).encode()
+        path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 16)
+        assert problem in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "arguments", "problem"),
+    [
+        ({"item": ["a", "b"], "v": [[1.0], [1.0, 2.0]]}, {}, "row 2 has 2 numbers, the first row 1"),
+        ({"item": ["a", "b"], "v": [[1.0, 2.0], [1.0, None]]}, {}, "row 2 has an empty place inside its vector"),
+        ({"item": ["a", "b"], "v": [["x"], ["y"]]}, {}, "the vectors hold"),
+        ({"item": ["a", "a"], "v": [[1.0], [2.0]]}, {}, "id 'a' occurs twice"),
+        ({"item": ["a", "b"], "v": [1.0, 2.0]}, {}, "has 0 columns of lists"),
+        ({"item": ["a", "b"], "v": [1.0, 2.0]}, {"vector_column": "v"}, "one list of numbers per row is needed"),
+        ({"item": ["a"], "v": [[1.0]], "w": [[1.0]]}, {}, "has 2 columns of lists; name the vectors"),
+        ({"item": ["a"], "v": [[1.0]]}, {"vector_column": "vv"}, "has no column 'vv'; did you mean 'v'?"),
+        ({"item": ["a"], "v": [[1.0]]}, {"id_column": "itm"}, "has no column 'itm'; did you mean 'item'?"),
+        ({"other": ["a", "b"], "v": [[1.0], None]}, {}, "row 2 has no vector; add an id column"),
+        ({"item": [1.5, 2.5], "v": [[1.0], [2.0]]}, {}, "ids are Float64"),
+    ],
+)
+def test_tables_that_are_no_features_are_refused(columns, arguments, problem, tmp_path):
+    pa.parquet.write_table(pa.table(columns), tmp_path / "a.parquet")
+    assert problem in refusal(tmp_path / "a.parquet", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("i.tsv", "row\titem\n0\ta\n2\tb\n1\tc\n", "its column 'row' does not count 0, 1, 2"),
+        ("i.tsv", "thing\nb\n", "has no item column among ['thing']"),
+        ("i.csv", "item,title\na\n", ":2:1: 1 fields where 2 are needed"),
+        ("i.json", "[1,", ":1:4: broken JSON"),
+        ("i.json", '[1, "a"]', "must be a list of ids, all text or all whole numbers"),
+        ("i.json", "{}", "must be a list of ids"),
+        ("i.txt", "", "is empty"),
+        ("i.xlsx", "a", "unknown kind of id file"),
+        ("i.npy", "no array", "is not a complete NumPy file"),
+    ],
+)
+def test_id_files_that_are_none_are_refused(name, text, problem, tmp_path):
+    np.save(tmp_path / "a.npy", VECTORS)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError) as caught:
+        features(tmp_path / "a.npy", ids=tmp_path / name)
+    assert str(caught.value).startswith(str(tmp_path / name))
+    assert problem in str(caught.value)
+
+
+def test_files_that_are_not_there(tmp_path):
+    assert refusal(tmp_path / "gone.npy") == f"{tmp_path / 'gone.npy'}: does not exist"
+    (tmp_path / "d.npy").mkdir()
+    assert "is a folder" in refusal(tmp_path / "d.npy")
+
+
+@real
+@pytest.mark.parametrize(
+    ("folder", "name", "coverage"),
+    [
+        ("microlens50k", "caption", 0.87),
+        ("microlens50k", "hashtags", 0.89),
+        ("microlens50k", "text", 1.0),
+        ("ml1m", "image", 0.95),
+        ("ml1m", "text", 1.0),
+    ],
+)
+def test_real_features_cover_their_catalog(folder, name, coverage):
+    base = SHARED / folder
+    mask = base / f"mask_{name}.npy"
+    modality = features(base / f"feat_{name}.npy", ids=base / "items.tsv", mask=mask if mask.exists() else None)
+    assert isinstance(modality.features, np.memmap)
+    items = pl.read_csv(base / "items.tsv", separator="\t", quote_char=None, infer_schema=False)["item"]
+    assert Catalog(items, x=modality).coverage["x"] == pytest.approx(coverage, abs=0.005)
+
+
+@real
+def test_real_features_are_those_of_their_item():
+    log = read(SHARED / "ml1m")
+    modality = features(SHARED / "ml1m" / "feat_text.npy", ids=SHARED / "ml1m" / "items.tsv")
+    aligned = Catalog(log.items, text=modality).modalities["text"]
+    code = Catalog(log.items).vocab.encode(pl.Series(["3"]))
+    expected = np.load(SHARED / "ml1m" / "feat_text.npy", mmap_mode="r")[2].astype(np.float32)
+    assert np.array_equal(aligned.vectors(code)[0], expected)
