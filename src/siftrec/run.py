@@ -20,10 +20,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from siftrec import config
-from siftrec.artifact import save
+from siftrec.artifact import parameters, save
 from siftrec.config import Experiment, Prepared
 from siftrec.errors import SettingsError, UsageError
 from siftrec.evaluate.evaluation import evaluate
@@ -31,6 +29,7 @@ from siftrec.files import clear_errors, locked, write_json, write_text
 from siftrec.methods.trained import Trained
 from siftrec.train.events import OnEvent
 from siftrec.train.fit import fit
+from siftrec.train.folder import LOG
 
 CONFIG, RECORD, METRICS, ARTIFACT, INJECTED = (
     "config.toml",
@@ -82,6 +81,7 @@ def run(
             resume=resume,
             on_event=on_event,
         )
+        (folder / LOG).touch()  # a counted method has nothing to log
         save(trained, folder / ARTIFACT)
         write_json(folder / METRICS, _validation(trained, prepared, experiment, folder))
         write_json(folder / RECORD, _record(trained, prepared, experiment, command, time.monotonic() - started))
@@ -139,15 +139,7 @@ def _record(
         "items": len(prepared.catalog) - 1,
         "modalities": {name: round(share, 6) for name, share in prepared.catalog.coverage.items()},
         "epochs": trained.facts.epochs,
-        "parameters": _parameters(trained, len(prepared.catalog)),
+        "parameters": parameters(trained),
         "duration": round(seconds, 3),
         "command": command,
     }
-
-
-def _parameters(trained: Trained, catalog_size: int) -> dict[str, int]:
-    """Learned numbers: one row per item, and all others."""
-    scorer = trained.scorer
-    learned = list(scorer.parameters()) if isinstance(scorer, torch.nn.Module) else []
-    table = sum(tensor.numel() for tensor in learned if tensor.ndim and len(tensor) == catalog_size)
-    return {"embedding": table, "other": sum(tensor.numel() for tensor in learned) - table}

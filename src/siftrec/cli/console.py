@@ -53,8 +53,8 @@ def _cell(value: Any) -> str:
 
 
 def metrics_table(title: str, metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """Means of an evaluation, as `metrics.json` and `Evaluation.to_json` hold them."""
-    names = list(metrics["filtered"])
+    """The two metrics people quote, from the means that `metrics.json` and `Evaluation.to_json` hold."""
+    names = [name for name in metrics["filtered"] if name.startswith(("ndcg@", "recall@"))]
     rows = [(name, metrics["filtered"][name], metrics["unfiltered"][name]) for name in names]
     return table((title, "filtered", "unfiltered"), rows)
 

@@ -6,18 +6,20 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from siftrec.cli.console import complain
 from siftrec.cli.data import data_command, init_command
+from siftrec.cli.demo import demo_command
 from siftrec.cli.doctor import doctor_command
 from siftrec.cli.evaluate import compare_command, evaluate_command
 from siftrec.cli.recommend import recommend_command
 from siftrec.cli.train import train_command
 from siftrec.errors import SiftrecError
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="siftrec",
@@ -44,16 +46,7 @@ def _root(
         typer.echo(context.get_help())
 
 
-@app.command("demo")
-def demo_command(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Run folder to write.")] = Path("demo-run"),
-) -> None:
-    """The main job on real data, offline, in about a minute: train, evaluate, detect planted noise, recommend."""
-    from siftrec.demo import demo
-
-    demo(output)
-
-
+app.command("demo")(demo_command)
 app.command("init")(init_command)
 app.command("data")(data_command)
 app.command("train")(train_command)
@@ -67,10 +60,9 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and give its exit code (the table is in `siftrec.errors`)."""
     try:
         code = app(list(arguments), prog_name="siftrec", standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        return _interrupted() if code == INTERRUPTED else code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        complain("interrupted")
-        return 130
+        return _interrupted()
     except BrokenPipeError:
         # Whoever read our output has gone; give Python a place to flush what is left.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -81,6 +73,12 @@ def run(arguments: Sequence[str]) -> int:
         return _explain(error)
 
 
+def _interrupted() -> int:
+    # Newer versions of typer turn Ctrl-C into this code, older ones into Abort.
+    complain("interrupted")
+    return INTERRUPTED
+
+
 def _explain(error: Exception) -> int:
     if isinstance(error, SiftrecError):
         complain(str(error))
@@ -88,7 +86,7 @@ def _explain(error: Exception) -> int:
     # typer's usage errors; their base class has moved between versions, so they are known by what they can do.
     if hasattr(error, "format_message"):
         context = getattr(error, "ctx", None)
-        complain(f"{error.format_message()} See: {context.command_path if context else 'siftrec'} --help")
+        complain(f"{error.format_message().rstrip('.')}; see: {context.command_path if context else 'siftrec'} --help")
         return 2
     complain(f"internal error: {type(error).__name__}: {error}; `siftrec --traceback …` shows where")
     return 1

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def recommend_command(
-    run: Annotated[Path, typer.Argument(help="Run folder or artifact.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder or artifact.")],
     history: Annotated[str | None, typer.Option(help="Item ids, oldest first, separated by commas.")] = None,
     file: Annotated[Path | None, typer.Option(help="Parquet with columns `user` and `history` (a list).")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Parquet to write, with --file.")] = None,
@@ -47,7 +47,7 @@ def recommend_command(
         say("nothing of the history is known: these are the most popular items")
     titles = _titles(run)
     rows = [(rank, str(item), score, titles.get(str(item), "")) for rank, (item, score) in enumerate(answer, start=1)]
-    typer.echo(table(("rank", "item", "score", "title") if titles else ("rank", "item", "score"), rows))
+    typer.echo(table(("rank", "item", "score", "title" if titles else ""), rows))
 
 
 def _json(answer: Recommendations) -> dict[str, Any]:

