@@ -1,0 +1,154 @@
+import errno
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from siftrec import files
+from siftrec.errors import ArtifactError, EnvironmentProblem
+
+CONTENT = {"a.txt": "one", "b.txt": "two"}
+
+
+def sealed(folder: Path, content: dict[str, str] = CONTENT) -> Path:
+    files.seal(
+        folder, {name: lambda path, text=text: path.write_text(text) for name, text in content.items()}, "box", 3
+    )
+    return folder
+
+
+def opened(folder: Path) -> dict[str, str]:
+    return {name: path.read_text() for name, path in files.unseal(folder, "box", 3, CONTENT).items()}
+
+
+def test_what_was_sealed_comes_back_and_nothing_else_is_left(tmp_path: Path) -> None:
+    assert opened(sealed(tmp_path / "deep" / "box")) == CONTENT
+    assert opened(sealed(tmp_path / "deep" / "box", CONTENT | {"a.txt": "new"}))["a.txt"] == "new"
+    assert os.listdir(tmp_path / "deep") == ["box"]
+
+
+@given(st.data())
+def test_any_changed_byte_is_noticed(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    box = sealed(tmp_path_factory.mktemp("x") / "box", CONTENT | {"c": "longer text"})
+    name = data.draw(st.sampled_from(["a.txt", "b.txt", "c"]))
+    content = bytearray((box / name).read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    (box / name).write_bytes(content)
+    with pytest.raises(ArtifactError, match=f"{name}: does not match its SHA-256"):
+        files.unseal(box, "box", 3)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "link"])
+def test_only_plain_files_are_opened(tmp_path: Path, kind: str) -> None:
+    box = sealed(tmp_path / "box")
+    for name in ("a.txt", files.MANIFEST):
+        path = box / name
+        path.rename(tmp_path / name)
+        make = {"fifo": os.mkfifo, "folder": os.mkdir, "link": lambda p, name=name: p.symlink_to(tmp_path / name)}
+        make[kind](path)
+        with pytest.raises(ArtifactError, match="only plain files"):
+            files.unseal(box, "box", 3)
+        path.rmdir() if kind == "folder" else path.unlink()
+        (tmp_path / name).rename(path)
+    assert opened(box) == CONTENT
+
+
+@pytest.mark.parametrize("call", ["mkdir", "rename", "fsync"])
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [(errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only"), (errno.EIO, "Input/output error")],
+)
+def test_a_failing_disk_leaves_the_old_folder_and_no_temporary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, message: str
+) -> None:
+    box = sealed(tmp_path / "box")
+
+    def fail(*args: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        with pytest.raises(EnvironmentProblem, match=f"box.*: .*{message}"):
+            sealed(box, {"a.txt": "new"})
+    assert opened(box) == CONTENT
+    sealed(box)
+    assert os.listdir(tmp_path) == ["box"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which only root may")
+def test_a_folder_without_permission_is_named() -> None:
+    # Not tmp_path: its parents are closed to other users.
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        box = sealed(root / "box")
+        os.seteuid(65534)
+        try:
+            for write in (lambda: sealed(box), lambda: files.write_text(root / "x", "y"), lambda: enter(root)):
+                with pytest.raises(EnvironmentProblem, match="no permission to write; choose another output folder"):
+                    write()
+            assert opened(box) == CONTENT
+        finally:
+            os.seteuid(0)
+        assert os.listdir(root) == ["box"]
+
+
+def enter(folder: Path) -> None:
+    with files.locked(folder):
+        pass
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for place in (tmp_path / "file", tmp_path / "file" / "box"):
+        with pytest.raises(EnvironmentProblem, match="a file stands where a folder is needed"):
+            sealed(place)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_an_interrupted_replacement_is_completed_by_reader_and_writer(tmp_path: Path) -> None:
+    box = sealed(tmp_path / "box")
+    box.rename(tmp_path / ".box.old")
+    assert opened(box) == CONTENT
+    with pytest.raises(RuntimeError):
+        files.seal(box, {"a.txt": fail_to_write}, "box", 3)
+    assert os.listdir(tmp_path) == ["box"]
+    assert opened(box) == CONTENT
+
+
+def fail_to_write(path: Path) -> None:
+    path.write_text("half")
+    raise RuntimeError
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "new folder" / "x.json"
+    files.write_json(target, {"a": 1})
+    with pytest.raises(RuntimeError):
+        files.write_file(target, fail_to_write)
+    assert files.read_json(target) == {"a": 1}
+    assert os.listdir(target.parent) == ["x.json"]
+
+
+def test_tensors_keep_their_bits_share_memory_and_are_readable_by_all(tmp_path: Path) -> None:
+    whole = torch.arange(12, dtype=torch.float16).reshape(3, 4)
+    tensors = {"a": whole, "tied": whole, "turned": whole.T, "none": torch.empty(0, 3), "n": torch.tensor(2**60)}
+    files.write_tensors(tmp_path / "t", tensors)
+    found = files.read_tensors(tmp_path / "t")
+    assert set(found) == set(tensors)
+    for name, tensor in tensors.items():
+        assert found[name].dtype == tensor.dtype
+        assert torch.equal(found[name], tensor)
+    (tmp_path / "plain").touch()
+    assert stat.S_IMODE((tmp_path / "t").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+
+
+def test_the_lock_may_be_entered_again_by_its_holder(tmp_path: Path) -> None:
+    with files.locked(tmp_path), files.locked(tmp_path):
+        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+    enter(tmp_path)
