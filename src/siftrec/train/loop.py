@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 
 from siftrec import seeds
-from siftrec.data.loader import Loader
+from siftrec.data.loader import Batch, Loader
 from siftrec.data.split import Fitting
 from siftrec.errors import DataError, NonFiniteLossError
 from siftrec.methods.base import Learned, Losses, Model, total
@@ -49,7 +49,7 @@ def train(
         Terminated: SIGTERM; the state was saved.
     """
     interrupts = interrupts or Interrupts()
-    model, optimiser, progress = state.model, state.optimiser, state.progress
+    model, progress = state.model, state.progress
     loader = loader_of(method, data, training, seed)
     steps = len(loader.plan(0))
 
@@ -62,19 +62,7 @@ def train(
             model.train()
             clock = Clock()
             for batch in loader.epoch(progress.epoch, skip=progress.step):
-                name = (seed, "loss", progress.epoch, progress.step)
-                with seeds.initialised(*name):
-                    losses = method.loss(model, batch, seeds.generator(*name))
-                optimiser.zero_grad(set_to_none=True)
-                torch.autograd.backward(total(losses))
-                gradient = _gradient_norm(model)
-                parts = _finite_parts(losses, gradient, model, progress)
-                if training.clip_norm is not None:
-                    torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
-                optimiser.step()
-
-                progress.step += 1
-                _add(progress, parts)
+                _step(method, state, batch, training, seed)
                 clock.targets += int(batch.targets_BP.count_nonzero())
                 if progress.step % training.log_steps == 0 or progress.step == steps:
                     yield _stepped(progress, clock)
@@ -94,6 +82,23 @@ def train(
     state.load_best()
     reason = f"no better for {training.patience} epochs" if progress.epoch < training.epochs else "done"
     yield Stopped(reason, progress.epoch, progress.best_epoch, training.metric, progress.best)
+
+
+def _step(method: Learned, state: State, batch: Batch, training: Training, seed: int) -> None:
+    model, progress = state.model, state.progress
+    name = (seed, "loss", progress.epoch, progress.step)
+    with seeds.initialised(*name):  # for layers that draw from torch's own generator, such as Dropout
+        losses = method.loss(model, batch, seeds.generator(*name))
+    state.optimiser.zero_grad(set_to_none=True)
+    torch.autograd.backward(total(losses))
+    parts = _finite_parts(losses, model, progress)
+    if training.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
+    state.optimiser.step()
+    progress.step += 1
+    progress.summed += 1
+    for part, value in parts.items():
+        progress.sums[part] = progress.sums.get(part, 0.0) + value
 
 
 def loader_of(method: Learned, data: Fitting, training: Training, seed: int) -> Loader:
@@ -121,8 +126,8 @@ def _gradient_norm(model: Model) -> float:
     return float(torch.linalg.vector_norm(torch.stack(norms))) if norms else 0.0
 
 
-def _finite_parts(losses: Losses, gradient: float, model: Model, progress: Progress) -> dict[str, float]:
-    parts = {name: float(part.detach()) for name, part in losses.items()} | {_GRADIENT: gradient}
+def _finite_parts(losses: Losses, model: Model, progress: Progress) -> dict[str, float]:
+    parts = {name: float(part.detach()) for name, part in losses.items()} | {_GRADIENT: _gradient_norm(model)}
     wrong = {name: value for name, value in parts.items() if not abs(value) < float("inf")}
     if not wrong:
         return parts
@@ -138,12 +143,6 @@ def _finite_parts(losses: Losses, gradient: float, model: Model, progress: Progr
 
 def _spelled(parts: Mapping[str, float]) -> str:
     return ", ".join(f"{name} is {value}" for name, value in parts.items())
-
-
-def _add(progress: Progress, parts: Mapping[str, float]) -> None:
-    for name, value in parts.items():
-        progress.sums[name] = progress.sums.get(name, 0.0) + value
-    progress.summed += 1
 
 
 class Clock:
