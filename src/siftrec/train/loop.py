@@ -52,7 +52,6 @@ def train(
     model, progress = state.model, state.progress
     loader = loader_of(method, data, training, seed)
     steps = len(loader.plan(0))
-
     while progress.epoch < training.epochs and not _patience_is_over(progress, training):
         if progress.step == 0:
             model.eval()
