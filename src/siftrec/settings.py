@@ -65,7 +65,7 @@ def resolve(name: str, path: str, trust: tuple[str, ...] = ("siftrec",)) -> type
     except ImportError as error:
         raise SettingsError(path, f"cannot import {module!r}: {error}") from None
     except AttributeError:
-        known = [n for n in getattr(importlib.import_module(module), "__all__", ())]
+        known = list(getattr(importlib.import_module(module), "__all__", ()))
         raise SettingsError(path, f"{module!r} has no {attribute!r}{nearest(attribute, known)}") from None
     if not isinstance(found, type) or not dataclasses.is_dataclass(found):
         raise SettingsError(path, f"{name!r} is not a settings class")

@@ -205,7 +205,7 @@ def _check_loss(method: Learned, catalog: Catalog, fitting: Fitting, seed: int) 
     for name, part in losses.items():
         _require(part.ndim == 0, f"loss: part {name!r} has shape {tuple(part.shape)} where a scalar is due")
         _require(bool(part.isfinite()), f"loss: part {name!r} is {part.item()}")
-    total(losses).backward()  # type: ignore[no-untyped-call]
+    total(losses).backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     _require(any(bool(g.any()) for g in gradients.values()), "loss: no parameter receives a gradient")
     for name, gradient in gradients.items():

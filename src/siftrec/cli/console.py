@@ -112,6 +112,8 @@ class Reporter:
         self._say(
             f"{event.method}: {event.parameters:,} parameters, {event.epochs} epochs of {event.steps} steps{where}"
         )
+        for name, value in event.notes.items():
+            self._say(f"{name}: {value:,.3g}")
         if event.epochs:
             self._say(f"estimate: at most {duration(cost.seconds)}, {cost.memory / 1e9:.1f} GB of memory")
         if self._bar:

@@ -65,7 +65,7 @@ class Loader:
     def plan(self, epoch: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """The epoch's batches as (user rows, end positions); a row's history ends before `end`."""
         rng = seeds.rng(self.seed, "order", epoch)
-        users, ends = self._prefixes(rng) if self.rows == "prefix" else self._windows()
+        users, ends = self.drawn(rng)
         order = rng.permutation(len(users))
         chunk = self.batch_size * _BUCKET
         batches: list[np.ndarray] = []
@@ -74,6 +74,10 @@ class Loader:
             part = part[np.argsort(np.minimum(ends[part], self.length), kind="stable")]
             batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
         return [(users[batches[i]], ends[batches[i]]) for i in rng.permutation(len(batches))]
+
+    def drawn(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """User row and end position of every training row of an epoch."""
+        return self._prefixes(rng) if self.rows == "prefix" else self._windows()
 
     def _prefixes(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         users = self.train.owners

@@ -106,6 +106,15 @@ class Learned(Protocol):
 
 
 @runtime_checkable
+class Noted(Protocol):
+    """A method that has something to say about the data before it is trained on."""
+
+    def notes(self, data: Fitting) -> dict[str, float]:
+        """Named figures, shown before training and kept in the log."""
+        ...
+
+
+@runtime_checkable
 class Counted(Protocol):
     """A method that counts instead of descending.
 

@@ -7,21 +7,26 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
+import numpy as np
 import torch
 
 from siftrec import seeds
 from siftrec.data.catalog import Catalog
-from siftrec.data.loader import Batch
+from siftrec.data.loader import Batch, Loader
+from siftrec.data.sequences import Sequences
 from siftrec.data.split import Fitting
 from siftrec.errors import SettingsError
 from siftrec.methods.base import Losses, Model
-from siftrec.methods.contrast import Contrast, Slots, Views, contrast_losses
+from siftrec.methods.contrast import Contrast, Head, Slots, Views, contrast_losses
 from siftrec.methods.model import Local, SequenceModel
 from siftrec.methods.relation import Relation
+from siftrec.methods.trained import Trained
 from siftrec.nn.encoders import Context, EncoderName, make_encoder
 from siftrec.nn.importance import shares
 from siftrec.nn.towers import ItemTower
 from siftrec.settings import Count, Fraction, Rate, Size, settings
+
+WINDOW = 64
 
 
 @settings
@@ -74,8 +79,25 @@ class CCL4Rec:
         widths = {name: aligned.width for name, aligned in catalog.modalities.items()}
         tower = ItemTower(widths, self.dim, len(catalog) if self.ids else 0, self.scale)
         encoder = make_encoder(self.encoder, self.dim, self.length, self.dropout, self.blocks, self.heads)
-        relation = Relation(len(catalog), list(widths), self.dim, self.views.queue)
+        head = Head(self.dim, self.contrast.projection)
+        relation = Relation(len(catalog), list(widths), self.dim, self.views.queue, head)
         return SequenceModel(catalog, tower, encoder, self.dim, relation)
+
+    def notes(self, data: Fitting) -> dict[str, float]:
+        """Share of the training rows that contrast can use, judged on at most 50,000 rows."""
+        if not self.contrast.on:
+            return {}
+        rng = seeds.rng(0, "notes")
+        users, ends = Loader(data.train, self.rows, self.length, 1, 0).drawn(rng)
+        some = rng.permutation(len(users))[:50_000]
+        items_BL = data.train.window(users[some], ends[some], self.length).astype(np.int64)
+        able_B = distinct(torch.from_numpy(items_BL)).numpy() >= self.views.fewest
+        long_B = ends[some] >= self.views.fewest
+        among = f"share of rows augmented among histories of {self.views.fewest} or more"
+        return {
+            "share of rows augmented": able_B.mean().item(),
+            among: able_B.sum().item() / max(long_B.sum().item(), 1),
+        }
 
     def start_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
         """See `Learned.start_epoch`: statistics once; geometry, hubs and calibration before every epoch."""
@@ -117,7 +139,7 @@ class CCL4Rec:
 
     def _augmented(self, relation: Relation, batch: Batch) -> torch.Tensor:
         """Rows that take part in contrast: enough distinct items, and the warm-up is over."""
-        if not self.contrast.on or int(relation.epoch) < self.contrast.warmup:
+        if not self.contrast.on or int(relation.get_buffer("epoch")) < self.contrast.warmup:
             return torch.empty(0, dtype=torch.int64)
         return (distinct(batch.items_BL) >= self.views.fewest).nonzero().squeeze(1)
 
@@ -142,7 +164,7 @@ class CCL4Rec:
             encoded: torch.Tensor = model.encoder(local(flat), flat > 0, rng)
             return encoded.view(len(targets_B), -1, self.dim)
 
-        hardness = self._hardness(int(relation.epoch))
+        hardness = self._hardness(int(relation.get_buffer("epoch")))
         return contrast_losses(slots, users_BD, encode, relation.head, (self.views, self.contrast), hardness, rng)
 
     def _slots(
@@ -188,3 +210,34 @@ def distinct(items_BL: torch.Tensor) -> torch.Tensor:
     """(B,) number of distinct items of each history."""
     ordered = items_BL.sort(dim=1).values
     return ((ordered[:, 1:] != ordered[:, :-1]) & (ordered[:, 1:] > 0)).sum(dim=1) + (ordered[:, 0] > 0)
+
+
+def importance_of(trained: Trained, histories: Sequences) -> np.ndarray:
+    """How well the rest of its history vouches for each interaction, for any histories, trained on or not.
+
+    Args:
+        trained: a trained CCL4Rec.
+        histories: item codes of the trained catalog.
+
+    Returns:
+        (E,) float32: deviations above what a popularity-drawn item would score in that slot; low = probably noise; 0 where
+        nothing can vouch. Histories are judged in consecutive windows of at most 64 interactions.
+    """
+    relation = cast(Relation, cast(SequenceModel, trained.scorer).extra)
+    neighbours = cast(CCL4Rec, trained.method).views.neighbours
+    lengths = histories.lengths
+    pieces = -(-lengths // WINDOW)
+    rows = np.repeat(np.arange(len(histories)), pieces)
+    piece = np.arange(len(rows)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    starts = piece * WINDOW
+    ends = np.minimum(starts + WINDOW, lengths[rows])
+    found = np.zeros(len(histories.items), dtype=np.float32)
+    order = np.argsort(ends - starts, kind="stable")
+    for block in np.array_split(order, max(1, len(order) // 512)):
+        sizes = ends[block] - starts[block]
+        items = histories.window(rows[block], ends[block], int(sizes.max(initial=1)))
+        real = np.arange(items.shape[1]) >= items.shape[1] - sizes[:, None]
+        scores = relation.scores(torch.from_numpy(np.where(real, items, 0).astype(np.int64)), neighbours)
+        at = (histories.offsets[rows[block]] + ends[block])[:, None] + np.arange(-items.shape[1], 0)
+        found[at[real]] = scores.numpy()[real]
+    return found

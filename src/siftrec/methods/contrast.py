@@ -24,6 +24,7 @@ from siftrec.nn.losses.contrast import (
 from siftrec.nn.views import make_views, plans, random_views
 from siftrec.settings import Count, Fraction, Rate, Size, Weight, settings
 
+Projection = Literal["none", "mlp"]
 Importance = Literal["agreement", "mean_agreement", "target", "attention", "random", "oracle"]
 
 
@@ -51,9 +52,9 @@ class Views:
     importance: Importance = "agreement"
     neighbours: Size = 3
     learned: Fraction = 0.5
-    sharpness: Rate = 1.0
+    sharpness: Rate = 2.0
     count: Size = 2
-    hardness: Fraction = 0.5
+    hardness: Fraction = 1.0
     ramp: Count = 0
     offers: Size = 64
     queue: Size = 4096
@@ -77,17 +78,20 @@ class Contrast:
         margin: c, the margin per unit of quality gap.
         false_negatives: share of the batch's closest histories that are not used as negatives.
         warmup: epochs of next-item loss alone.
+        projection: whether similarities are taken between user vectors themselves or behind a small network, which can
+            learn the invariances in the user vectors' stead.
     """
 
-    vanilla: Weight = 0.5
-    graded: Weight = 0.5
-    over: Weight = 1.0
+    vanilla: Weight = 0.2
+    graded: Weight = 1.0
+    over: Weight = 2.0
     temperature: Rate = 0.2
     strength: Strength = "quality"
     strength_temperature: Rate = 0.1
     margin: Weight = 1.0
     false_negatives: Fraction = 0.02
     warmup: Count = 1
+    projection: Projection = "none"
 
     @property
     def on(self) -> bool:
@@ -118,11 +122,12 @@ class Slots(NamedTuple):
 
 
 class Head(nn.Module):
-    """Projection used by the losses only: users_…D → unit vectors."""
+    """What the losses compare: unit user vectors, or unit outputs of a small network on them."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, projection: Projection) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
+        network = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
+        self.layers = network if projection == "mlp" else nn.Identity()
 
     def forward(self, users_D: torch.Tensor) -> torch.Tensor:
         return F.normalize(self.layers(users_D), dim=-1)

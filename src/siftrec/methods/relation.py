@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 import torch
@@ -23,24 +24,26 @@ from siftrec.nn.importance import (
 
 PROJECTED = 64
 _HUB_BACKGROUND = 256
-_HISTORIES = 4096
+_HISTORIES = 2048
 _BACKGROUND = 8
+_LONGEST = 20
 
 
 class Relation(nn.Module):
-    """Geometry of standardised content (a fixed random 64-d projection) blended with learned item vectors.
+    """Geometry of standardised content (its 64 principal directions) blended with learned item vectors.
 
     Args:
         size: N.
         names: of the modalities.
         dim: D of the learned item vectors.
         queue: length of the memory queue.
+        head: of the contrastive losses.
     """
 
-    def __init__(self, size: int, names: Iterable[str], dim: int, queue: int) -> None:
+    def __init__(self, size: int, names: Iterable[str], dim: int, queue: int, head: Head) -> None:
         super().__init__()
         self.names = list(names)
-        self.head = Head(dim)
+        self.head = head
         self.register_buffer("content", torch.zeros(len(self.names), size, PROJECTED))
         self.register_buffer("learned", torch.zeros(size, dim))
         self.register_buffer("blend", torch.zeros(()))
@@ -51,19 +54,34 @@ class Relation(nn.Module):
         self.register_buffer("position", torch.zeros((), dtype=torch.int64))
         self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
         self._space: Geometry | None = None
+        self.register_load_state_dict_post_hook(_forget_space)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def begin(self, model: SequenceModel, rng: torch.Generator) -> None:
-        """Project the content, and fill the queue with popularity-drawn items."""
+        """Project the content onto its principal directions, and fill the queue with popularity-drawn items."""
         size = self.get_buffer("content").shape[1]
         for index, name in enumerate(self.names):
-            mean_F, scale_F = model.tower.get_buffer(f"mean_{name}"), model.tower.get_buffer(f"scale_{name}")
-            projection = torch.randn(len(mean_F), PROJECTED, generator=rng) / PROJECTED**0.5
+            directions = self._principal(model, name)
             for block in model.features.blocks(torch.arange(1, size)):
-                raw, present = model.features.gather(name, block), model.features.present[name][block]
-                projected = ((raw - mean_F) * scale_F) @ projection
-                self.get_buffer("content")[index, block] = projected * present.unsqueeze(1)
+                present = model.features.present[name][block]
+                projected = self._standardised(model, name, block) @ directions
+                self.get_buffer("content")[index, block, : projected.shape[1]] = projected * present.unsqueeze(1)
         self.get_buffer("queue").copy_(self._popular(model, len(self.get_buffer("queue")), rng))
+
+    def _standardised(self, model: SequenceModel, name: str, codes_n: torch.Tensor) -> torch.Tensor:
+        mean_F, scale_F = model.tower.get_buffer(f"mean_{name}"), model.tower.get_buffer(f"scale_{name}")
+        return (model.features.gather(name, codes_n) - mean_F) * scale_F
+
+    def _principal(self, model: SequenceModel, name: str) -> torch.Tensor:
+        """(F, min(F, 64)): principal directions of a modality's standardised content over training items."""
+        trained = model.features.present[name] & (model.get_buffer("popularity") > 0)
+        width = model.features.catalog.modalities[name].width
+        scatter_FF = torch.zeros(width, width)
+        for block in model.features.blocks(trained.nonzero().squeeze(1)):
+            content_nF = self._standardised(model, name, block)
+            scatter_FF.addmm_(content_nF.T, content_nF)
+        directions: torch.Tensor = torch.linalg.eigh(scatter_FF).eigenvectors[:, -PROJECTED:].contiguous()
+        return directions
 
     @torch.no_grad()
     def refresh(
@@ -84,18 +102,18 @@ class Relation(nn.Module):
         self.get_buffer("learned").copy_(model.items())
         self._space = None
         self.get_buffer("hub").copy_(hubness(self.space, self._popular(model, _HUB_BACKGROUND, rng)))
-        items_BL, ends = _sample(train, rng)
-        slot = (torch.rand(len(ends), generator=rng) * ends).long() + items_BL.shape[1] - ends
-        scores, counts = [], []
-        for _ in range(_BACKGROUND):
-            planted_BL = items_BL.clone()
-            planted_BL[torch.arange(len(ends)), slot] = self._popular(model, len(ends), rng)
-            found = agreement(self.space, planted_BL, neighbours)
-            own = found.raw_BS - self.get_buffer("hub")[planted_BL]
-            foreign = (items_BL != planted_BL.gather(1, slot.unsqueeze(1))).all(dim=1)
-            scores.append(own[torch.arange(len(ends)), slot][foreign])
-            counts.append(found.neighbours_BS[torch.arange(len(ends)), slot][foreign])
-        mean, deviation = calibration(torch.cat(scores), torch.cat(counts))
+        self._calibrate(model, train, neighbours, rng)
+
+    def _calibrate(self, model: SequenceModel, train: Sequences, neighbours: int, rng: torch.Generator) -> None:
+        """Put background items into one slot of each sampled history, and remember how well they agree by chance."""
+        items_BL, lengths_B = _sample(train, rng)
+        background_BC = self._popular(model, len(items_BL) * _BACKGROUND, rng).view(-1, _BACKGROUND)
+        foreign_BC = (items_BL.unsqueeze(1) != background_BC.unsqueeze(2)).all(dim=2)
+        slot_B = (torch.rand(len(lengths_B), generator=rng) * lengths_B).long() + items_BL.shape[1] - lengths_B
+        rest_BL = items_BL.scatter(1, slot_B.unsqueeze(1), 0)
+        found = agreement(self.space, background_BC * foreign_BC, rest_BL, neighbours)
+        score_BC = found.raw_BC - self.get_buffer("hub")[background_BC]
+        mean, deviation = calibration(score_BC[foreign_BC], found.neighbours_BC[foreign_BC])
         self.get_buffer("mean").copy_(mean)
         self.get_buffer("deviation").copy_(deviation)
 
@@ -109,14 +127,10 @@ class Relation(nn.Module):
             self._space = geometry([part for part, _ in parts], [weight for _, weight in parts])
         return self._space
 
-    def load_state_dict(self, *args: object, **kwargs: object) -> object:  # noqa: D102
-        self._space = None
-        return super().load_state_dict(*args, **kwargs)  # type: ignore[arg-type]
-
     def scores(self, items_BL: torch.Tensor, neighbours: int) -> torch.Tensor:
         """Calibrated agreement of every interaction with the rest of its history; 0 on padding and without neighbours."""
         scale = (self.get_buffer("mean"), self.get_buffer("deviation"))
-        found = agreement(self.space, items_BL, neighbours)
+        found = agreement(self.space, items_BL, items_BL, neighbours)
         return calibrated(found, self.get_buffer("hub")[items_BL], scale)
 
     def offers(self, count: int, rng: torch.Generator) -> torch.Tensor:
@@ -139,12 +153,15 @@ class Relation(nn.Module):
 
 def _sample(train: Sequences, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Random prefixes of random training histories, at most 20 long: items_BL and their lengths."""
-    long_enough = np.flatnonzero(train.lengths >= 2)
-    rows = (
-        long_enough[torch.randint(len(long_enough), (_HISTORIES,), generator=rng).numpy()] if len(long_enough) else []
-    )
-    rows = np.asarray(rows, dtype=np.int64)
+    able = np.flatnonzero(train.lengths >= 2)
+    if not len(able):
+        return torch.empty(0, 1, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
+    rows = able[torch.randint(len(able), (min(_HISTORIES, 4 * len(able)),), generator=rng).numpy()]
     share = torch.rand(len(rows), generator=rng).numpy()
     ends = 2 + (share * (train.lengths[rows] - 1)).astype(np.int64)
-    items = train.window(rows, ends, 20).astype(np.int64)
-    return torch.from_numpy(items), torch.from_numpy(np.minimum(ends, 20))
+    items = train.window(rows, ends, _LONGEST).astype(np.int64)
+    return torch.from_numpy(items), torch.from_numpy(np.minimum(ends, _LONGEST))
+
+
+def _forget_space(relation: nn.Module, _: object) -> None:
+    cast(Relation, relation)._space = None

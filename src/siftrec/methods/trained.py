@@ -1,4 +1,4 @@
-"""A trained model and the question everybody asks of it: what next for this history?"""
+"""A trained model, and the answer to what everybody asks of it: what next for this history."""
 
 from __future__ import annotations
 

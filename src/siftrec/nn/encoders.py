@@ -38,13 +38,16 @@ class Mean(nn.Module):
         self.lift = Lift(dim)
 
     def forward(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
-        return self.lift(masked_mean(dropout(vectors_BLD, self.rate, rng), real_BL))
+        lifted: torch.Tensor = self.lift(masked_mean(dropout(vectors_BLD, self.rate, rng), real_BL))
+        return lifted
 
 
 class Context(nn.Module):
     """Attention pooling that asks each interaction how it fits the whole history.
 
-    c = mean_t e_t;  a = softmax_t( wᵀ tanh(W [e_t; c] + p_t) );  s = Σ_t a_t e_t;  h = s + MLP(s)
+    c = mean_t e_t;  a = softmax_t( wᵀ tanh(W [e_t; c; √D e_t∘c] + p_t) );  s = Σ_t a_t e_t;  h = s + MLP(s)
+
+    The product e∘c is what lets attention see agreement; with [e; c] alone it stays flat for hundreds of steps.
     """
 
     def __init__(self, dim: int, length: int, rate: float) -> None:
@@ -52,6 +55,7 @@ class Context(nn.Module):
         self.rate = rate
         self.own = nn.Linear(dim, dim, bias=False)
         self.context = nn.Linear(dim, dim, bias=False)
+        self.product = nn.Linear(dim, dim, bias=False)
         self.position = nn.Parameter(torch.zeros(length, dim))
         self.ask = nn.Parameter(torch.randn(dim) / dim**0.5)
         self.lift = Lift(dim)
@@ -59,12 +63,14 @@ class Context(nn.Module):
     def forward(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
         vectors_BLD = dropout(vectors_BLD, self.rate, rng)
         shares_BL = self.shares(vectors_BLD, real_BL)
-        return self.lift(torch.bmm(shares_BL.unsqueeze(1), vectors_BLD).squeeze(1))
+        lifted: torch.Tensor = self.lift(torch.bmm(shares_BL.unsqueeze(1), vectors_BLD).squeeze(1))
+        return lifted
 
     def shares(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor) -> torch.Tensor:
         """a_BL: the share of attention each interaction gets."""
-        context_BD = masked_mean(vectors_BLD, real_BL)
-        hidden = self.own(vectors_BLD) + self.context(context_BD).unsqueeze(1)
+        context_B1D = masked_mean(vectors_BLD, real_BL).unsqueeze(1)
+        agreement_BLD = vectors_BLD * (context_B1D * vectors_BLD.shape[2] ** 0.5)
+        hidden = self.own(vectors_BLD) + self.context(context_B1D) + self.product(agreement_BLD)
         hidden = torch.tanh(hidden + recency(self.position, vectors_BLD.shape[1]))
         logits_BL = (hidden @ self.ask).masked_fill(~real_BL, torch.finfo(hidden.dtype).min)
         return torch.softmax(logits_BL, dim=1) * real_BL
@@ -82,7 +88,7 @@ class Recurrent(nn.Module):
         packed = first_columns(dropout(vectors_BLD, self.rate, rng), real_BL)
         states_BLD, _ = self.gru(packed)
         last = (real_BL.sum(dim=1) - 1).clamp_min(0)
-        found = states_BLD[torch.arange(len(last)), last]
+        found: torch.Tensor = states_BLD[torch.arange(len(last)), last]
         return found * real_BL.any(dim=1, keepdim=True)
 
 
@@ -142,7 +148,8 @@ class Lift(nn.Module):
         self.wide, self.back = nn.Linear(dim, dim), nn.Linear(dim, dim)
 
     def forward(self, pooled_BD: torch.Tensor) -> torch.Tensor:
-        return pooled_BD + self.back(F.gelu(self.wide(pooled_BD)))
+        lifted: torch.Tensor = pooled_BD + self.back(F.gelu(self.wide(pooled_BD)))
+        return lifted
 
 
 def first_columns(vectors_BLD: torch.Tensor, real_BL: torch.Tensor) -> torch.Tensor:

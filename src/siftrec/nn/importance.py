@@ -51,43 +51,46 @@ def geometry(parts: Sequence[torch.Tensor], weights: Sequence[float]) -> Geometr
 
 def top_mean(values: torch.Tensor, k: int, dim: int) -> torch.Tensor:
     """Mean of the k largest finite values along `dim`; -inf marks what does not count; -inf where nothing counts."""
-    left, total, count = values.clone(), 0.0, 0.0
+    left = values.clone()
+    total = torch.zeros_like(values.select(dim, 0).unsqueeze(dim))
+    count = torch.zeros_like(total)
     for _ in range(min(k, values.shape[dim])):
         best, where = left.max(dim=dim, keepdim=True)
         real = best > -torch.inf
-        total = total + torch.where(real, best, 0.0)
-        count = count + real
+        total += torch.where(real, best, 0.0)
+        count += real
         left.scatter_(dim, where, -torch.inf)
-    mean = torch.as_tensor(total) / torch.as_tensor(count).clamp_min(1)
-    return torch.where(torch.as_tensor(count) > 0, mean, -torch.inf).squeeze(dim)
+    return torch.where(count > 0, total / count.clamp_min(1), -torch.inf).squeeze(dim)
 
 
 class Agreement(NamedTuple):
-    """What a history says of its slots.
+    """What a history says of items.
 
     Attributes:
-        raw_BS: top-k mean (or mean) cosine to the other interactions; -inf without a neighbour or for padding.
-        neighbours_BS: how many other interactions could vouch.
+        raw_BC: mean of the k largest cosines to the history's other interactions; -inf without any, and for padding.
+        neighbours_BC: how many interactions could vouch.
     """
 
-    raw_BS: torch.Tensor
-    neighbours_BS: torch.Tensor
+    raw_BC: torch.Tensor
+    neighbours_BC: torch.Tensor
 
 
-def agreement(space: Geometry, items_BS: torch.Tensor, k: int) -> Agreement:
-    """Leave-one-out agreement of every interaction with the rest of its history.
+def agreement(space: Geometry, candidates_BC: torch.Tensor, items_BS: torch.Tensor, k: int) -> Agreement:
+    """Agreement of candidates with a history; with the history's own items as candidates it is leave-one-out.
 
     The same item elsewhere in the history does not vouch for itself. Top-k, because a minority interest is not noise.
 
     Args:
         space: geometry.
-        items_BS: item codes, 0 = padding.
+        candidates_BC: item codes to judge, 0 = padding.
+        items_BS: item codes of the history, 0 = padding.
         k: how many of the most similar others are averaged; at least the history length means all of them.
     """
-    similar_BSS = space.cosine(items_BS, items_BS)
-    other = (items_BS.unsqueeze(2) != items_BS.unsqueeze(1)) & (items_BS > 0).unsqueeze(1) & (items_BS > 0).unsqueeze(2)
-    similar_BSS = similar_BSS.masked_fill(~other, -torch.inf)
-    return Agreement(top_mean(similar_BSS, k, dim=2), (similar_BSS > -torch.inf).sum(dim=2))
+    similar_BCS = space.cosine(candidates_BC, items_BS)
+    asked = (candidates_BC > 0).unsqueeze(2) & (items_BS > 0).unsqueeze(1)
+    other = asked & (candidates_BC.unsqueeze(2) != items_BS.unsqueeze(1))
+    similar_BCS = similar_BCS.masked_fill(~other, -torch.inf)
+    return Agreement(top_mean(similar_BCS, k, dim=2), (similar_BCS > -torch.inf).sum(dim=2))
 
 
 def hubness(space: Geometry, background_n: torch.Tensor) -> torch.Tensor:
@@ -128,11 +131,11 @@ def calibration(
     return mean, deviation
 
 
-def calibrated(found: Agreement, hub_BS: torch.Tensor, scale: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """z_BS: deviations by which a slot agrees better than a background item would; 0 where nothing could vouch."""
-    index_BS = found.neighbours_BS.clamp_max(NEIGHBOUR_CAP)
-    z_BS = (found.raw_BS - hub_BS - scale[0][index_BS]) / scale[1][index_BS]
-    return torch.where(found.neighbours_BS > 0, z_BS, 0.0)
+def calibrated(found: Agreement, hub_BC: torch.Tensor, scale: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """z_BC: deviations by which an item agrees better than a background item would; 0 where nothing could vouch."""
+    index_BC = found.neighbours_BC.clamp_max(NEIGHBOUR_CAP)
+    z_BC = (found.raw_BC - hub_BC - scale[0][index_BC]) / scale[1][index_BC]
+    return torch.where(found.neighbours_BC > 0, z_BC, 0.0)
 
 
 def shares(score_BS: torch.Tensor, real_BS: torch.Tensor) -> torch.Tensor:

@@ -9,11 +9,10 @@ from torch import nn
 
 
 class ItemTower(nn.Module):
-    """Item vector = Σ_m W_m x̃_m (+ id embedding), x̃ standardised content.
+    """Item vector = Σ_m W_m x̃_m (+ id embedding), x̃ standardised content divided by √F, so that its norm is about 1.
 
-    Every part starts with the same expected norm, whatever its width: a fresh id table beside unscaled content learns
-    epochs later.
-    An absent modality adds nothing.
+    Every part starts with the same expected norm, whatever its width. Without the division one step of Adam moves a content
+    part √F times as far, which swamps a fresh id table. An absent modality adds nothing.
 
     Args:
         widths: F of each named modality.
@@ -28,7 +27,11 @@ class ItemTower(nn.Module):
         each = scale / parts**0.5
         self.maps = nn.ModuleDict({f"m_{name}": nn.Linear(width, dim, bias=False) for name, width in widths.items()})
         for (_, width), layer in zip(widths.items(), self.maps.values(), strict=True):
-            nn.init.normal_(layer.get_parameter("weight"), std=each / (width * dim) ** 0.5)
+            import os
+
+            self.gp = float(os.environ.get("GP", "0.5"))
+            self.cs = float(os.environ.get("CS", "1"))
+            nn.init.normal_(layer.get_parameter("weight"), std=self.cs * each * width ** (self.gp - 0.5) / dim**0.5)
         self.ids = nn.Embedding(id_rows, dim) if id_rows else None
         if self.ids is not None:
             nn.init.normal_(self.ids.weight, std=each / dim**0.5)
@@ -56,7 +59,11 @@ class ItemTower(nn.Module):
         if self.ids is not None:
             parts.append(self.ids(codes_n))
         for name, raw_nF in features.items():
-            weight_DF = self.maps[f"m_{name}"].get_parameter("weight") * self.get_buffer(f"scale_{name}")
+            weight_DF = (
+                self.maps[f"m_{name}"].get_parameter("weight")
+                * self.get_buffer(f"scale_{name}")
+                / raw_nF.shape[1] ** 0.5
+            )
             mapped_nD = raw_nF @ weight_DF.T - weight_DF @ self.get_buffer(f"mean_{name}")
             parts.append(mapped_nD * present[name].unsqueeze(1))
         if not parts:

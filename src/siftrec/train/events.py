@@ -42,6 +42,7 @@ class Started:
         epochs: at most.
         steps: of each epoch.
         estimate: of what is still to do.
+        notes: what the method has to say about the data (see `methods.base.Noted`).
     """
 
     method: str
@@ -51,6 +52,7 @@ class Started:
     epochs: int
     steps: int
     estimate: Estimate
+    notes: Mapping[str, float]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from siftrec import seeds
 from siftrec.data.catalog import Catalog
 from siftrec.data.split import Fitting, Split
 from siftrec.errors import UsageError
-from siftrec.methods.base import Learned, Method, Scorer
+from siftrec.methods.base import Learned, Method, Noted, Scorer
 from siftrec.methods.trained import Facts, Trained
 from siftrec.settings import construct, describe, spelled
 from siftrec.train.checkpoint import State
@@ -130,6 +130,7 @@ class Run:
             epochs=self.training.epochs,
             steps=len(loader_of(method, self.data, self.training, self.seed).plan(0)),
             estimate=estimate(method, state, self.catalog, self.data, self.training, self.seed),
+            notes=method.notes(self.data) if isinstance(method, Noted) else {},
         )
         save = (lambda state: None) if kept is None else kept.save
         yield from train(method, state, self.data, self.training, self.seed, save, interrupts)

@@ -55,7 +55,7 @@ class _Fused(torch.autograd.Function):
     """Loss and gradients in one pass over chunks of rows whose logits fit the cache; nothing of size R × K is kept."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         users_RD: torch.Tensor,
         positives_RD: torch.Tensor,
@@ -93,7 +93,7 @@ class _Fused(torch.autograd.Function):
         return total.to(users_RD.dtype)
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
         users, positives, negatives = ctx.saved_tensors
         return grad * users, grad * positives, grad * negatives, None, None, None
 
@@ -117,5 +117,5 @@ def softmax_loss(
         weights_R: weight of each row.
     """
     share_R = weights_R / weights_R.sum().clamp_min(torch.finfo(weights_R.dtype).tiny)
-    loss: torch.Tensor = _Fused.apply(users_RD, positives_RD, negatives_KD, offset_K, hit_R, share_R)
+    loss: torch.Tensor = _Fused.apply(users_RD, positives_RD, negatives_KD, offset_K, hit_R, share_R)  # type: ignore[no-untyped-call]
     return loss

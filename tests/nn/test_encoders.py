@@ -1,0 +1,97 @@
+"""Encoders: padding, batch order and the future must change nothing."""
+
+import pytest
+import torch
+
+from siftrec.nn.dropout import dropout
+from siftrec.nn.encoders import Transformer, make_encoder
+from siftrec.nn.towers import ItemTower
+
+ENCODERS = ["context", "mean", "gru", "transformer"]
+
+
+def made(name: str, dim: int = 8, length: int = 12) -> torch.nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # a test's own weights
+        return make_encoder(name, dim, length, 0.3, 2, 2)
+
+
+def rows(lengths: list[int], width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    vectors = torch.randn(len(lengths), width, 8, generator=torch.Generator().manual_seed(1))
+    real = torch.arange(width) >= width - torch.tensor(lengths)[:, None]
+    return vectors * real[..., None], real
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_padding_and_batch_order_change_nothing(name):
+    encoder = made(name)
+    vectors, real = rows([1, 3, 6, 4], 6)
+    alone = encoder(vectors, real, None)
+    padded = encoder(
+        torch.nn.functional.pad(vectors, (0, 0, 5, 0), value=9.0), torch.nn.functional.pad(real, (5, 0)), None
+    )
+    torch.testing.assert_close(alone, padded, rtol=1e-5, atol=1e-6)
+    order = torch.tensor([2, 0, 3, 1])
+    torch.testing.assert_close(encoder(vectors[order], real[order], None), alone[order], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_empty_history_is_finite(name):
+    vectors, real = rows([0, 2], 4)
+    assert torch.isfinite(made(name)(vectors, real, None)).all()
+
+
+@pytest.mark.parametrize("name", ["context", "gru", "transformer"])
+def test_order_matters_where_it_should(name):
+    encoder = made(name)
+    if name == "context":
+        with torch.no_grad():
+            encoder.position.normal_(generator=torch.Generator().manual_seed(2))
+    vectors, real = rows([6], 6)
+    assert (encoder(vectors, real, None) - encoder(vectors.flip(1), real, None)).abs().max() > 1e-4
+
+
+def test_transformer_states_never_read_the_future():
+    encoder = made("transformer")
+    assert isinstance(encoder, Transformer)
+    vectors, real = rows([6, 4], 6)
+    changed = vectors.clone()
+    changed[:, 4:] *= torch.linspace(-2, 2, 8)
+    before, after = encoder.states(vectors, real, None), encoder.states(changed, real, None)
+    torch.testing.assert_close(before[:, 2:4], after[:, 2:4])
+    assert (before[:, 4:] - after[:, 4:]).abs().min(dim=2).values.max() > 1e-4
+
+
+def test_dropout_keeps_the_mean_and_is_off_in_evaluation():
+    x = torch.ones(200, 1000)
+    dropped = dropout(x, 0.25, torch.Generator().manual_seed(0))
+    assert dropped.mean().item() == pytest.approx(1.0, abs=0.01)
+    assert (dropped == 0).float().mean().item() == pytest.approx(0.25, abs=0.005)
+    assert dropout(x, 0.25, None) is x
+
+
+def test_parts_of_an_item_start_on_one_scale_whatever_their_width():
+    size = 2000
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # a test's own weights
+        tower = ItemTower({"wide": 512, "narrow": 16}, 64, size)
+    features = {name: torch.randn(size, width) for name, width in (("wide", 512), ("narrow", 16))}
+    yes, no = torch.ones(size, dtype=torch.bool), torch.zeros(size, dtype=torch.bool)
+    codes = torch.arange(size)
+    only_ids = tower(codes, features, {"wide": no, "narrow": no}).norm(dim=1).mean()
+    for name in features:
+        part = tower(codes, features, {"wide": no, "narrow": no, name: yes}) - tower(
+            codes, features, {"wide": no, "narrow": no}
+        )
+        assert part.norm(dim=1).mean().item() == pytest.approx(only_ids.item(), rel=0.1)
+    assert tower(codes, features, {"wide": yes, "narrow": yes}).norm(dim=1).mean().item() == pytest.approx(1.0, rel=0.1)
+
+
+def test_standardisation_folds_into_the_map():
+    tower = ItemTower({"m": 5}, 4, 0)
+    raw = torch.randn(50, 5) * 7 + 3
+    mean, scale = raw.mean(0), 1 / raw.std(0)
+    expected = ((raw - mean) * scale / 5**0.5) @ tower.maps["m_m"].weight.T
+    tower.standardise({"m": (mean, scale)})
+    found = tower(torch.arange(50), {"m": raw}, {"m": torch.ones(50, dtype=torch.bool)})
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
