@@ -63,6 +63,22 @@ def test_one_table_beside_vectors_is_the_log(tmp_path):
     assert found == {"clip_b32": ("items.tsv", None), "text": (None, None), "image": ("items.tsv", "mask_image.npy")}
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "titled"),
+    [
+        ("items.tsv", "row\titem\n0\tv1\n", False),
+        ("items.tsv", "item\ttitle\nv1\tOne\n", True),
+        ("some_titles.csv", "", False),
+        ("u.item", "1|Toy Story (1995)|01-Jan-1995\n", False),
+        ("u.item", b"item\ttitle\n1\tMis\xe9rables\n", False),
+    ],
+)
+def test_titles_are_named_only_where_they_can_be_read(tmp_path, name, text, titled):
+    pl.DataFrame({"user": [1], "item": [1]}).write_parquet(tmp_path / "events.parquet")
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert sniff(tmp_path).titles == (tmp_path / name if titled else None)
+
+
 def features(rows, **kwargs):
     return Modality(np.arange(rows * 2, dtype=np.float32).reshape(rows, 2) + 1, np.ones(rows, bool), **kwargs)
 

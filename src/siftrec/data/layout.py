@@ -8,6 +8,7 @@ from pathlib import Path
 
 from siftrec.data.readers.columns import KNOWN, plain
 from siftrec.data.readers.text import open_bytes, readable
+from siftrec.data.titles import has_titles
 from siftrec.errors import DataError
 
 _LISTS = ("*_pairs.tsv", "*_pairs.tsv.gz", "sequences.tsv", "sequences.tsv.gz")
@@ -76,8 +77,8 @@ def sniff(path: Path | str) -> Layout:
     if not path.exists():
         raise DataError("does not exist", str(path))
     log = _log(path) if path.is_dir() else path
-    titles = [found for pattern in _TITLES for found in sorted(log.parent.glob(pattern)) if found != log]
-    return Layout(_kind(log), log, titles[0] if titles else None, _modalities(log.parent))
+    named = (found for pattern in _TITLES for found in sorted(log.parent.glob(pattern)) if found != log)
+    return Layout(_kind(log), log, next(filter(has_titles, named), None), _modalities(log.parent))
 
 
 def _log(folder: Path) -> Path:

@@ -11,7 +11,7 @@ import pyarrow.parquet
 from siftrec.data.readers.columns import recognised
 from siftrec.data.readers.delimited import CSV, header_of, table
 from siftrec.data.readers.recbole import ATOMIC
-from siftrec.data.readers.text import readable, scan
+from siftrec.data.readers.text import Dialect, readable, scan
 from siftrec.errors import DataError
 
 
@@ -34,13 +34,25 @@ def titles(path: Path | str) -> pl.DataFrame:
             item, title = _columns(names, path)
             frame = pl.DataFrame(pa.parquet.read_table(path, columns=[item, title]))
     else:
-        dialect = CSV if ".csv" in path.suffixes else ATOMIC
         found = scan(path)
-        names = header_of(path, dialect)
+        names = header_of(path, _dialect(path))
         item, title = _columns(names, path)
-        frame = table(path, names, (item, title), dialect, found)
+        frame = table(path, names, (item, title), _dialect(path), found)
     text = frame.select(pl.col(item).cast(pl.String).alias("item"), pl.col(title).cast(pl.String).alias("title"))
     return text.drop_nulls().unique("item", keep="first", maintain_order=True)
+
+
+def has_titles(path: Path) -> bool:
+    """Whether a text table has the columns that `titles` needs; a damaged one has none."""
+    try:
+        _columns(header_of(path, _dialect(path)), path)
+    except (DataError, UnicodeError):
+        return False
+    return True
+
+
+def _dialect(path: Path) -> Dialect:
+    return CSV if ".csv" in path.suffixes else ATOMIC
 
 
 def _columns(names: list[str], path: Path) -> tuple[str, str]:
