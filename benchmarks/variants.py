@@ -47,7 +47,7 @@ VARIANTS = {
     "markov": Variant("Markov, first order", Markov, seeded=False),
     "ease": Variant("EASE", EASE, seeded=False),
     # A row of SASRec is a whole history: 128 of MicroLens' have as many targets as 512 prefixes, so a step is as long.
-    "sasrec": Variant("SASRec", lambda: SASRec(dim=64), training={"batch_size": 128, "epochs": 60}),
+    "sasrec": Variant("SASRec", lambda: SASRec(dim=64), training={"batch_size": 128, "epochs": 40}),
     "ccl4rec-next": Variant("CCL4Rec, next-item only", lambda: CCL4Rec(dim=64, contrast=NEXT), content=True),
     "ccl4rec-vanilla": Variant("CCL4Rec, + vanilla contrast", lambda: CCL4Rec(dim=64, contrast=VANILLA), content=True),
     "ccl4rec-random": Variant(

@@ -1,6 +1,9 @@
+import json
 import re
 import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -8,9 +11,13 @@ import pytest
 
 from siftrec import config
 from siftrec.cli.main import run
+from siftrec.methods.ccl4rec import CCL4Rec
+from siftrec.settings import describe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+DOCS = ROOT / "docs"
+METHOD = (DOCS / "methods" / "ccl4rec.md").read_text("utf-8")
 MICROLENS = ROOT.parent / "shared" / "data" / "microlens50k"
 
 
@@ -87,8 +94,55 @@ def test_the_command_lines_run_on_the_data_they_name(
     assert capsys.readouterr().out.splitlines()[-1].count('"rank"') == 10
 
 
-def test_every_link_into_the_project_leads_somewhere() -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-    assert len(links) > 3
-    missing = [link for link in links if not (ROOT / link).exists()]
-    assert not missing
+@pytest.mark.parametrize("page", sorted((DOCS / "howto").glob("*.md")), ids=lambda page: page.stem)
+def test_a_howto_can_be_followed(page: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Block after block: TOML becomes exp.toml, commands and Python run."""
+    pl.DataFrame({"user": ["new"], "history": [["v17", "v203"]]}).write_parquet("histories.parquet")
+    names: dict[str, Any] = {}
+    for language, block in re.findall(r"^```(\w+)\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+        if language == "toml":
+            Path("exp.toml").write_text(block, "utf-8")
+        elif language == "python":
+            exec(compile(block, page.name, "exec"), names)
+        else:
+            for line in block.splitlines():
+                dollar, program, *command = shlex.split(line, comments=True)
+                short = ["--set", "train.epochs=1"] if command[0] == "train" else []
+                assert (language, dollar, program) == ("console", "$", "siftrec")
+                assert run([*command, *short]) == 0, f"{line}: {capsys.readouterr().err}"
+    assert "planted among the least important tenth: " in capsys.readouterr().out
+
+
+def flat(table: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        yield from flat(value, f"{path}{key}.") if isinstance(value, Mapping) else [(path + key, value)]
+
+
+def test_the_method_page_has_every_setting_with_its_default() -> None:
+    told = re.findall(r"^\| `([\w.]+)` \| `([^`]+)` \|", METHOD, re.MULTILINE)
+    defaults = dict(flat(describe(CCL4Rec())))
+    del defaults["use"]
+    assert told == [(key, json.dumps(value)) for key, value in defaults.items()]
+
+
+def test_every_ablation_of_the_method_page_is_one(tmp_path: Path) -> None:
+    (tmp_path / "exp.toml").write_text('[data]\npath = "log.csv"\n[method]\nuse = "siftrec:CCL4Rec"\n')
+    overrides = re.findall(r"--set (method\.\S+=[^\s`]+)", METHOD)
+    assert len(overrides) > 10
+    for override in overrides:
+        assert config.load(tmp_path / "exp.toml", [override]).method != CCL4Rec(), override
+
+
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_into_the_project_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
+    assert not [link for link in links if not (page.parent / link).exists()]
+
+
+def test_the_index_leads_to_every_page() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (DOCS / "index.md").read_text("utf-8"))
+    pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - {"index.md"}
+    assert pages <= set(links)

@@ -82,9 +82,9 @@ class Contrast:
             learn the invariances in the user vectors' stead.
     """
 
-    vanilla: Weight = 0.2
-    graded: Weight = 1.0
-    over: Weight = 2.0
+    vanilla: Weight = 0.05
+    graded: Weight = 0.1
+    over: Weight = 0.2
     temperature: Rate = 0.2
     strength: Strength = "quality"
     strength_temperature: Rate = 0.1

@@ -33,10 +33,10 @@ class Training:
 
     epochs: Count = 20
     batch_size: Size = 512
-    learning_rate: Rate = 1e-3
+    learning_rate: Rate = 4e-3
     weight_decay: Weight = 0.0
     clip_norm: Rate | None = None
-    patience: Count = 3
+    patience: Count = 2
     metric: MetricName = "ndcg@10"
     validate_users: Size = 10_000
     rows_per_user: Size | None = None

@@ -1,0 +1,103 @@
+"""What CCL4Rec does where the truth is planted: five seeds, every part on and off, a null setting beside it.
+
+    python benchmarks/planted.py detect            untrained importance on easy, mid, hard and their null settings
+    python benchmarks/planted.py train             trained variants on hard, rho = .4
+    python benchmarks/planted.py clean             the same without noise: no harm
+    python benchmarks/planted.py hardness          a sweep of the hardness of views
+    python benchmarks/planted.py all --seeds 5 --jobs 2
+    python benchmarks/render.py                    docs/results.md from the stored figures
+
+Each (command, variant, seed) is one resumable unit in `results/planted/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import machine
+
+RESULTS = Path(__file__).resolve().parent / "results" / "planted"
+LEVELS = ("easy", "mid", "hard")
+SWEEP = ("0.0", "0.25", "0.5", "0.75", "1.0")
+COMMANDS = ("detect", "train", "clean", "hardness")
+
+
+def units(command: str, seeds: int) -> list[str]:
+    """Names `command.variant.seedN` of what a command runs, one seed of everything first."""
+    if command == "all":
+        return [unit for each in COMMANDS for unit in units(each, seeds)]
+    from planted_measures import VARIANTS
+
+    short = {name.replace("full, importance=", "full-"): name for name in VARIANTS}
+    variants = {
+        "detect": [f"{level}{null}" for level in LEVELS for null in ("", "-null")],
+        "train": list(short),
+        "clean": ["next-item", "full"],
+        "hardness": [f"kappa{kappa}" for kappa in SWEEP],
+    }[command]
+    return [f"{command}.{variant}.seed{seed}" for seed in range(1, seeds + 1) for variant in variants]
+
+
+def measure(unit: str) -> dict[str, float]:
+    """The figures of one unit."""
+    import planted_measures as measures
+
+    from siftrec.methods.ccl4rec import CCL4Rec
+    from siftrec.methods.contrast import Views
+    from siftrec.synthetic import behaviours
+
+    command, rest = unit.split(".", 1)
+    variant, seed = rest.rsplit(".seed", 1)
+    if command == "detect":
+        level, null = variant.removesuffix("-null"), variant.endswith("-null")
+        planted = behaviours(level, rho=0.4, null=null, seed=int(seed))
+        return measures.detection(measures.untrained(planted, CCL4Rec(ids=False), int(seed)), planted)
+    name = variant.replace("full-", "full, importance=")
+    method = measures.VARIANTS.get(name)
+    if method is None:
+        method = CCL4Rec(ids=False, views=Views(hardness=float(variant.removeprefix("kappa"))))
+    planted = behaviours("hard", rho=0.0 if command == "clean" else 0.4, seed=int(seed))
+    trained = measures.trained_on(planted, method, int(seed))
+    figures = measures.ranking(trained, planted) | measures.recommendations(trained, planted)
+    if command == "clean":
+        return figures
+    figures |= {"shield": measures.shield(trained, planted), "concordance": measures.concordance(trained, planted)}
+    return figures | measures.spread(trained, planted) | {"auroc": measures.detection(trained, planted)["agreement"]}
+
+
+def main() -> None:
+    """Run what is not done, each unit in a process of its own with one thread."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=[*COMMANDS, "all", "unit"])
+    parser.add_argument("name", nargs="?")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=1)
+    given = parser.parse_args()
+    if given.command == "unit":
+        machine.one_thread()
+        began = time.process_time()
+        figures = measure(given.name)
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        kept = {"schema": 1, "unit": given.name, "figures": figures, "cpu_s": time.process_time() - began}
+        (RESULTS / f"{given.name}.json").write_text(json.dumps(kept | {"machine": machine.describe()}, indent=1) + "\n")
+        return
+
+    def start(unit: str) -> int:
+        done = subprocess.run([sys.executable, __file__, "unit", unit], env=os.environ | machine.THREADS, check=False)
+        print(f"{unit}: {'done' if done.returncode == 0 else 'FAILED'}", file=sys.stderr, flush=True)
+        return done.returncode
+
+    todo = [unit for unit in units(given.command, given.seeds) if not (RESULTS / f"{unit}.json").exists()]
+    with ThreadPoolExecutor(given.jobs) as pool:
+        sys.exit(max(pool.map(start, todo), default=0))
+
+
+if __name__ == "__main__":
+    main()
