@@ -124,7 +124,7 @@ def shield(trained: Trained, planted: Planted, seed: int = 7, slots: int = 3) ->
 
 
 def concordance(trained: Trained, planted: Planted, seed: int = 7) -> float:
-    """How often, within a side of fresh views, the better view is the closer one (pairs with a damage gap above .01)."""
+    """How often the less damaged of two fresh views of a history is the closer one (pairs with a gap above .01)."""
     rng = seeds.generator(seed, "concordance")
     model, relation = cast(SequenceModel, trained.scorer), _relation(trained)
     log = planted.split.train
@@ -132,7 +132,7 @@ def concordance(trained: Trained, planted: Planted, seed: int = 7) -> float:
     real_BL = items_BL > 0
     offers_O = relation.offers(64, rng)
     with torch.no_grad():
-        importance_BL = shares(relation.scores(items_BL, 3), real_BL)
+        importance_BL = shares(relation.scores(items_BL, 3) * cast(CCL4Rec, trained.method).views.sharpness, real_BL)
         allowed_BO = ~(items_BL[:, :, None] == offers_O).any(dim=1)
         made = make_views(
             plans(0.5, 4), importance_BL, real_BL, relation.space.cosine(items_BL, offers_O), allowed_BO, rng
@@ -140,13 +140,9 @@ def concordance(trained: Trained, planted: Planted, seed: int = 7) -> float:
         views = torch.where(made.choice_BVS >= 0, offers_O[made.choice_BVS], items_BL[:, None])
         z_BVD = relation.head(model.users(views.flatten(0, 1))).view(*views.shape[:2], -1)
         similar_BV = (z_BVD * relation.head(model.users(items_BL))[:, None]).sum(dim=2)
-    right, pairs = 0, 0
-    for side in (slice(0, 8),):
-        gap = made.damage_BV[:, None, side] - made.damage_BV[:, side, None]
-        closer = similar_BV[:, side, None] - similar_BV[:, None, side]
-        right += int(((gap > 0.01) & (closer > 0)).sum())
-        pairs += int((gap > 0.01).sum())
-    return right / max(pairs, 1)
+    gap = made.damage_BV[:, None, :] - made.damage_BV[:, :, None]
+    closer = similar_BV[:, :, None] - similar_BV[:, None, :]
+    return float(((gap > 0.01) & (closer > 0)).sum() / (gap > 0.01).sum().clamp_min(1))
 
 
 def spread(trained: Trained, planted: Planted) -> dict[str, float]:

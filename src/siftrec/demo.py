@@ -68,7 +68,7 @@ use = "siftrec:CCL4Rec"
 [train]
 epochs = 6
 batch_size = 256
-rows_per_user = 60
+rows_per_user = 40
 """
 
 

@@ -78,11 +78,11 @@ class Aligned:
         return self.modality.width
 
     def vectors(self, codes: np.ndarray) -> np.ndarray:
-        """(n, F) float32 raw vectors of item codes; absent items give zeros (mask them with `present`)."""
+        """(n, F) raw vectors of item codes in their own precision; absent items give zeros (mask them with `present`)."""
         row = self.row[codes]
         if not len(self.modality.features):
             return np.zeros((len(codes), self.width), np.float32)
-        out = np.asarray(self.modality.features[np.maximum(row, 0)], dtype=np.float32)
+        out = np.array(self.modality.features[np.maximum(row, 0)])
         out[row < 0] = 0.0
         return out
 

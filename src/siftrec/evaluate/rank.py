@@ -27,7 +27,7 @@ Filter = Literal["seen", "none"]
 FILTERS: dict[Filter, str] = {"seen": "filtered", "none": "unfiltered"}
 """Each filter as reports spell it. `seen`: items the user has seen cannot be recommended; `none`: all items can."""
 
-BLOCK_BYTES = 256 * 2**20
+BLOCK_BYTES = 128 * 2**20
 ROWS = 64
 TILE = 4096
 _BYTES_PER_SCORE = 16  # the score itself, and what finding the best of them may take beside it

@@ -19,14 +19,12 @@ from siftrec.errors import SettingsError
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.contrast import Contrast, Head, Slots, Views, contrast_losses
 from siftrec.methods.model import Local, SequenceModel
-from siftrec.methods.relation import Relation
+from siftrec.methods.relation import WINDOW, Relation
 from siftrec.methods.trained import Trained
 from siftrec.nn.encoders import Context, EncoderName, make_encoder
 from siftrec.nn.importance import shares
 from siftrec.nn.towers import ItemTower
 from siftrec.settings import Count, Fraction, Rate, Size, settings
-
-WINDOW = 64
 
 
 @settings
@@ -74,7 +72,7 @@ class CCL4Rec:
             raise SettingsError("method.ids", "false needs at least one modality; the catalog has none")
         if self.views.importance == "attention" and self.encoder != "context":
             raise SettingsError("method.views.importance", "'attention' needs encoder = 'context'")
-        if self.dim % self.heads:
+        if self.encoder == "transformer" and self.dim % self.heads:
             raise SettingsError("method.heads", f"must divide dim={self.dim}, {self.heads} does not")
         widths = {name: aligned.width for name, aligned in catalog.modalities.items()}
         tower = ItemTower(widths, self.dim, len(catalog) if self.ids else 0, self.scale)
@@ -109,7 +107,12 @@ class CCL4Rec:
             relation.begin(model, rng)
         if epoch >= self.contrast.warmup:
             model.refresh()
-        relation.refresh(model, data.train, self._blend(epoch), self.views.neighbours, epoch, rng)
+        relation.refresh(model, data.train, self._blend(epoch), self.vouching, epoch, rng)
+
+    @property
+    def vouching(self) -> int:
+        """How many of the most similar other interactions vouch for one: k, or all of them."""
+        return self.length if self.views.importance == "mean_agreement" else self.views.neighbours
 
     def _blend(self, epoch: int) -> float:
         return self.views.learned if epoch >= self.contrast.warmup else 0.0
@@ -203,7 +206,7 @@ class CCL4Rec:
         if mode == "target":
             similar = relation.space.cosine(items_BL, batch.targets_BP[rows, -1:]).squeeze(2)
             return torch.where(similar > -torch.inf, similar, 0.0) * 4
-        return relation.scores(items_BL, items_BL.shape[1] if mode == "mean_agreement" else self.views.neighbours)
+        return relation.scores(items_BL, self.vouching)
 
 
 def distinct(items_BL: torch.Tensor) -> torch.Tensor:
@@ -221,16 +224,16 @@ def importance_of(trained: Trained, histories: Sequences) -> np.ndarray:
 
     Returns:
         (E,) float32: deviations above what a popularity-drawn item would score in that slot; low = probably noise; 0 where
-        nothing can vouch. Histories are judged in consecutive windows of at most 64 interactions.
+        nothing can vouch. Histories are judged in consecutive, about equal windows of at most 20 interactions, as long as
+        those that calibrate.
     """
     relation = cast(Relation, cast(SequenceModel, trained.scorer).extra)
-    neighbours = cast(CCL4Rec, trained.method).views.neighbours
+    neighbours = cast(CCL4Rec, trained.method).vouching
     lengths = histories.lengths
     pieces = -(-lengths // WINDOW)
     rows = np.repeat(np.arange(len(histories)), pieces)
     piece = np.arange(len(rows)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    starts = piece * WINDOW
-    ends = np.minimum(starts + WINDOW, lengths[rows])
+    starts, ends = piece * lengths[rows] // pieces[rows], (piece + 1) * lengths[rows] // pieces[rows]
     found = np.zeros(len(histories.items), dtype=np.float32)
     order = np.argsort(ends - starts, kind="stable")
     for block in np.array_split(order, max(1, len(order) // 512)):

@@ -16,7 +16,7 @@ _ROWS = 4096
 class Features:
     """The catalog's modalities, ready to be gathered by item code.
 
-    Modalities that fit the byte budget are converted to float32 once; larger ones stay memory-mapped.
+    Modalities that fit the byte budget are held in memory in their own precision; larger ones stay memory-mapped.
 
     Args:
         catalog: item ids and modalities.
@@ -28,14 +28,15 @@ class Features:
         self.present = {name: torch.from_numpy(a.present) for name, a in catalog.modalities.items()}
         self._tables: dict[str, torch.Tensor] = {}
         for name, aligned in catalog.modalities.items():
-            if len(catalog) * aligned.width * 4 <= IN_MEMORY_BYTES:
+            size = np.dtype(aligned.modality.features.dtype).itemsize
+            if aligned.present.any() and len(catalog) * aligned.width * size <= IN_MEMORY_BYTES:
                 self._tables[name] = torch.from_numpy(aligned.vectors(np.arange(len(catalog))))
 
     def gather(self, name: str, codes_n: torch.Tensor) -> torch.Tensor:
         """(n, F) float32 raw vectors; zero where absent."""
         if name in self._tables:
-            return self._tables[name].index_select(0, codes_n)
-        return torch.from_numpy(self.catalog.modalities[name].vectors(codes_n.numpy()))
+            return self._tables[name].index_select(0, codes_n).float()
+        return torch.from_numpy(self.catalog.modalities[name].vectors(codes_n.numpy())).float()
 
     def rows(self, codes_n: torch.Tensor) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """Raw vectors and presence of items, by modality: what `ItemTower` takes."""
@@ -63,6 +64,6 @@ class Features:
                 square += raw.square().sum(dim=0)
             mean = total / max(len(codes), 1)
             variance = (square / max(len(codes), 1) - mean.square()).clamp_min(0)
-            scale = torch.where(variance > 1e-10, variance.rsqrt(), 0.0)
+            scale = torch.where(variance > 1e-8 * mean.square() + 1e-20, variance.rsqrt(), 0.0)
             found[name] = (mean.float(), scale.float())
         return found

@@ -23,10 +23,10 @@ from siftrec.nn.importance import (
 )
 
 PROJECTED = 64
+WINDOW = 20
 _HUB_BACKGROUND = 256
 _HISTORIES = 2048
 _BACKGROUND = 8
-_LONGEST = 20
 
 
 class Relation(nn.Module):
@@ -159,8 +159,8 @@ def _sample(train: Sequences, rng: torch.Generator) -> tuple[torch.Tensor, torch
     rows = able[torch.randint(len(able), (min(_HISTORIES, 4 * len(able)),), generator=rng).numpy()]
     share = torch.rand(len(rows), generator=rng).numpy()
     ends = 2 + (share * (train.lengths[rows] - 1)).astype(np.int64)
-    items = train.window(rows, ends, _LONGEST).astype(np.int64)
-    return torch.from_numpy(items), torch.from_numpy(np.minimum(ends, _LONGEST))
+    items = train.window(rows, ends, WINDOW).astype(np.int64)
+    return torch.from_numpy(items), torch.from_numpy(np.minimum(ends, WINDOW))
 
 
 def _forget_space(relation: nn.Module, _: object) -> None:

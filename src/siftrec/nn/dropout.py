@@ -8,9 +8,9 @@ import torch
 def dropout(x: torch.Tensor, p: float, rng: torch.Generator | None) -> torch.Tensor:
     """Zero each element with probability `p` and scale the rest by 1/(1-p); `rng=None` means evaluation: x itself.
 
-    The mask is cut from random bytes, eight elements to a drawn number, so `p` is rounded to a multiple of 1/256.
+    The mask is cut from random bytes, eight elements to a drawn number, so `p` is rounded to a multiple of 1/256 below 1.
     """
-    cut = round(p * 256)
+    cut = min(round(p * 256), 255)
     if rng is None or cut == 0:
         return x
     words = torch.randint(-(2**63), 2**63 - 1, (-(-x.numel() // 8),), generator=rng, device=rng.device)

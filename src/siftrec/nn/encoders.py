@@ -2,7 +2,8 @@
 
 All share one call: `encoder(vectors_BLD, real_BL, rng)` → users_BD. Padding is on the left, the most recent interaction
 in the last column; positions count from there, so padding and trimming change nothing. `rng=None` means evaluation.
-A row without any real item gives the zero vector.
+A row without any real item gives a finite vector that
+depends on no item.
 """
 
 from __future__ import annotations

@@ -26,12 +26,8 @@ class ItemTower(nn.Module):
         parts = len(widths) + bool(id_rows)
         each = scale / parts**0.5
         self.maps = nn.ModuleDict({f"m_{name}": nn.Linear(width, dim, bias=False) for name, width in widths.items()})
-        for (_, width), layer in zip(widths.items(), self.maps.values(), strict=True):
-            import os
-
-            self.gp = float(os.environ.get("GP", "0.5"))
-            self.cs = float(os.environ.get("CS", "1"))
-            nn.init.normal_(layer.get_parameter("weight"), std=self.cs * each * width ** (self.gp - 0.5) / dim**0.5)
+        for layer in self.maps.values():
+            nn.init.normal_(layer.get_parameter("weight"), std=each / dim**0.5)
         self.ids = nn.Embedding(id_rows, dim) if id_rows else None
         if self.ids is not None:
             nn.init.normal_(self.ids.weight, std=each / dim**0.5)

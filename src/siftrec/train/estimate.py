@@ -32,7 +32,7 @@ SCORE_BYTES = 16
 def estimate(method: Learned, state: State, catalog: Catalog, data: Fitting, training: Training, seed: int) -> Estimate:
     """Time and memory of what is still to do; `state` is not changed.
 
-    Validation is timed on a few questions.
+    Validation is timed on a few questions, steps as those of the last epoch, when every part of the loss is on.
 
     Args:
         method: its settings.
@@ -46,6 +46,7 @@ def estimate(method: Learned, state: State, catalog: Catalog, data: Fitting, tra
         trial = method.build(catalog)
     trial.load_state_dict(state.model.state_dict())
     refresh = _seconds(lambda: method.start_epoch(trial.eval(), data, state.progress.epoch, seed))
+    method.start_epoch(trial, data, max(training.epochs - 1, state.progress.epoch), seed)
     before = peak_memory()
     step = _step_seconds(method, trial, data, training, seed)
     asked = sampled(data.valid, training.validate_users)
