@@ -148,6 +148,16 @@ def test_tensors_keep_their_bits_share_memory_and_are_readable_by_all(tmp_path: 
     assert stat.S_IMODE((tmp_path / "t").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
 
 
+def test_only_tensors_in_a_memory_of_others_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[str, torch.Tensor] = {}
+    monkeypatch.setattr("safetensors.torch.save_file", lambda tensors, path: kept.update(tensors))
+    whole, rows = torch.rand(6, 4), torch.rand(3, 4)
+    files.write_tensors(tmp_path / "t", {"whole": whole, "tied": whole, "part": whole[2:], "turned": rows.T})
+    assert kept["whole"].data_ptr() == whole.data_ptr()
+    assert len({tensor.untyped_storage().data_ptr() for tensor in kept.values()}) == 4
+    assert all(tensor.is_contiguous() for tensor in kept.values())
+
+
 def test_the_lock_may_be_entered_again_by_its_holder(tmp_path: Path) -> None:
     with files.locked(tmp_path), files.locked(tmp_path):
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"

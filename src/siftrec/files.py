@@ -241,13 +241,25 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     path.touch()
     mode = path.stat().st_mode
     try:
-        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, path)
+        save_file(_apart(tensors), path)
     except SafetensorError as error:
         code = re.search(r"os error (\d+)", str(error))
         if code is None:
             raise
         raise OSError(int(code[1]), str(error)) from None
     path.chmod(mode)  # save_file leaves a file that only its owner may read
+
+
+def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors as safetensors takes them: contiguous, no two in one memory; only those that need it are copied."""
+    apart: dict[str, torch.Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        here = tensor.detach().cpu().contiguous()
+        place = here.untyped_storage().data_ptr()
+        apart[name] = here.clone() if place in taken else here
+        taken.add(place)
+    return apart
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
