@@ -72,6 +72,13 @@ def test_every_method_survives_the_round_trip(tmp_path: Path, method: object) ->
     assert again.recommend(["v1", "v5"], k=4) == model.recommend(["v1", "v5"], k=4)
 
 
+def test_a_history_beyond_every_block_width_is_read_to_its_end() -> None:
+    model = fit(ItemKNN(length=600, decay=1.0), split())
+    history = ["v1"] * 90 + ["v2"] * 510
+    right = model.scorer.scores(torch.from_numpy(model.items.encode(pl.Series(history)).astype(np.int64))[None])
+    assert model.recommend(history, k=1, seen=True).scores == [float(right[0, 1:].max())]
+
+
 def test_whole_number_ids_keep_their_type(tmp_path: Path) -> None:
     whole = split()
     numbers = pl.Series("id", np.arange(100, 100 + len(whole.items) - 1), dtype=pl.UInt32)

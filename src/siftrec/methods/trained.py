@@ -120,7 +120,7 @@ class Trained:
         lengths = np.array([len(codes) for codes in known])
         rows = Sequences.from_items(np.concatenate(known), lengths)
         items_BL = pad(rows, np.arange(BLOCK), self.method.length)
-        items_BL = torch.nn.functional.pad(items_BL, (min(self.method.length, 512) - items_BL.shape[1], 0))
+        items_BL = torch.nn.functional.pad(items_BL, (max(min(self.method.length, 512) - items_BL.shape[1], 0), 0))
         with torch.inference_mode():
             scores_BN = self.scorer.scores(items_BL)[: len(coded)]
         scores_BN = scores_BN.clone()
