@@ -103,6 +103,7 @@ def test_items_shown_but_not_clicked_are_no_part_of_a_split():
     split = leave_one_out(read(frame))
     assert split.items.decode(split.test.targets[0]).to_list() == [3]
     assert len(split.log.items) == 3
+    assert read(frame).positives().notes == {"rows shown but not clicked, left out": 1}
     assert len(split.items) == 5
 
 
@@ -143,6 +144,20 @@ def test_recode_keeps_the_meaning_of_codes():
     assert wider.decode(recoded.valid.targets.items).to_list() == [9]
     with pytest.raises(DataError, match="is not in the catalog"):
         split.fitting.recode(Vocab.of(pl.Series([4, 7])))
+
+
+@given(logs, st.data())
+def test_a_weighted_log_asks_the_same_questions_and_another_catalog_others(log, data):
+    assume(any(len(items) >= 3 for items in by_user(log).values()))
+    events = events_of(log)
+    weights = data.draw(st.lists(st.floats(0, 1, width=32), min_size=len(events), max_size=len(events)))
+    weighted = dataclasses.replace(events, frame=events.frame.with_columns(pl.Series("weight", weights, pl.Float32)))
+    raw, sifted = leave_one_out(events), leave_one_out(weighted)
+    assert sifted.fingerprint["test"] == raw.fingerprint["test"]
+    assert sifted.fingerprint["train"] != raw.fingerprint["train"]
+    renamed = Vocab(raw.items.ids + 100)
+    assert raw.test.recode(raw.items).fingerprint == raw.test.fingerprint
+    assert dataclasses.replace(raw.test, items=renamed).fingerprint != raw.test.fingerprint
 
 
 def test_a_part_without_questions_has_a_fingerprint():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from evaluate.stubs import Matrix, Vectors, questions, random_questions, trained
 from siftrec.data.split import Part
 from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError, SettingsError, UsageError
+from siftrec.evaluate.compare import compare
 from siftrec.evaluate.evaluation import Evaluation, evaluate, validation_metric
 
 CATALOG = 60
@@ -116,6 +118,27 @@ def test_json_follows_the_interface(evaluation: Evaluation) -> None:
     assert "40 users" in str(evaluation)
 
 
+def test_equal_codes_over_other_catalogs_are_other_questions(problem: tuple[Vectors, Part]) -> None:
+    scorer, part = problem
+    model = trained(scorer, CATALOG)
+    renamed = replace(model, items=Vocab(model.items.ids + "x"))
+    one, other = (evaluate(each, part, (10,)) for each in (model, renamed))
+    assert one.table.equals(other.table)
+    with pytest.raises(DataError, match="different test fingerprints"):
+        compare(one, other)
+
+
+def test_the_table_is_small_and_its_file_holds_plain_strings(tmp_path: Path, evaluation: Evaluation) -> None:
+    assert {evaluation.table.schema[name].base_type() for name in ("metric", "filter")} == {pl.Enum}
+    evaluation.write(tmp_path / "test.parquet")
+    for read in (pl.read_parquet, lambda path: pl.DataFrame(pq.read_table(path))):
+        found = read(tmp_path / "test.parquet")
+        assert found.columns == ["user", "metric", "filter", "value"]
+        assert found.schema["metric"] == found.schema["filter"] == pl.String
+        assert found["metric"].unique(maintain_order=True).to_list() == list(evaluation.metrics)
+        assert found["filter"].unique(maintain_order=True).to_list() == list(evaluation.values)
+
+
 @pytest.mark.parametrize("ids", [["a", "007", "b"], [3, 1, 2]])
 def test_written_and_read_again(tmp_path: Path, ids: list) -> None:
     part = questions([[2], [3], [1]], [[], [1], []], [2, 3, 4])
@@ -176,6 +199,7 @@ def test_a_larger_catalog_is_asked_in_its_own_codes(problem: tuple[Vectors, Part
     wide = evaluate(replace(model, scorer=Matrix(scores), items=larger, popularity=row), asked, (5, 10))
     same = evaluate(model, asked, (5, 10))
     assert same.table.equals(evaluation.table)
-    assert same.about.fingerprint["test"] == part.fingerprint != wide.about.fingerprint["test"]
+    assert same.about.fingerprint["test"] == asked.fingerprint == evaluation.about.fingerprint["test"]
+    assert wide.about.fingerprint["test"] == asked.recode(larger).fingerprint != asked.fingerprint
     for metric in ("ndcg@10", "recall@5"):
         np.testing.assert_allclose(wide.per_user(metric), same.per_user(metric))

@@ -46,10 +46,13 @@ class Interactions:
         return self.frame["item"].unique().sort()
 
     def positives(self) -> Interactions:
-        """Without rows that were shown but not clicked (`label` 0)."""
+        """Without rows that were shown but not clicked (`label` 0), which are counted."""
         if "label" not in self.frame.columns:
             return self
-        return replace(self, frame=self.frame.filter(pl.col("label") == 1))
+        frame = self.frame.filter(pl.col("label") == 1)
+        dropped = len(self) - frame.height
+        notes = {"rows shown but not clicked, left out": dropped} if dropped else {}
+        return replace(self, frame=frame, notes=self.notes | notes)
 
     def core(self, k: int) -> Interactions:
         """The k-core: users and items with fewer than k interactions are removed until none is left to remove."""

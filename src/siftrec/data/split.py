@@ -46,17 +46,28 @@ class Part:
         parts = (self.histories.take(rows), self.targets.take(rows), self.seen.take(rows))
         return Part(self.users[rows], self.user_ids.gather(rows), *parts, self.items)
 
-    def recode(self, table: np.ndarray, items: Vocab | None = None) -> Part:
-        """The same questions in another catalog's codes; `table` is `recoding(self.items, items)`."""
+    def recode(self, items: Vocab) -> Part:
+        """The same questions in a catalog's codes; without `self.items` they are in these codes already.
+
+        Raises:
+            DataError: the catalog lacks an item of `self.items`.
+        """
+        if self.items is None or self.items == items:
+            return replace(self, items=items)
+        table = recoding(self.items, items)
         parts = (self.histories.recode(table), self.targets.recode(table), self.seen.recode(table))
         return Part(self.users, self.user_ids, *parts, items)
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of users, targets and filtered items: what two runs must share to be compared."""
+        """SHA-256 of users, targets, filtered items and candidates: what two runs must share to be compared.
+
+        Weights are left out, for they change no question.
+        """
         digest = hashlib.sha256(self.user_ids.cast(pl.String).str.join("\x1f").item().encode())
-        digest.update(self.targets.fingerprint.encode())
-        digest.update(self.seen.fingerprint.encode())
+        for rows in (self.targets, self.seen):
+            digest.update(replace(rows, weights=None).fingerprint.encode())
+        digest.update(b"" if self.items is None else self.items.fingerprint.encode())
         return digest.hexdigest()
 
 
@@ -76,8 +87,7 @@ class Fitting:
         """
         if items == self.items:
             return self
-        table = recoding(self.items, items)
-        return Fitting(self.train.recode(table), self.valid.recode(table, items), items)
+        return Fitting(self.train.recode(recoding(self.items, items)), self.valid.recode(items), items)
 
 
 @dataclass(frozen=True)
@@ -124,7 +134,7 @@ class Split:
 
     @property
     def fingerprint(self) -> dict[str, str]:
-        """Of the training data and of the test questions."""
+        """Of the training data and of the test questions, with the log's own items as candidates."""
         return {"train": self.train.fingerprint, "test": self.test.fingerprint}
 
     def _part(self, role: int) -> Part:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from siftrec.data.split import Part, recoding
+from siftrec.data.split import Part
 from siftrec.errors import DataError, SettingsError, UsageError
 from siftrec.evaluate.metrics import METRICS, Ranks, accuracy, arp, item_coverage, names, parse
 from siftrec.evaluate.rank import BLOCK_BYTES, FILTERS, Filter, Progress, Ranking, rank
@@ -97,11 +96,13 @@ class Evaluation:
     @cached_property
     def table(self) -> pl.DataFrame:
         """Columns user, metric, filter, value; one row per value."""
-        cells = len(self.metrics) * len(self.users)
+        users, metrics, filters = len(self.users), len(self.metrics), len(self.values)
+        metric = np.tile(np.repeat(np.arange(metrics, dtype=np.uint32), users), filters)
+        filter = np.repeat(np.arange(filters, dtype=np.uint32), metrics * users)
         columns = {
-            "user": pl.concat([self.users.rename("user")] * (len(self.values) * len(self.metrics))),
-            "metric": pl.Series(np.tile(np.repeat(np.array(self.metrics), len(self.users)), len(self.values))),
-            "filter": pl.Series(np.repeat(np.array(list(self.values)), cells)),
+            "user": pl.concat([self.users.rename("user")] * (filters * metrics)),
+            "metric": _enum(self.metrics).gather(metric),
+            "filter": _enum(self.values).gather(filter),
             "value": np.concatenate([values.ravel() for values in self.values.values()]),
         }
         return pl.DataFrame(columns)
@@ -133,12 +134,15 @@ class Evaluation:
         """Parquet with columns user, metric, filter, value; what is not per user is in the file's metadata."""
         path = Path(path)
         work = path.with_name(f".{path.name}.writing")
-        table = self.table.to_arrow()
+        table = self.table.to_arrow(compat_level=pl.CompatLevel.oldest())
         header = json.dumps({"schema": 1, "metrics": self.metrics, "about": asdict(self.about)}).encode()
         with clear_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                pq.write_table(table.replace_schema_metadata({_HEADER: header}), work, compression="zstd")
+                # Without Arrow's schema, every reader finds plain strings.
+                with pq.ParquetWriter(work, table.schema, compression="zstd", store_schema=False) as writer:
+                    writer.add_key_value_metadata({_HEADER: header})
+                    writer.write_table(table)
                 os.replace(work, path)
             finally:
                 work.unlink(missing_ok=True)
@@ -158,6 +162,7 @@ class Evaluation:
             values = frame["value"].to_numpy().reshape(len(FILTERS), len(metrics), -1)
             users = frame["user"].head(values.shape[2])
             read = cls(users, metrics, dict(zip(FILTERS, values, strict=True)), about)
+            frame = frame.cast({name: read.table.schema[name] for name in ("metric", "filter")})
         except FileNotFoundError:
             raise DataError("no such file; run `siftrec evaluate` first", str(path)) from None
         except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
@@ -196,10 +201,7 @@ def evaluate(
         raise SettingsError("evaluate.cutoffs", f"{list(cutoffs)} must be from 1 to the catalog's {items} items")
     if not len(part):
         raise DataError(f"the {split} part asks no question: no user has both a history and a target in it")
-    fingerprint = part.fingerprint
-    if part.items is not None and part.items != trained.items:
-        part = part.recode(recoding(part.items, trained.items))
-        fingerprint = hashlib.sha256(f"{fingerprint}{trained.items.fingerprint}".encode()).hexdigest()
+    part = part.recode(trained.items)
     ranking = rank(trained.scorer, trained.method.length, part, cutoffs[-1], progress=progress, block_bytes=block_bytes)
     metrics = names([*METRICS, "arp"], cutoffs)
     values = {filter: _values(ranking, filter, trained.popularity, cutoffs) for filter in FILTERS}
@@ -215,12 +217,17 @@ def evaluate(
         split=split,
         protocol=trained.facts.protocol,
         items=items,
-        fingerprint={"train": trained.facts.train, "test": fingerprint},
+        fingerprint={"train": trained.facts.train, "test": part.fingerprint},
         tied=float(ranking.tied.mean()),
         coverage=coverage,
         slices=slices,
     )
     return Evaluation(part.user_ids, metrics, values, about)
+
+
+def _enum(names: Iterable[str]) -> pl.Series:
+    each = list(names)
+    return pl.Series(each, dtype=pl.Enum(each))
 
 
 def _values(ranking: Ranking, filter: Filter, popularity: np.ndarray, cutoffs: tuple[int, ...]) -> np.ndarray:
