@@ -108,11 +108,13 @@ class Prepared:
         split: the log in parts, corrupted where the experiment plants noise.
         catalog: the items with their modalities.
         injected: the planted noise, or None.
+        notes: what was accepted and counted while reading, e.g. {"duplicate rows": 3}.
     """
 
     split: Split
     catalog: Catalog
     injected: Injected | None
+    notes: dict[str, int]
 
 
 @settings
@@ -145,14 +147,14 @@ class Experiment:
         """
         events = self.data.read()
         sources = {name: source.read(f"modality.{name}") for name, source in self.modality.items()}
-        catalog, split = Catalog(events.items, **sources), self.split(events)
+        catalog, split, notes = Catalog(events.items, **sources), self.split(events), events.positives().notes
         if max(self.evaluate.cutoffs) >= len(catalog):
             problem = f"{max(self.evaluate.cutoffs)} is more than the catalog's {len(catalog) - 1} items"
             raise SettingsError("evaluate.cutoffs", problem)
         if self.data.inject is None:
-            return Prepared(split, catalog, None)
+            return Prepared(split, catalog, None, notes)
         noisy = self.data.inject(split, self.seed)
-        return Prepared(noisy.split, catalog, noisy)
+        return Prepared(noisy.split, catalog, noisy, notes)
 
     def load_data(self) -> tuple[Split, Catalog]:
         """The two that `fit` takes; see `prepare`."""

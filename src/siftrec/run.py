@@ -27,7 +27,7 @@ from siftrec.errors import SettingsError, UsageError
 from siftrec.evaluate.evaluation import evaluate
 from siftrec.files import clear_errors, locked, write_json, write_text
 from siftrec.methods.trained import Trained
-from siftrec.train.events import OnEvent
+from siftrec.train.events import OnEvent, Read
 from siftrec.train.fit import fit
 from siftrec.train.folder import LOG
 
@@ -66,6 +66,8 @@ def run(
     if not resume:
         _check_free(folder)
     prepared = experiment.prepare()
+    if on_event is not None:
+        on_event(Read(prepared.notes))
     with locked(folder):
         _claim(experiment, folder, resume)
         if prepared.injected is not None:
@@ -134,7 +136,7 @@ def _record(
         "seed": experiment.seed,
         "threads": experiment.train.threads,
         "protocol": prepared.split.protocol,
-        "fingerprints": prepared.split.fingerprint,
+        "fingerprints": {"train": trained.facts.train, "test": trained.facts.test},
         "users": len(prepared.split.users),
         "items": len(prepared.catalog) - 1,
         "modalities": {name: round(share, 6) for name, share in prepared.catalog.coverage.items()},

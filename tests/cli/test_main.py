@@ -138,6 +138,19 @@ def test_train_prints_validation_on_stdout_and_keeps_the_rest_on_stderr(run_fold
     assert "leaks time" in done.stderr
 
 
+def test_train_says_what_was_accepted_and_what_was_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [(u, (u + t) % 12, 60 * t, int(t != 3)) for u in range(20) for t in range(6)]
+    log = pl.DataFrame([*rows, rows[0]], schema=["user", "item", "time", "label"], orient="row")
+    log.write_parquet(tmp_path / "log.parquet")
+    (tmp_path / "exp.toml").write_text(
+        '[data]\npath = "log.parquet"\n[method]\nuse = "siftrec:Popularity"\n[evaluate]\ncutoffs = [3]\n'
+    )
+    assert main.run(["train", str(tmp_path / "exp.toml"), "-o", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().err.splitlines()
+    for note in ("duplicate rows: 1", "equal times: 1", "rows shown but not clicked, left out: 20"):
+        assert said.count(f"note: {note}") == 1
+
+
 def test_a_used_folder_is_refused(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["train", str(run_folder.parent / "exp.toml"), "-o", str(run_folder)]) == 2
     assert "already holds a run" in capsys.readouterr().err

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,34 @@ def test_evaluate_writes_values_and_prints_a_table(runs: Path, capsys: pytest.Ca
     table = json.loads((runs / "m.json").read_text())
     assert table["schema"] == 1
     assert table["runs"] == [wanted.to_json(str(runs / "markov"))]
+
+
+def test_a_log_that_has_changed_since_training_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [(f"u{u}", f"i{(u + t) % 20:02d}", t) for u in range(30) for t in range(6)]
+    log = pl.DataFrame(rows, schema=["user", "item", "time"], orient="row")
+    log.write_csv(tmp_path / "log.csv")
+    finished(tmp_path / "run", Popularity())
+    assert run(["evaluate", str(tmp_path / "run")]) == 0
+    assert capsys.readouterr().err.count("leave-one-out leaks time") == 1
+    log.filter(pl.col("user") != "u3").write_csv(tmp_path / "log.csv")
+    assert run(["evaluate", str(tmp_path / "run")]) == 3
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"error: {tmp_path / 'log.csv'}: the data have changed since {tmp_path / 'run'} was trained")
+
+
+@pytest.mark.parametrize(("setting", "threads"), [("", 1), ("[train]\nthreads = 2\n", 2)])
+def test_commands_use_the_threads_of_the_run(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, setting: str, threads: int
+) -> None:
+    used: list[int] = []
+    monkeypatch.setattr("torch.set_num_threads", used.append)
+    shutil.copytree(runs / "markov", tmp_path / "run")
+    shutil.copy(runs / "log.csv", tmp_path)
+    with (tmp_path / "run" / "config.toml").open("a") as file:
+        file.write(setting)
+    assert run(["evaluate", str(tmp_path / "run" / "artifact")]) == 0
+    assert run(["recommend", str(tmp_path / "run"), "--history", "i01"]) == 0
+    assert used == [threads, threads]
 
 
 def test_json_alone_on_stdout_and_the_validation_part(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,12 @@ def complain(problem: str) -> None:
     say(f"error: {' '.join(problem.split())}")
 
 
+def note_leak(split: object) -> None:
+    """Say it where a split lets training see what is later than a question."""
+    if getattr(split, "leaks_time", False):
+        say("note: leave-one-out leaks time: one user's test target may be older than another's training data")
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Aligned columns: the first to the left, numbers to the right, floats with four digits.
 
@@ -91,9 +97,12 @@ class Reporter:
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
-        from siftrec.train.events import EpochEnded, Started, Stepped, Stopped, Warned
+        from siftrec.train.events import EpochEnded, Read, Started, Stepped, Stopped, Warned
 
         match event:
+            case Read():
+                for name, count in event.notes.items():
+                    self._say(f"note: {name}: {count:,}")
             case Started():
                 self._start(event)
             case Stepped():

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from siftrec.cli.console import say, table, write_result
+from siftrec.cli.console import note_leak, say, table, write_result
+from siftrec.cli.runs import folder, use_threads
 
 if TYPE_CHECKING:
     from siftrec.evaluate.evaluation import Evaluation
@@ -49,7 +50,7 @@ def evaluate_command(
     """Rank the whole catalog for every user, filtered and unfiltered, and keep the values per user."""
     evaluations = {}
     for run in runs:
-        evaluations[str(run)] = evaluation = _evaluated(_folder(run), split.value)
+        evaluations[str(run)] = evaluation = _evaluated(folder(run), split.value)
         evaluation.write(_kept(run, split))
         if json_file != "-":
             print(_report(str(run), evaluation), end="\n\n")
@@ -83,22 +84,22 @@ def compare_command(
         print(as_latex(family) if format is Format.latex else as_text(family))
 
 
-def _folder(run: Path) -> Path:
-    """RUN, given RUN or RUN/artifact."""
-    return run.parent if run.name == "artifact" else run
-
-
 def _kept(run: Path, split: SplitName) -> Path:
-    return _folder(run) / "evaluations" / f"{split.value}.parquet"
+    return folder(run) / "evaluations" / f"{split.value}.parquet"
 
 
 def _evaluated(run: Path, split: str) -> Evaluation:
     from siftrec import artifact, config
+    from siftrec.errors import DataError
     from siftrec.evaluate.evaluation import evaluate
 
+    use_threads(run)
     trained = artifact.load(run)
     experiment = config.load(run / "config.toml")
+    note_leak(experiment.split)
     parts, _ = experiment.load_data()
+    if parts.train.fingerprint != trained.facts.train:
+        raise DataError(f"the data have changed since {run} was trained; train again", experiment.data.path)
     part = parts.test if split == "test" else parts.valid
     with _progress(f"evaluate {run}", len(part)) as progress:
         return evaluate(trained, part, experiment.evaluate.cutoffs, split=split, progress=progress)

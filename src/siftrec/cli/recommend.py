@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from siftrec.cli.console import say, table, write_result
+from siftrec.cli.runs import plain_config, use_threads
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,6 +34,7 @@ def recommend_command(
         raise UsageError("--file histories.parquet and -o out.parquet go together")
     if file is not None and json is not None:
         raise UsageError("--json goes with --history; --file writes Parquet")
+    use_threads(run)
     trained = load(run)
     if file is not None and output is not None:
         _batch(trained, file, output, k)
@@ -98,11 +100,7 @@ def _histories(file: Path) -> pl.DataFrame:
 
 def _titles(run: Path) -> dict[str, str]:
     """Titles by item id, from the table the run's configuration names; none where there is no such table."""
-    import tomllib
-
-    # Only this one key is read: resolving the whole configuration would run the code it names.
-    config = next((path for path in (run / "config.toml", run.parent / "config.toml") if path.is_file()), None)
-    path = tomllib.loads(config.read_text("utf-8")).get("data", {}).get("titles") if config else None
+    path = plain_config(run).get("data", {}).get("titles")
     if not path or not Path(path).is_file():
         return {}
     from siftrec.data.titles import titles

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from siftrec.cli.console import Reporter, metrics_table, say
+from siftrec.cli.console import Reporter, metrics_table, note_leak, say
 
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. method.dim=32; repeatable.")
@@ -28,8 +28,7 @@ def train_command(
     from siftrec.run import METRICS, run
 
     loaded = config.load(experiment, overrides or [])
-    if getattr(loaded.split, "leaks_time", False):
-        say("note: leave-one-out leaks time: one user's test target may be older than another's training data")
+    note_leak(loaded.split)
     with Reporter() as reporter:
         run(loaded, output, resume, reporter, shlex.join(["siftrec", *sys.argv[1:]]))
     metrics = read_json(output / METRICS)["metrics"]

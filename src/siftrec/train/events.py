@@ -1,4 +1,4 @@
-"""What happens while training, in order: `Started (Warned | Stepped | EpochEnded)* Stopped`."""
+"""What happens while training, in order: `Started (Warned | Stepped | EpochEnded)* Stopped`; in a run after `Read`."""
 
 from __future__ import annotations
 
@@ -28,6 +28,17 @@ class Estimate:
     training: int = 0
     batch: int = 0
     features: int = 0
+
+
+@dataclass(frozen=True)
+class Read:
+    """The log of a run was read.
+
+    Attributes:
+        notes: what was accepted and counted, e.g. {"duplicate rows": 3}.
+    """
+
+    notes: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -121,7 +132,7 @@ class Stopped:
     value: float | None
 
 
-Event = Started | Warned | Stepped | EpochEnded | Stopped
+Event = Read | Started | Warned | Stepped | EpochEnded | Stopped
 OnEvent = Callable[[Event], None]
 
 
