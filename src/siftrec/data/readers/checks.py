@@ -44,13 +44,17 @@ class Raw:
 
 
 def interactions(raw: Raw) -> Interactions:
-    """The log.
+    """The log. `raw` is used up: its columns are taken out, so that a log is never in memory twice.
 
     Raises:
         DataError: no rows, empty or odd ids, numbers that are none or out of range, impossible times, unknown splits.
     """
     if raw.frame.is_empty():
         raise DataError("has no interactions, only a header or nothing at all", raw.source)
+    return ordered(_checked(raw), raw)
+
+
+def _checked(raw: Raw) -> pl.DataFrame:
     columns = [_ids(raw, "user"), _ids(raw, "item")]
     names = raw.frame.columns
     if "time" in names:
@@ -69,7 +73,9 @@ def interactions(raw: Raw) -> Interactions:
         split = raw.frame["split"].cast(pl.String)
         raw.refuse(~split.is_in(SPLITS).fill_null(False), "split", "split {} is none of train, valid, test")
         columns.append(split)
-    return ordered(pl.DataFrame(columns), raw)
+    for name in names:
+        raw.frame.drop_in_place(name)
+    return pl.DataFrame(columns)
 
 
 def ordered(frame: pl.DataFrame, raw: Raw) -> Interactions:
@@ -80,8 +86,10 @@ def ordered(frame: pl.DataFrame, raw: Raw) -> Interactions:
     row = np.arange(len(user))
     if not _sorted(user, time):
         row = np.lexsort((time, user))
-        user, time = user[row], time[row]
-        frame = frame.select(pl.exclude("time").gather(pl.Series(row)))
+        user, time, order = user[row], time[row], pl.Series(row)
+        frame = frame.select(pl.exclude("time"))
+        for place, column in enumerate(frame.columns):  # one by one, so that only one is in memory twice
+            frame.replace_column(place, frame[column].gather(order))
     same = np.concatenate([[False], user[1:] == user[:-1]])
     if not clock:
         time = np.arange(len(user)) - np.maximum.accumulate(np.where(same, 0, np.arange(len(user))))
