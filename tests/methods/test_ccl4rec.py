@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import planted_measures as measures
@@ -12,6 +13,8 @@ import torch
 from siftrec import seeds
 from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Loader
+from siftrec.data.read import read
+from siftrec.data.split import leave_one_out
 from siftrec.errors import SettingsError
 from siftrec.methods.base import total
 from siftrec.methods.ccl4rec import CCL4Rec, distinct, importance_of
@@ -21,6 +24,8 @@ from siftrec.settings import build, describe
 from siftrec.synthetic import behaviours
 from siftrec.testing import check_method
 from siftrec.train.fit import fit
+
+MICROLENS = Path(__file__).parents[2].parent / "shared" / "data" / "microlens50k" / "MicroLens-50k_pairs.tsv"
 
 
 @pytest.mark.parametrize(("level", "least"), [("easy", 0.95), ("mid", 0.88), ("hard", 0.78)])
@@ -173,6 +178,12 @@ def test_share_of_augmented_rows_is_told():
     rows = [len(set(planted.split.train[user][:end])) for user in range(60) for end in range(1, 7)]
     assert notes["share of rows augmented"] == pytest.approx(np.mean([row >= 3 for row in rows]))
     assert notes["share of rows augmented among histories of 3 or more"] == 1.0
+
+
+@pytest.mark.skipif(not MICROLENS.exists(), reason="the real data sets are not beside the project")
+def test_on_real_data_contrast_can_use_most_rows_that_are_long_enough():
+    notes = CCL4Rec().notes(leave_one_out(read(MICROLENS)).fitting)
+    assert notes["share of rows augmented among histories of 3 or more"] >= 0.8
 
 
 def test_distinct_counts_items_not_padding():

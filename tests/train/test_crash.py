@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from siftrec.methods.ccl4rec import CCL4Rec
+from train.tiny import content_fit, weights_hash
+
 HERE = Path(__file__).parent
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 
@@ -29,6 +32,28 @@ def test_killed_anywhere_the_resumed_run_is_the_uninterrupted_one(tmp_path: Path
     found = result["artifacts"]
     assert set(found) == {0, 1}
     assert found == sorted(found), "an old artifact came back after the new one was complete"
+
+
+ONE_KILL = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from train.tiny import content_fit
+from siftrec.methods.ccl4rec import CCL4Rec
+from siftrec.train.events import Stepped
+def kill(event):
+    if isinstance(event, Stepped) and (event.epoch, event.step) == (1, 2):
+        os.kill(os.getpid(), signal.SIGKILL)
+content_fit(CCL4Rec(dim=8, length=5), Path(sys.argv[2]), on_event=kill)
+"""
+
+
+def test_ccl4rec_killed_within_its_contrast_goes_on_as_if_it_were_not(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ONE_KILL, str(HERE.parent), str(tmp_path)]
+    assert subprocess.run(command, env=ONE_THREAD, check=False).returncode == -signal.SIGKILL
+    assert (tmp_path / "checkpoints" / "e00001-s00000001").exists()
+    method = CCL4Rec(dim=8, length=5)
+    assert weights_hash(content_fit(method, tmp_path, resume=True)) == weights_hash(content_fit(method))
 
 
 SLOW_RUN = """

@@ -26,12 +26,14 @@ from siftrec.errors import (
 )
 from siftrec.methods.base import Method
 from siftrec.methods.ccl4rec import CCL4Rec
+from siftrec.methods.contrast import Contrast
 from siftrec.methods.popularity import Popularity
 from siftrec.methods.sasrec import SASRec
+from siftrec.train.estimate import give_back_memory
 from siftrec.train.events import EpochEnded, Started, Stepped, Stopped, Warned
 from siftrec.train.fit import fit
 from siftrec.train.settings import Training
-from train.tiny import Collected, Tiny, log, split, tiny_fit, weights_hash
+from train.tiny import Collected, Tiny, content_fit, log, split, tiny_fit, weights_hash
 
 
 def test_same_seed_same_weights_another_seed_others() -> None:
@@ -117,6 +119,29 @@ def test_resume_names_what_differs(tmp_path: Path) -> None:
         tiny_fit(tmp_path, epochs=1, resume=True, seed=8)
     with pytest.raises(ArtifactError, match=r"data\.training"):
         fit(Tiny(), split(seed=3), folder=tmp_path, resume=True, epochs=1, batch_size=32, learning_rate=0.01)
+
+
+def test_resume_tells_content_by_its_vectors_and_rows_not_by_its_place(tmp_path: Path) -> None:
+    whole = split()
+    n = len(whole.items) - 1
+    vectors = np.random.default_rng(0).normal(size=(n, 4)).astype(np.float32)
+    read = Modality(vectors, np.ones(n, bool), whole.items.ids, "old/feat.npy", "5ha")
+
+    def go_on(content: Modality, resume: bool = True) -> None:
+        catalog = Catalog(whole.items.ids, text=content)
+        fit(Tiny(), whole, catalog, folder=tmp_path / content.sha256, resume=resume, epochs=1)
+
+    go_on(read, resume=False)
+    go_on(replace(read, source="new/feat.npy"))
+    missing = np.arange(n) != 2
+    for other in (replace(read, ids=read.ids.reverse()), replace(read, present=missing)):
+        with pytest.raises(ArtifactError, match=r"modality\.text\.rows"):
+            go_on(other)
+    made = replace(read, sha256="")
+    go_on(made, resume=False)
+    go_on(replace(made, features=vectors.copy()))
+    with pytest.raises(ArtifactError, match=r"modality\.text\.vectors"):
+        go_on(replace(made, features=vectors + 1))
 
 
 def test_a_used_folder_is_refused_and_resume_needs_one(tmp_path: Path) -> None:
@@ -234,6 +259,37 @@ def test_the_smallest_logs_train_or_are_refused_by_name(shape: dict[str, int]) -
     assert trained.recommend([], k=3).fallback
 
 
+EDGES: dict[str, dict[str, int]] = {
+    "one user": {"users": 1, "length": 4},
+    "one item": {"items": 1},
+    "one of each": {"users": 1, "items": 1},
+    "too short": {"length": 3},
+    "a history of a hundred thousand": {"users": 2, "items": 40, "length": 100_000},
+}
+
+
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize("edge", EDGES)
+def test_ccl4rec_with_content_at_the_edges_is_finite_or_refused_by_name(edge: str, constant: bool) -> None:
+    whole = split(**EDGES[edge])
+    n = len(whole.items) - 1
+    vectors = np.full((n, 4), 2.0, np.float32) if constant else np.random.default_rng(0).normal(size=(n, 4))
+    catalog = Catalog(whole.items.ids, text=Modality(vectors, np.ones(n, bool)))
+    method = CCL4Rec(dim=8, length=5, contrast=Contrast(warmup=0))
+    seen = Collected()
+    options: dict[str, Any] = {"batch_size": 1, "metric": "ndcg@1", "rows_per_user": 16, "validate_users": 2}
+    if edge == "too short":
+        with pytest.raises(DataError, match="no user has two training interactions"):
+            fit(method, whole, catalog, epochs=2, **options)
+        return
+    trained = fit(method, whole, catalog, epochs=2, on_event=seen, **options)
+    steps = [event for event in seen if isinstance(event, Stepped)]
+    assert steps
+    assert all(np.isfinite(value) for event in steps for value in event.losses.values())
+    assert all(tensor.isfinite().all() for tensor in trained.scorer.tensors().values() if tensor.is_floating_point())
+    assert np.isfinite(trained.recommend(["v0"], k=1, seen=True).scores).all()
+
+
 def test_an_item_only_in_test_and_a_catalog_larger_than_the_log() -> None:
     whole = split()
     lonely = replace(log(), frame=log().frame.with_columns(
@@ -307,16 +363,11 @@ def stop_in_second_epoch(event: object) -> None:
     "method", [SASRec(dim=8, length=5), CCL4Rec(dim=8, length=5)], ids=lambda method: type(method).__name__
 )
 def test_the_library_s_own_methods_resume_within_an_epoch_bit_by_bit(tmp_path: Path, method: Method) -> None:
-    options: dict[str, Any] = {"epochs": 3, "batch_size": 16, "checkpoint_steps": 1, "log_steps": 1}
-    whole = split(users=40)
-    n = len(whole.items) - 1
-    content = Modality(np.random.default_rng(0).normal(size=(n, 4)).astype(np.float32), np.arange(n) != 3)
-    catalog = Catalog(whole.items.ids, text=content)
-    right = fit(method, whole, catalog, **options)
+    right = content_fit(method)
     with pytest.raises(StopError):
-        fit(method, whole, catalog, folder=tmp_path, on_event=stop_in_second_epoch, **options)
+        content_fit(method, tmp_path, on_event=stop_in_second_epoch)
     seen = Collected()
-    resumed = fit(method, whole, catalog, folder=tmp_path, resume=True, on_event=seen, **options)
+    resumed = content_fit(method, tmp_path, resume=True, on_event=seen)
     assert isinstance(seen[0], Started)
     assert (seen[0].epoch, seen[0].step) == (1, 1)
     assert weights_hash(resumed) == weights_hash(right)
@@ -333,6 +384,30 @@ def test_a_history_of_a_hundred_thousand_trains() -> None:
     steps = [event for event in seen if isinstance(event, Stepped)]
     assert sum(event.steps for event in steps) == 1
     assert np.isfinite(steps[0].losses["next_item"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells and takes back single pages")
+def test_memory_is_given_back_and_mapped_content_stays_readable(tmp_path: Path) -> None:
+    content = np.random.default_rng(0).normal(size=(4096, 1024)).astype(np.float32)
+    np.save(tmp_path / "feat.npy", content)
+    features = np.lib.format.open_memmap(tmp_path / "feat.npy", mode="r")
+    catalog = Catalog(pl.Series(range(4096)), text=Modality(features, np.ones(4096, bool)))
+    freed = [bytes(50_000) for _ in range(1000)]
+    keeps_the_heap_open = bytes(50_000)
+    assert (features == content).all()
+    before = resident()
+    del freed
+    give_back_memory(catalog)
+    assert before["RssFile"] - resident()["RssFile"] > 15_000
+    assert before["RssAnon"] - resident()["RssAnon"] > 40_000
+    assert (features == content).all()
+    assert not any(keeps_the_heap_open)
+
+
+def resident() -> dict[str, int]:
+    """kB of this process in memory, of its own and of files."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return {line.split(":")[0]: int(line.split()[1]) for line in lines if line.startswith("Rss")}
 
 
 def test_the_estimate_is_near_what_the_run_takes() -> None:

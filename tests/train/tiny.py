@@ -11,11 +11,11 @@ import polars as pl
 import torch
 from torch import nn
 
-from siftrec.data.catalog import Catalog
+from siftrec.data.catalog import Catalog, Modality
 from siftrec.data.interactions import Interactions
 from siftrec.data.loader import Batch
 from siftrec.data.split import Fitting, Split, leave_one_out
-from siftrec.methods.base import Losses, Model
+from siftrec.methods.base import Losses, Method, Model
 from siftrec.methods.trained import Trained
 from siftrec.settings import Fraction, Size, settings
 from siftrec.train.events import Event
@@ -138,6 +138,15 @@ def tiny_fit(
 ) -> Trained:
     wanted = {"epochs": 3, "batch_size": 32, "log_steps": 2, "checkpoint_steps": 2, "learning_rate": 0.01} | training
     return fit(method or Tiny(), split(), seed=seed, folder=folder, resume=resume, **wanted)
+
+
+def content_fit(method: Method, folder: Path | None = None, **options: Any) -> Trained:
+    """Three epochs on 40 users whose items, but for one, have content; a checkpoint at every step."""
+    whole = split(users=40)
+    n = len(whole.items) - 1
+    text = Modality(np.random.default_rng(0).normal(size=(n, 4)).astype(np.float32), np.arange(n) != 3)
+    steps = {"epochs": 3, "batch_size": 16, "checkpoint_steps": 1, "log_steps": 1}
+    return fit(method, whole, Catalog(whole.items.ids, text=text), folder=folder, **steps, **options)
 
 
 def weights_hash(trained: Trained) -> str:

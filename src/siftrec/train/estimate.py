@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import resource
 import sys
 import time
@@ -92,6 +94,17 @@ def held_bytes(catalog: Catalog) -> int:
     """Bytes of content vectors that are in memory rather than memory-mapped."""
     features = [aligned.modality.features for aligned in catalog.modalities.values()]
     return sum(array.nbytes for array in features if not isinstance(array, np.memmap))
+
+
+def give_back_memory(catalog: Catalog) -> None:
+    """Hand back to the system what was freed but kept by the C library (glibc), and mapped content until it is read."""
+    for aligned in catalog.modalities.values():
+        mapped = aligned.modality.features.base
+        if isinstance(mapped, mmap.mmap) and sys.platform == "linux":
+            mapped.madvise(mmap.MADV_DONTNEED)
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def peak_memory() -> int:

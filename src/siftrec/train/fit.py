@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +12,22 @@ from typing import Any
 import torch
 
 from siftrec import seeds
-from siftrec.data.catalog import Catalog
+from siftrec.data.catalog import Aligned, Catalog
 from siftrec.data.split import Fitting, Split
 from siftrec.errors import UsageError
 from siftrec.methods.base import Learned, Method, Noted, Scorer
 from siftrec.methods.trained import Facts, Trained
 from siftrec.settings import construct, describe, spelled
 from siftrec.train.checkpoint import State
-from siftrec.train.estimate import estimate
-from siftrec.train.events import Event, OnEvent, Started, Warned
+from siftrec.train.estimate import estimate, give_back_memory
+from siftrec.train.events import EpochEnded, Event, OnEvent, Started, Warned
 from siftrec.train.folder import RunFolder, opened
 from siftrec.train.interrupts import Interrupts
 from siftrec.train.loop import loader_of, train
 from siftrec.train.settings import Training
 
+_SMALL = 64 << 20
+"""Vectors made in memory are told apart by their bytes up to this size, beyond it by their shape alone."""
 _MAY_CHANGE = ("use", "epochs", "patience", "log_steps", "checkpoint_steps", "checkpoints")
 
 
@@ -67,8 +70,20 @@ def fit(
     run = Run(method, split.fitting.recode(catalog.vocab), catalog, training, seed)
     torch.set_num_threads(training.threads)
     scorer, epochs = run.learn(folder, resume, on_event) if isinstance(method, Learned) else (method.fit(run.data), 0)
-    facts = Facts(seed, split.protocol, split.train.fingerprint, split.test.fingerprint, epochs)
+    questions = split.test.recode(catalog.vocab).fingerprint
+    facts = Facts(seed, split.protocol, split.train.fingerprint, questions, epochs)
     return Trained(method, scorer, catalog.vocab, run.data.train.counts(len(catalog)), facts, catalog.contents)
+
+
+def _content(aligned: Aligned) -> dict[str, Any]:
+    """A modality's vectors, wherever they lie, and which item has which of them."""
+    vectors = aligned.modality.features
+    content = vectors.tobytes() if not aligned.modality.sha256 and vectors.nbytes < _SMALL else b""
+    return {
+        "vectors": aligned.modality.sha256 or hashlib.sha256(content).hexdigest(),
+        "type": f"{vectors.dtype} {list(vectors.shape)}",
+        "rows": hashlib.sha256(aligned.row.tobytes()).hexdigest(),
+    }
 
 
 def _values(training: Training) -> dict[str, Any]:
@@ -98,7 +113,7 @@ class Run:
                 "validation": self.data.valid.fingerprint,
                 "items": self.data.items.fingerprint,
             },
-            "modality": {each.name: dataclasses.asdict(each) for each in self.catalog.contents},
+            "modality": {name: _content(aligned) for name, aligned in self.catalog.modalities.items()},
         }
 
     def learn(self, folder: str | Path | None, resume: bool, on_event: OnEvent | None) -> tuple[Scorer, int]:
@@ -109,6 +124,8 @@ class Run:
                 model = self.method.build(self.catalog)
             state = State.fresh(model, self.training)
             for event in self._events(self.method, state, kept, resume, interrupts):
+                if isinstance(event, Started | EpochEnded):
+                    give_back_memory(self.catalog)  # what the copy that was tried, or validation, has left
                 if kept is not None:
                     kept.log.write(event)
                 if on_event is not None:
