@@ -27,7 +27,7 @@ from siftrec.train.fit import fit
 OFF = Contrast(vanilla=0.0, graded=0.0, over=0.0)
 VARIANTS: Mapping[str, CCL4Rec] = {
     "next-item": CCL4Rec(ids=False, contrast=OFF),
-    "vanilla": CCL4Rec(ids=False, contrast=Contrast(graded=0.0, over=0.0)),
+    "vanilla": CCL4Rec(ids=False, contrast=Contrast(vanilla=0.05, graded=0.0, over=0.0)),
     "full": CCL4Rec(ids=False),
     "full, importance=random": CCL4Rec(ids=False, views=Views(importance="random")),
     "full, importance=oracle": CCL4Rec(ids=False, views=Views(importance="oracle"), weighted_targets=False),

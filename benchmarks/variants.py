@@ -39,7 +39,7 @@ PEER = "rectools-sasrec"
 """Microlens50k, no noise: RecTools' SASRec, gBCE with 256 negatives, 8 epochs."""
 
 NEXT = Contrast(vanilla=0.0, graded=0.0, over=0.0)
-VANILLA = Contrast(graded=0.0, over=0.0)
+VANILLA = Contrast(vanilla=0.05, graded=0.0, over=0.0)
 
 VARIANTS = {
     "popularity": Variant("Popularity", Popularity, seeded=False),

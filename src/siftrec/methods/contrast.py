@@ -82,9 +82,9 @@ class Contrast:
             learn the invariances in the user vectors' stead.
     """
 
-    vanilla: Weight = 0.05
-    graded: Weight = 0.1
-    over: Weight = 0.2
+    vanilla: Weight = 0.01
+    graded: Weight = 0.02
+    over: Weight = 0.05
     temperature: Rate = 0.2
     strength: Strength = "quality"
     strength_temperature: Rate = 0.1
