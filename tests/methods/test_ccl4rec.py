@@ -60,7 +60,7 @@ def test_contrast_on_planted_noise():
     assert shown[full]["out of interest@10"] < shown[plain]["out of interest@10"] - 0.02
     assert shown[full]["popularity@10"] < shown[plain]["popularity@10"]
     assert ranking[full]["p@10"] > ranking[chance]["p@10"], "importance must matter"
-    assert shield[full] < shield[chance] - 0.02, "noise must move the user less than where slots are chosen at random"
+    assert shield[full] < shield[chance] - 0.05, "noise must move the user less than where slots are chosen at random"
     assert order[full] >= 0.82
     assert order[full] >= order[plain] + 0.01
     assert spread["mean cosine"] < 0.3
