@@ -182,7 +182,8 @@ class CCL4Rec:
         items_BL, targets_B, user_B = batch.items_BL[rows], batch.targets_BP[rows, -1], batch.user_B[rows]
         relation = cast(Relation, model.extra)
         score_BL = self._importance(model, local, batch, rows, rng)
-        importance_BL = shares(score_BL * self.views.sharpness, items_BL > 0)
+        age_L = torch.arange(items_BL.shape[1] - 1, -1, -1)
+        importance_BL = shares(score_BL * self.views.sharpness - age_L * self.views.recency, items_BL > 0)
         own_BO = (items_BL.unsqueeze(2) == offers_O).any(dim=1) | (targets_B.unsqueeze(1) == offers_O)
         vectors_BLG = relation.space.vectors_NG[items_BL]
         content_BG = torch.bmm(importance_BL.unsqueeze(1), vectors_BLG).squeeze(1)

@@ -1,0 +1,1 @@
+"""Detectors: how well the rest of a history vouches for each of its interactions, learned from other users alone."""
