@@ -1,0 +1,280 @@
+"""From detector scores to noise probabilities, under a named noise mechanism (METHOD: two-groups mixture).
+
+Nobody labels interactions as genuine; what can be had is the score under "this interaction is noise": a background item
+put in the same place among the same neighbours. So each score becomes a right-tailed p-value against the background,
+uniform for noise and small for what the history vouches for. Then
+
+    rho_upper = #{p > .8} / (.2 E)          the share of noise, at most (Storey, 2002)
+    g         = decreasing density of p     (Grenander, 1956), by amount of evidence
+    n         = min(1, rho_upper / g(p))    the probability of noise
+
+`rho_upper` is an upper bound, therefore n is one too: the share of noise left in a *trusted* set is at most what n says,
+while a *flagged* set may hold more genuine interactions than it says where genuine ones often score like noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from siftrec import seeds
+from siftrec.errors import UsageError
+
+LAMBDA = 0.8
+_FEWEST = 1000  # events and background draws of a pool; fewer borrow from the next amount of evidence
+_POOLS = 32
+_KEPT = 4096
+_CLEAR = 4.0  # standard errors that p must lie below uniform before a pool may tell interactions apart
+_KNOTS = np.concatenate([[0.0], np.geomspace(2e-4, 0.098, 120), np.linspace(0.1, 1.0, 181)])
+_RESAMPLES = 1000
+_LEAST = 1e-9
+
+
+@dataclass(frozen=True)
+class NoiseScores:
+    """What is believed of each event of a `Sequences`.
+
+    Attributes:
+        noise: (E,) float32 in [0, 1], 1 = noise: the probability under the mechanism.
+        flagged: (E,) bool: `at(q)`.
+        evidence: (E,) int32 number of other interactions that could vouch; 0 = nothing can be said of this one.
+        score: (E,) float32 detector score, higher = more genuine; comparable at equal evidence.
+        rho_upper: upper bound of the share of noise.
+        rho_interval: its 95 % interval over resampled users and background draws.
+        q: share of genuine interactions aimed at among `flagged`.
+        mechanism: how the background was drawn.
+    """
+
+    noise: np.ndarray
+    flagged: np.ndarray
+    evidence: np.ndarray
+    score: np.ndarray
+    rho_upper: float
+    rho_interval: tuple[float, float]
+    q: float
+    mechanism: str
+
+    def at(self, q: float) -> np.ndarray:
+        """(E,) bool: the largest set that is genuine by at most `q`, empty where nothing can be flagged at this level.
+
+        An interaction without evidence, or no likelier noise than the average one, is never in it: where the scores tell
+        nothing apart and the bound is near 1, everything would be.
+        """
+        able = (self.evidence > 0) & (self.noise > np.float32(self.rho_upper))
+        able[able] = flag(self.noise[able], q)
+        return able
+
+    @property
+    def weight(self) -> np.ndarray:
+        """(E,) float32: 1 − noise; all 1 where that is 0 everywhere, for then nothing is known and nothing is taken."""
+        weight = 1 - self.noise
+        return weight if weight.any() else np.ones_like(weight)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The map from score and evidence to noise, fitted on one log, for histories of any other too.
+
+    Attributes:
+        levels: (P,) int64 least evidence of each pool, ascending, the first 1.
+        background: (R,) background scores of all pools, ascending within a pool.
+        offsets: (P+1,) int64; pool k's are `background[offsets[k]:offsets[k+1]]`.
+        density: (P, K) density of p at the knots, decreasing; 1 everywhere in a pool that tells nothing apart.
+        rho: upper bound of the share of noise.
+    """
+
+    levels: np.ndarray
+    background: np.ndarray
+    offsets: np.ndarray
+    density: np.ndarray
+    rho: float
+
+    def noise(self, score: np.ndarray, evidence: np.ndarray) -> np.ndarray:
+        """(n,) float32 noise probabilities of interactions with `score` (n,) and `evidence` (n,)."""
+        noise = np.full(len(score), self.rho, np.float32)
+        pool = np.searchsorted(self.levels, evidence, side="right") - 1
+        for k in range(len(self.levels)):
+            here = np.flatnonzero(pool == k)
+            p = tail(score[here], self.background[self.offsets[k] : self.offsets[k + 1]])
+            noise[here] = self._from_p(k, p)
+        return noise
+
+    def _from_p(self, pool: int, p: np.ndarray) -> np.ndarray:
+        density = np.exp(np.interp(p, _KNOTS, np.log(self.density[pool])))
+        return np.asarray(self.rho / np.maximum(density, max(self.rho, _LEAST)))
+
+
+def calibrate(
+    score: np.ndarray,
+    evidence: np.ndarray,
+    owners: np.ndarray,
+    background: np.ndarray,
+    background_evidence: np.ndarray,
+    *,
+    q: float = 0.2,
+    mechanism: str = "replace",
+    seed: int = 7,
+) -> tuple[NoiseScores, Calibration]:
+    """Fit the map on a log and apply it there.
+
+    Args:
+        score: (E,) detector scores, higher = more genuine; finite where there is evidence.
+        evidence: (E,) number of other interactions that could vouch.
+        owners: (E,) user of each event; intervals resample users.
+        background: (R,) scores of background items, each put in the place of some event.
+        background_evidence: (R,) evidence there; scores are compared at equal evidence.
+        q: for `NoiseScores.flagged`.
+        mechanism: how the background was drawn.
+        seed: of the resampling.
+
+    Raises:
+        UsageError: lengths that differ, a score that is not finite, events with evidence but no background.
+    """
+    score, evidence = np.asarray(score), np.asarray(evidence)
+    drawn = np.asarray(background)[np.asarray(background_evidence) > 0]
+    drawn_evidence = np.asarray(background_evidence)[np.asarray(background_evidence) > 0]
+    judged = np.flatnonzero(evidence > 0)
+    _check(score[judged], drawn, len(score) == len(evidence) == len(owners))
+    levels = _levels(evidence[judged], drawn_evidence)
+    tables, draws = _tables(levels, drawn, drawn_evidence)
+    pool = np.searchsorted(levels, evidence[judged], side="right") - 1
+    p, density = np.empty(len(judged)), np.ones((len(levels), len(_KNOTS)))
+    for k, table in enumerate(tables):
+        here = np.flatnonzero(pool == k)
+        p[here] = tail(score[judged[here]], table)
+        if _informative(p[here], owners[judged[here]], int(draws[k])):
+            density[k] = grenander(p[here])
+    rho, interval = _share(p, owners[judged], pool, draws, seed)
+    offsets = np.concatenate([[0], np.cumsum([len(table) for table in tables])]).astype(np.int64)
+    found = Calibration(levels, np.concatenate([*tables, drawn[:0]]), offsets, density, rho)
+    noise = np.full(len(score), rho, np.float32)
+    for k in range(len(levels)):
+        noise[judged[pool == k]] = found._from_p(k, p[pool == k])
+    kept = np.where(evidence > 0, score, 0).astype(np.float32)
+    nothing = np.zeros(len(noise), bool)
+    scores = NoiseScores(noise, nothing, evidence.astype(np.int32), kept, rho, interval, q, mechanism)
+    return replace(scores, flagged=scores.at(q)), found
+
+
+def flag(noise: np.ndarray, q: float) -> np.ndarray:
+    """(n,) bool: the largest set whose mean of 1 − noise is at most q; equal probabilities are in or out together."""
+    return _largest(1 - noise.astype(np.float64), q)
+
+
+def trusted(noise: np.ndarray, level: float) -> np.ndarray:
+    """(n,) bool: the largest set whose mean noise is at most `level`: a bound, for noise is never underestimated."""
+    return _largest(noise.astype(np.float64), level)
+
+
+def _largest(cost: np.ndarray, level: float) -> np.ndarray:
+    """(n,) bool: all events with a cost below some value, as many as keep the mean cost at `level` or less."""
+    ordered = np.sort(cost)
+    mean = np.cumsum(ordered) / np.arange(1, len(cost) + 1)
+    last = np.append(ordered[1:] > ordered[:-1], True)  # the end of a run of equal costs
+    fits = np.flatnonzero((mean <= level + 1e-12) & last[: len(mean)])
+    return cost <= ordered[fits[-1]] if len(fits) else np.zeros(len(cost), bool)
+
+
+def tail(score: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """(n,) right-tailed p-values, (1 + #{background ≥ score}) / (R + 1); `background` (R,) is ascending."""
+    below = np.searchsorted(background, score, side="left")
+    return np.asarray((1 + len(background) - below) / (len(background) + 1))
+
+
+def grenander(p: np.ndarray) -> np.ndarray:
+    """(K,) the decreasing density of p at the knots: the slopes of the majorant, joined from middle to middle.
+
+    So a higher score is never a higher probability, and seldom an equal one. The lines are straight in the logarithm, for
+    in the density itself they would lie above a curve that bends, and noise would be understated.
+    """
+    cells = majorant(p)
+    starts = np.flatnonzero(np.append(True, np.abs(np.diff(cells)) > _LEAST))
+    edges = np.append(_KNOTS[starts], 1.0)
+    middle, height = (edges[1:] + edges[:-1]) / 2, np.log(np.maximum(cells[starts], _LEAST))
+    return np.asarray(np.exp(np.interp(_KNOTS, middle, height)))
+
+
+def majorant(p: np.ndarray) -> np.ndarray:
+    """(K-1,) slopes between knots of the least concave majorant of p's distribution function.
+
+    Cell i has the min over s ≤ i of the max over t > i of the slope from knot s to knot t (Robertson et al., 1988).
+    """
+    height = np.searchsorted(np.sort(p), _KNOTS, side="right") / len(p)
+    rise, run = np.subtract.outer(height, height), np.subtract.outer(_KNOTS, _KNOTS)
+    earlier = np.tri(len(_KNOTS), dtype=bool)  # t ≤ s
+    slope_ST = np.divide(rise, run, out=np.full_like(rise, -np.inf), where=~earlier)
+    most_SC = np.maximum.accumulate(slope_ST[:, :0:-1], axis=1)[:, ::-1]
+    return np.asarray(np.where(earlier.T[:, :-1], most_SC, np.inf).min(axis=0))
+
+
+def _check(score: np.ndarray, background: np.ndarray, aligned: bool) -> None:
+    if not aligned:
+        raise UsageError("score, evidence and owners must be of one length, one value per event")
+    if len(score) and not len(background):
+        raise UsageError("there are events with evidence, but no background score with evidence to compare them with")
+    if not np.isfinite(score).all() or not np.isfinite(background).all():
+        raise UsageError("scores must be finite wherever there is evidence")
+
+
+def _levels(evidence: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """(P,) least evidence of each pool: as few amounts together as give each enough events and background draws."""
+    if not len(evidence):
+        return np.empty(0, np.int64)
+    size = int(max(evidence.max(), drawn.max())) + 1
+    events, draws = np.bincount(evidence, minlength=size), np.bincount(drawn, minlength=size)
+    fewest = max(_FEWEST, len(evidence) // _POOLS), max(_FEWEST, len(drawn) // _POOLS)
+    levels, held = [1], np.zeros(2)
+    left = np.array([len(evidence), len(drawn)])
+    for level in np.flatnonzero(events + draws):
+        if (held >= fewest).all() and (left >= fewest).all():
+            levels.append(int(level))
+            held = np.zeros(2)
+        step = np.array([events[level], draws[level]])
+        held, left = held + step, left - step
+    return np.array(levels, np.int64)
+
+
+def _tables(levels: np.ndarray, drawn: np.ndarray, evidence: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Ascending background scores of each pool, thinned evenly to at most 4,096, and (P,) how many there were."""
+    pool = np.searchsorted(levels, evidence, side="right") - 1
+    whole = [np.sort(drawn[pool == k]) for k in range(len(levels))]
+    return [_thinned(each) for each in whole], np.array([len(each) for each in whole])
+
+
+def _thinned(ordered: np.ndarray) -> np.ndarray:
+    if len(ordered) <= _KEPT:
+        return ordered
+    return np.asarray(ordered[((np.arange(_KEPT) + 0.5) * len(ordered) / _KEPT).astype(np.int64)])
+
+
+def _informative(p: np.ndarray, owners: np.ndarray, draws: int) -> bool:
+    """Whether p is clearly smaller than uniform, users and background draws being the sources of chance."""
+    if not len(p):
+        return False
+    gain = 0.5 - p
+    by_user = np.bincount(np.unique(owners, return_inverse=True)[1], gain - gain.mean())
+    variance = float((by_user**2).sum()) / len(p) ** 2 + 1 / (12 * draws)
+    return bool(gain.mean() > _CLEAR * np.sqrt(variance))
+
+
+def _share(
+    p: np.ndarray, owners: np.ndarray, pool: np.ndarray, draws: np.ndarray, seed: int
+) -> tuple[float, tuple[float, float]]:
+    """The upper bound of the share of noise and its 95 % interval; 1 where nothing has evidence."""
+    if not len(p):
+        return 1.0, (0.0, 1.0)
+    high, tail_share = p > LAMBDA, 1 - LAMBDA
+    rho = min(1.0, float(high.mean()) / tail_share)
+    # A resample only needs to know how often each kind of user (so many events, so many of them high) occurs in it.
+    user = np.unique(owners, return_inverse=True)[1]
+    users = np.stack([np.bincount(user, high), np.bincount(user)])
+    kinds, times = np.unique(users, axis=1, return_counts=True)
+    rng = seeds.rng(seed, "noise share")
+    counts = rng.multinomial(int(times.sum()), times / times.sum(), _RESAMPLES)
+    high_S, events_S = (counts @ kinds.T).T
+    # With R draws the background's own .2 quantile lies at .2 ± .4 / √R, and the events above it move along.
+    spread = np.sqrt(LAMBDA * tail_share / draws) * np.bincount(pool[high], minlength=len(draws)) / len(p) / tail_share
+    drift_S = rng.standard_normal((_RESAMPLES, len(draws))) @ (spread / tail_share)
+    low, most = np.clip(np.quantile(high_S / events_S / tail_share + drift_S, [0.025, 0.975]), 0, 1)
+    return rho, (float(low), float(most))

@@ -1,0 +1,152 @@
+"""How well noise was found, where the truth is known: the content of `detection.json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.stats import norm, rankdata
+
+from siftrec.errors import UsageError
+from siftrec.noise.calibrate import NoiseScores
+
+LEVELS = (0.05, 0.2, 0.4)
+LENGTHS = {"2-3": (2, 3), "4-5": (4, 5), "6-10": (6, 10), ">10": (11, None)}
+_BINS = 10
+
+
+def detection(
+    scores: NoiseScores,
+    truth: np.ndarray,
+    owners: np.ndarray,
+    popularity: np.ndarray,
+    lengths: np.ndarray,
+    *,
+    planted: str | None = None,
+) -> dict[str, Any]:
+    """What `detection.json` holds; a figure that is not defined (AUROC of one class) is None.
+
+    Args:
+        scores: of E events.
+        truth: (E,) bool, True = noise.
+        owners: (E,) user of each event; the interval is clustered by them.
+        popularity: (E,) popularity of each item. The control calls unpopular items noise; near .5 it knows nothing.
+        lengths: (E,) length of the history that each event is in.
+        planted: the mechanism of the noise, where it is another than the one calibrated on.
+
+    Raises:
+        UsageError: arrays of different lengths, or empty ones.
+    """
+    if not len(truth) == len(scores.noise) == len(owners) == len(popularity) == len(lengths) or not len(truth):
+        raise UsageError("scores, truth, owners, popularity and lengths must be of one length, one value per event")
+    truth, noise = truth.astype(bool), scores.noise.astype(np.float64)
+    low, high = auroc_interval(truth, noise, owners)
+    flags = {f"{q:g}": scores.at(q) for q in LEVELS}
+    return {
+        "schema": 1,
+        "mechanism": planted or scores.mechanism,
+        "calibrated_on": scores.mechanism,
+        "events": len(truth),
+        "rho": float(truth.mean()),
+        "rho_upper": scores.rho_upper,
+        "rho_interval": list(scores.rho_interval),
+        "auroc": auroc(truth, noise),
+        "auroc_interval": [low, high],
+        "auroc_popularity": auroc(truth, -popularity.astype(np.float64)),
+        "auprc": auprc(truth, noise),
+        "brier": float(((noise - truth) ** 2).mean()),
+        "recall_at_fdr": {q: _mean(flagged[truth]) for q, flagged in flags.items()},
+        "fdr_reached": {q: _mean(~truth[flagged]) for q, flagged in flags.items()},
+        "flagged": {q: int(flagged.sum()) for q, flagged in flags.items()},
+        "reliability": reliability(truth, noise),
+        "by_history_length": {
+            name: _slice(truth, noise, owners, popularity, _between(lengths, *ends)) for name, ends in LENGTHS.items()
+        },
+    }
+
+
+def auroc(truth: np.ndarray, noise: np.ndarray) -> float | None:
+    """Probability that a noisy event is called noisier than a genuine one, ties half; None where one kind is missing.
+
+    Args:
+        truth: (E,) bool, True = noise.
+        noise: (E,) higher = more likely noise.
+    """
+    noisy = int(truth.sum())
+    genuine = len(truth) - noisy
+    if not noisy or not genuine:
+        return None
+    return float((rankdata(noise)[truth].sum() - noisy * (noisy + 1) / 2) / noisy / genuine)
+
+
+def auroc_interval(
+    truth: np.ndarray, noise: np.ndarray, owners: np.ndarray, level: float = 0.95
+) -> tuple[float | None, float | None]:
+    """Normal interval of the AUROC when users, not events, are drawn (Obuchowski, 1997).
+
+    Args:
+        truth: (E,) bool, True = noise.
+        noise: (E,) higher = more likely noise.
+        owners: (E,) user of each event.
+        level: coverage.
+
+    Returns:
+        (low, high) within [0, 1]; (None, None) with fewer than two users or only one kind of event.
+    """
+    area = auroc(truth, noise)
+    users, user = np.unique(owners, return_inverse=True)
+    if area is None or len(users) < 2:
+        return None, None
+    # A noisy event's part is the share of genuine ones below it; a genuine event's, of noisy ones above it.
+    part = np.empty(len(truth))
+    for kind, sign in ((truth, 1.0), (~truth, -1.0)):
+        below = (rankdata(noise)[kind] - rankdata(noise[kind])) / (~kind).sum()
+        part[kind] = ((below if sign > 0 else 1 - below) - area) / kind.sum()
+    by_user = np.bincount(user, part)
+    error = float(np.sqrt((by_user**2).sum() * len(users) / (len(users) - 1)))
+    reach = float(norm.ppf((1 + level) / 2)) * error
+    return max(0.0, area - reach), min(1.0, area + reach)
+
+
+def auprc(truth: np.ndarray, noise: np.ndarray) -> float | None:
+    """Average precision: mean precision over recall, equal scores taken together; None without noise."""
+    if not truth.any():
+        return None
+    order = np.argsort(-noise, kind="stable")
+    found = np.cumsum(truth[order])
+    last = np.append(np.diff(noise[order]) != 0, True)
+    found, taken = found[last], np.flatnonzero(last) + 1
+    return float((np.diff(found, prepend=0) * found / taken).sum() / found[-1])
+
+
+def reliability(truth: np.ndarray, noise: np.ndarray) -> list[dict[str, float]]:
+    """Ten bins of equal width, empty ones left out: `{"predicted": mean, "observed": share of noise, "count": E}`."""
+    place = np.minimum((noise * _BINS).astype(np.int64), _BINS - 1)
+    count = np.bincount(place, minlength=_BINS)
+    predicted, observed = (np.bincount(place, values, _BINS) for values in (noise, truth))
+    return [
+        {"predicted": float(predicted[k] / count[k]), "observed": float(observed[k] / count[k]), "count": int(count[k])}
+        for k in np.flatnonzero(count)
+    ]
+
+
+def _slice(
+    truth: np.ndarray, noise: np.ndarray, owners: np.ndarray, popularity: np.ndarray, here: np.ndarray
+) -> dict[str, Any]:
+    low, high = auroc_interval(truth[here], noise[here], owners[here])
+    return {
+        "events": int(here.sum()),
+        "rho": _mean(truth[here]),
+        "predicted": _mean(noise[here]),
+        "auroc": auroc(truth[here], noise[here]),
+        "auroc_interval": [low, high],
+        "auroc_popularity": auroc(truth[here], -popularity[here].astype(np.float64)),
+    }
+
+
+def _between(lengths: np.ndarray, least: int, most: int | None) -> np.ndarray:
+    return np.asarray((lengths >= least) & (lengths <= (np.inf if most is None else most)))
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if len(values) else None

@@ -1,0 +1,139 @@
+"""Every figure of detection.json against sklearn, loops and resampling."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+
+from siftrec.errors import UsageError
+from siftrec.noise.calibrate import NoiseScores, calibrate
+from siftrec.noise.measure import auprc, auroc, auroc_interval, detection, reliability
+
+EVENTS = st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0])), min_size=1, max_size=60)
+
+
+def scores(noise: np.ndarray, evidence: int = 3, rho: float = 0.1) -> NoiseScores:
+    size = len(noise)
+    evidences = np.full(size, evidence, np.int32)
+    flagged, score = np.zeros(size, bool), -noise.astype(np.float32)
+    return NoiseScores(noise.astype(np.float32), flagged, evidences, score, rho, (0.0, rho), 0.2, "replace")
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(EVENTS)
+def test_curves_are_those_of_sklearn_with_ties(events: list[tuple[bool, float]]) -> None:
+    truth, noise = np.array([each[0] for each in events]), np.array([each[1] for each in events])
+    if truth.all() or not truth.any():
+        assert auroc(truth, noise) is None
+        assert auroc_interval(truth, noise, np.arange(len(truth))) == (None, None)
+    else:
+        assert auroc(truth, noise) == pytest.approx(roc_auc_score(truth, noise), abs=1e-9)
+    if truth.any():
+        assert auprc(truth, noise) == pytest.approx(average_precision_score(truth, noise), abs=1e-9)
+    else:
+        assert auprc(truth, noise) is None
+
+
+def clustered(rng: np.random.Generator, users: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Users who differ in how noisy they are and how they score: events of one user are alike."""
+    owners = np.repeat(np.arange(users), rng.integers(1, 9, users))
+    truth = rng.random(len(owners)) < rng.beta(0.5, 1, users)[owners]
+    noise = truth + rng.normal(size=users)[owners] + rng.normal(size=len(owners))
+    return truth, noise.round(1), owners
+
+
+def test_the_interval_is_that_of_resampled_users() -> None:
+    rng = np.random.default_rng(0)
+    truth, noise, owners = clustered(rng)
+    low, high = auroc_interval(truth, noise, owners)
+    members = [np.flatnonzero(owners == user) for user in range(400)]
+    areas = []
+    for _ in range(300):
+        events = np.concatenate([members[user] for user in rng.integers(0, 400, 400)])
+        areas.append(roc_auc_score(truth[events], noise[events]))
+    assert low is not None
+    assert high is not None
+    assert (high - low) / 2 == pytest.approx(1.96 * np.std(areas), rel=0.12)
+    alone = auroc_interval(truth, noise, np.arange(len(truth)))
+    assert alone[1] is not None
+    assert alone[0] is not None
+    assert high - low > 1.15 * (alone[1] - alone[0])
+
+
+def test_reliability_bins_hold_every_event_once() -> None:
+    rng = np.random.default_rng(1)
+    noise = np.append(rng.random(5000) ** 2, [0.0, 1.0])
+    truth = rng.random(len(noise)) < noise
+    bins = reliability(truth, noise)
+    assert sum(row["count"] for row in bins) == len(noise)
+    for k, row in enumerate(bins):
+        here = (noise >= k / 10) & ((noise < (k + 1) / 10) | (k == 9))
+        assert (row["predicted"], row["observed"]) == pytest.approx((noise[here].mean(), truth[here].mean()))
+        assert row["count"] == here.sum()
+    assert len(reliability(truth[:0], noise[:0])) == 0
+    assert [row["count"] for row in reliability(np.array([True, False]), np.array([0.05, 0.95]))] == [1, 1]
+
+
+def planted(rho: float, shift: float) -> tuple[NoiseScores, np.ndarray]:
+    rng = np.random.default_rng(3)
+    truth = rng.random(30_000) < rho
+    drawn, there = rng.normal(size=20_000), np.ones(20_000, int)
+    score = rng.normal(size=30_000) + np.where(truth, 0, shift)
+    return calibrate(score, np.ones(30_000, int), np.arange(30_000) // 5, drawn, there)[0], truth
+
+
+def test_detection_says_what_is_true_and_is_json() -> None:
+    found, truth = planted(0.3, 3.5)
+    rng = np.random.default_rng(4)
+    popularity, lengths = rng.integers(1, 99, 30_000), np.repeat(rng.integers(2, 15, 6000), 5)
+    report = detection(found, truth, np.arange(30_000) // 5, popularity, lengths)
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert report["schema"] == 1
+    assert report["rho"] == truth.mean()
+    assert report["auroc"] == pytest.approx(roc_auc_score(truth, found.noise), abs=1e-9)
+    assert report["auprc"] == pytest.approx(average_precision_score(truth, found.noise), abs=1e-9)
+    assert report["brier"] == pytest.approx(brier_score_loss(truth, found.noise.astype(float)), abs=1e-9)
+    assert report["auroc_popularity"] == pytest.approx(0.5, abs=0.02)
+    low, high = report["auroc_interval"]
+    assert low < report["auroc"] < high
+    for q in ("0.05", "0.2", "0.4"):
+        flagged = found.at(float(q))
+        assert report["recall_at_fdr"][q] == flagged[truth].mean() > 0.5
+        assert report["fdr_reached"][q] == (~truth[flagged]).mean() < float(q) + 0.02
+        assert report["flagged"][q] == flagged.sum()
+    assert list(report["by_history_length"]) == ["2-3", "4-5", "6-10", ">10"]
+    assert sum(row["events"] for row in report["by_history_length"].values()) == 30_000
+    for name, least, most in (("2-3", 2, 3), ("6-10", 6, 10), (">10", 11, 99)):
+        here = (lengths >= least) & (lengths <= most)
+        expected = roc_auc_score(truth[here], found.noise[here])
+        assert report["by_history_length"][name]["auroc"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_null_is_chance_and_nothing_is_flagged() -> None:
+    found, truth = planted(0.3, 0.0)
+    report = detection(found, truth, np.arange(30_000) // 5, truth * 0 + 1, truth * 0 + 5, planted="swap")
+    assert report["auroc"] == pytest.approx(0.5, abs=0.02)
+    assert report["auroc_popularity"] == 0.5
+    assert set(report["recall_at_fdr"].values()) == {0.0}
+    assert set(report["fdr_reached"].values()) == {None}
+    assert (report["mechanism"], report["calibrated_on"]) == ("swap", "replace")
+    assert report["by_history_length"]["2-3"]["auroc"] is None
+
+
+def test_a_popularity_control_finds_noise_among_unpopular_items() -> None:
+    noise = np.array([0.2, 0.4, 0.6, 0.8])
+    truth = np.array([False, False, True, True])
+    report = detection(scores(noise), truth, np.arange(4), np.array([9, 8, 2, 1]), np.full(4, 4))
+    assert report["auroc_popularity"] == 1.0
+
+
+def test_lengths_that_differ_are_refused() -> None:
+    with pytest.raises(UsageError, match="of one length"):
+        detection(scores(np.ones(3)), np.ones(2, bool), np.ones(3), np.ones(3), np.ones(3))
+    with pytest.raises(UsageError, match="of one length"):
+        detection(scores(np.ones(0)), np.ones(0, bool), np.ones(0), np.ones(0), np.ones(0))
