@@ -11,8 +11,10 @@ from siftrec.data.readers.text import open_bytes, readable
 from siftrec.data.titles import has_titles
 from siftrec.errors import DataError
 
-_LISTS = ("*_pairs.tsv", "*_pairs.tsv.gz", "sequences.tsv", "sequences.tsv.gz")
-LOGS = ("*_pairs.csv", *_LISTS, "*.inter", "ratings.csv", "ratings.dat", "u.data")
+LISTS = ("*_pairs.tsv", "*_pairs.tsv.gz", "sequences.tsv", "sequences.tsv.gz")
+"""Names of logs that hold one list of items per user."""
+
+LOGS = ("*_pairs.csv", *LISTS, "*.inter", "ratings.csv", "ratings.dat", "u.data")
 """Names of known logs, the richest first: MicroLens' csv has a clock, its tsv only an order."""
 
 _KINDS = {
@@ -87,7 +89,7 @@ def _log(folder: Path) -> Path:
     for pattern in LOGS:
         if found := [name for name in names if name.match(pattern)]:
             return _only(found, folder)
-    other = [name for name in names if _suffix(name) in _KINDS and not any(name.match(p) for p in (*_TITLES, *_IDS))]
+    other = [name for name in names if suffix(name) in _KINDS and not any(name.match(p) for p in (*_TITLES, *_IDS))]
     other = [name for name in other if _modality_name(name) is None]
     if not other:
         raise DataError(f"holds no log; known are {', '.join(LOGS)} or one table", str(folder))
@@ -100,15 +102,16 @@ def _only(found: list[Path], folder: Path) -> Path:
     return found[0]
 
 
-def _suffix(path: Path) -> str:
+def suffix(path: Path) -> str:
+    """The ending that tells the kind of a file: `.csv` of `a.csv` and of `a.csv.gz`."""
     return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
 
 
 def _kind(log: Path) -> str:
-    kind = _KINDS.get(_suffix(log))
+    kind = _KINDS.get(suffix(log))
     if kind is None:
         raise DataError(f"unknown kind of file; known are {', '.join(_KINDS)}, and .gz of the text ones", str(log))
-    return "pairs" if _suffix(log) == ".tsv" and _is_pairs(log) else kind
+    return "pairs" if suffix(log) == ".tsv" and _is_pairs(log) else kind
 
 
 def _is_pairs(log: Path) -> bool:
@@ -116,7 +119,7 @@ def _is_pairs(log: Path) -> bool:
     with readable(log), open_bytes(log) as file:
         fields = file.readline(1 << 20).decode("utf-8", "replace").rstrip("\r\n").split("\t")
     headed = all(any(plain(field) in KNOWN[role] for field in fields) for role in ("user", "item"))
-    named = any(log.match(pattern) for pattern in _LISTS)
+    named = any(log.match(pattern) for pattern in LISTS)
     return not headed and (named or (len(fields) == 2 and " " in fields[1]))
 
 

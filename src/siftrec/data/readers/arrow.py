@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,23 +40,41 @@ def read(path: Path, columns: Columns) -> Interactions:
     Raises:
         DataError: not what its name says, damaged, and all that `interactions` refuses.
     """
+    with _opened(path):
+        return _parquet(path, columns) if path.suffix == ".parquet" else table(_ipc(path), columns, str(path))
+
+
+def whole(path: Path) -> pa.Table:
+    """A Parquet or Arrow file as it is, every column and its metadata.
+
+    Raises:
+        DataError: not what its name says, or damaged.
+    """
+    with _opened(path):
+        return pa.parquet.read_table(path) if path.suffix == ".parquet" else _ipc(path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[None]:
     with readable(path):
         if path.stat().st_size == 0:
             raise DataError("is empty", str(path))
         try:
-            if path.suffix == ".parquet":
-                return _parquet(path, columns)
-            with pa.memory_map(str(path)) as file:
-                magic = file.read(6)
-                file.seek(0)
-                reader = pa.ipc.open_file(file) if magic == b"ARROW1" else pa.ipc.open_stream(file)
-                return table(reader.read_all(), columns, str(path))
+            yield
         except pa.ArrowException as error:
             raise _unreadable(path, error) from None
         except OSError as error:
             if error.errno is not None:
                 raise
             raise _unreadable(path, error) from None
+
+
+def _ipc(path: Path) -> pa.Table:
+    with pa.memory_map(str(path)) as file:
+        magic = file.read(6)
+        file.seek(0)
+        reader = pa.ipc.open_file(file) if magic == b"ARROW1" else pa.ipc.open_stream(file)
+        return reader.read_all()
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

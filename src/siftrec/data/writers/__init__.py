@@ -1,0 +1,1 @@
+"""Writing a log in the layout it was read from."""
