@@ -56,6 +56,16 @@ $(PEER)/.venv/.done: $(PEER)/requirements.txt
 
 peer-rectools: $(PEER)/.venv/.done ## RecTools in its own environment, to be measured beside siftrec
 
+IMPLICIT := benchmarks/peers/implicit
+
+$(IMPLICIT)/.venv/.done: $(IMPLICIT)/requirements.txt
+	$(PYTHON) -m venv $(IMPLICIT)/.venv
+	$(IMPLICIT)/.venv/bin/python -m pip --disable-pip-version-check -q install -r $<
+	@touch $@
+
+.PHONY: peer-implicit
+peer-implicit: $(IMPLICIT)/.venv/.done ## implicit's ALS and BPR in their own environment, to be given our weights
+
 speed: $(VENV)/.dev peer-rectools ## every speed row, about ten minutes
 	$(BIN)/python benchmarks/speed.py all
 

@@ -18,9 +18,10 @@ LOGS = {
     "microlens50k": "microlens50k/MicroLens-50k_pairs.tsv",
     "ml1m": "ml1m/sequences.tsv.gz",
     "ml100k": "ml100k/ml-100k.inter",
+    "ml_latest_small": "ml_latest_small/ratings.csv",
 }
 # MicroLens' text is its caption and its hashtags together, so the two halves are used and the whole is not.
-MODALITIES = {"microlens50k": ("caption", "hashtags"), "ml1m": ("image", "text"), "ml100k": ()}
+MODALITIES = {"microlens50k": ("caption", "hashtags"), "ml1m": ("image", "text"), "ml100k": (), "ml_latest_small": ()}
 
 
 @dataclass(frozen=True)

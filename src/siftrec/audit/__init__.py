@@ -1,1 +1,6 @@
 """The audit of a log: how noisy, how sure, and whether weighting it would help."""
+
+from siftrec.audit.audit import audit
+from siftrec.audit.result import Audit
+
+__all__ = ["Audit", "audit"]

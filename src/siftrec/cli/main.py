@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from siftrec.cli.audit import audit_command
 from siftrec.cli.console import complain
 from siftrec.cli.data import data_command, init_command
 from siftrec.cli.demo import demo_command
@@ -53,6 +54,7 @@ app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("compare")(compare_command)
 app.command("recommend")(recommend_command)
+app.command("audit")(audit_command)
 app.command("doctor")(doctor_command)
 
 

@@ -1,0 +1,294 @@
+"""How often is the verdict of `siftrec audit` right? Every cell (data set, mechanism, share of noise) is resumable.
+
+    python benchmarks/audit.py list                            the cells, done or not
+    python benchmarks/audit.py run --only 'ml100k.*' --quick   all cells that are not done
+    python benchmarks/audit.py summary                         verdicts beside the truth
+
+A cell plants noise in everything before each user's last interaction, audits that part as a log of its own, and then
+does what a user would do: trains models on it as it is, with the weights, and without the flagged interactions. They are
+judged on the last interactions of the original log, which nobody else has seen. A verdict is right if it is *weight it*
+and the weights help there (mean over models above 0), or anything else and they do not help by more than 1 %; the aim is
+that *weight it* never costs a model more than 1 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import machine
+
+if TYPE_CHECKING:
+    from datasets import Data
+
+    from siftrec.audit import Audit
+    from siftrec.data.split import Split
+    from siftrec.evaluate.evaluation import Evaluation
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "audit"
+DATASETS = ("ml100k", "ml_latest_small", "ml1m", "microlens50k")
+MECHANISMS = ("replace", "insert", "swap", "autoplay")
+RHOS = (0.1, 0.3)
+METRIC = "ndcg@20"
+CUTOFFS = (10, 20)
+HELPS = 0.01
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One audit and its truth.
+
+    Attributes:
+        data: name of the data set.
+        mechanism: of the planted noise; `clean` without any.
+        rho: its share.
+        quick: whether the audit is.
+    """
+
+    data: str
+    mechanism: str
+    rho: float
+    quick: bool
+
+    def __str__(self) -> str:
+        return f"{self.data}.{self.mechanism}.rho{self.rho:g}{'.quick' if self.quick else ''}"
+
+    @property
+    def result(self) -> Path:
+        """The figures."""
+        return RESULTS / f"{self}.json"
+
+
+def cells(patterns: list[str] | None = None, quick: bool = False) -> list[Cell]:
+    """All cells whose name matches a pattern."""
+    kinds = [("clean", 0.0), *((mechanism, rho) for rho in RHOS for mechanism in MECHANISMS)]
+    every = [Cell(data, *kind, quick) for data in DATASETS for kind in kinds]
+    return [cell for cell in every if not patterns or any(fnmatch(str(cell), pattern) for pattern in patterns)]
+
+
+def run_cell(cell: Cell, folder: Path, peers: bool) -> None:
+    """Audit one log and learn what would have been right."""
+    from datasets import load
+
+    from siftrec.noise.inject import inject
+
+    data = load(cell.data, folder)
+    split = inject(data.split, cell.mechanism, cell.rho, SEED).split if cell.rho else data.split
+    data = replace(data, split=split)
+    with tempfile.TemporaryDirectory() as work:
+        started = time.perf_counter()
+        audited = audit_of(data, Path(work), cell.quick)
+        spent = time.perf_counter() - started
+    truth = [told for name, arms in judged(data, audited, cell.quick, peers) for told in compared(name, arms)]
+    figures = {
+        "schema": 1,
+        "cell": asdict(cell),
+        "wall_s": spent,
+        "machine": machine.describe(),
+        "command": f"python benchmarks/audit.py run --only '{cell}'" + " --quick" * cell.quick,
+        "audit": audited.to_json() | {"source": cell.data},
+        "truth": truth,
+        "right": right(audited.verdict.answer, truth),
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    cell.result.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def audit_of(data: Data, work: Path, quick: bool) -> Audit:
+    """Audit everything before the test targets, as a log of its own: order is all it knows of time."""
+    import polars as pl
+
+    from siftrec.audit import audit
+    from siftrec.audit.events import Ended
+    from siftrec.data.interactions import Interactions
+    from siftrec.data.readers.arrow import write
+    from siftrec.data.split import TEST
+
+    split = data.split
+    log = split.log.where(split.role < TEST)
+    position = pl.Series(range(len(log.items)), dtype=pl.Int64)
+    frame = pl.DataFrame({"user": split.users.gather(log.owners), "item": split.items.decode(log.items)})
+    write(Interactions(frame.with_columns(time=position, row=position), "order"), work / "log.parquet")
+
+    def tell(event: object) -> None:
+        if isinstance(event, Ended):
+            print(f"{event.step}: {event.seconds:.0f} s, {event.found}", file=sys.stderr, flush=True)
+
+    return audit(work / "log.parquet", quick=quick, seed=SEED, on_event=tell)
+
+
+def arms_of(split: Split, audited: Audit) -> dict[str, Split]:
+    """The noisy log as it is, with the audit's weights, and without what it flags."""
+    import numpy as np
+
+    from siftrec.data.split import TEST
+
+    known = split.role < TEST
+    weights, kept = np.ones(len(known), np.float32), np.ones(len(known), bool)
+    # Both logs are ordered by user, then by position, so their events correspond one to one.
+    weights[known], kept[known] = audited.scores.weight, ~audited.scores.flagged
+    return {
+        "raw": split,
+        "weighted": replace(split, log=replace(split.log, weights=weights)),
+        "dropped": replace(split, log=replace(split.log, weights=kept.astype(np.float32))),
+    }
+
+
+def judged(data: Data, audited: Audit, quick: bool, peers: bool) -> Iterator[tuple[str, dict[str, list[Evaluation]]]]:
+    """Per model: arm → evaluations on the original test targets."""
+    from siftrec.audit.proxies import proxies
+    from siftrec.data.split import TRAIN
+
+    arms = arms_of(data.split, audited)
+    fitting = arms | {"dropped": without(arms["dropped"])}
+    for proxy in proxies(len(data.split.items) - 1, quick):
+        yield proxy.name, {name: trained(proxy, split) for name, split in fitting.items()}
+    for model in ("als", "bpr") if peers else ():
+        train = {name: split.log.where(split.role == TRAIN) for name, split in arms.items()}
+        yield f"implicit {model}", {name: [implicit(model, data, each)] for name, each in train.items()}
+
+
+def without(split: Split) -> Split:
+    """Interactions of weight 0 leave the training part, and with it the histories; targets and filtered items stay."""
+    from siftrec.data.split import TRAIN
+
+    assert split.log.weights is not None
+    kept = (split.log.weights > 0) | (split.role != TRAIN)
+    shorter = split.with_noise(split.log.where(kept), split.role[kept])
+    return replace(shorter, log=replace(shorter.log, weights=None))
+
+
+def trained(proxy: Any, split: Split) -> list[Evaluation]:
+    """Evaluations of one of our methods, one per seed."""
+    from siftrec.evaluate.evaluation import evaluate
+    from siftrec.train.fit import fit
+
+    return [
+        evaluate(fit(proxy.method, split, training=proxy.training, seed=seed), split.test, CUTOFFS)
+        for seed in range(proxy.repeats)
+    ]
+
+
+def implicit(model: str, data: Data, train: Any) -> Evaluation:
+    """Implicit's model in its own environment, its lists judged by our metrics."""
+    import numpy as np
+    import peer
+
+    part, home = data.split.test, HERE / "peers" / "implicit"
+    python = home / ".venv" / "bin" / "python"
+    if not python.exists():
+        sys.exit("implicit's environment is missing; run: make peer-implicit")
+    k = min(max(CUTOFFS) + int(part.seen.lengths.max()), len(data.catalog) - 1)
+    weights = np.ones(len(train.items), np.float32) if train.weights is None else train.weights
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [str(Path(folder, name)) for name in ("train.npz", "asked.npz", "lists.npz")]
+        np.savez(paths[0], items=train.items, offsets=train.offsets, weights=weights)
+        np.savez(paths[1], users=part.users)
+        sizes = ("--items", str(len(data.catalog)), "--k", str(k), "--seed", str(SEED))
+        command = [str(python), str(home / "factors.py"), "rank", model, *paths, *sizes]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+        with np.load(paths[2]) as arrays:
+            found = peer.judged(arrays["items"], data, SEED)
+    return replace(found, about=replace(found.about, method=f"implicit:{model}"))
+
+
+def compared(name: str, arms: dict[str, list[Evaluation]]) -> Iterator[dict[str, Any]]:
+    """What weights and dropping do to one model, paired by user."""
+    from siftrec.evaluate.compare import compare
+
+    for arm in ("weighted", "dropped"):
+        found = compare(arms[arm], arms["raw"], METRIC)
+        share = {side: getattr(found, side) / found.mean_b if found.mean_b else None for side in ("low", "high")}
+        yield {"model": name, "arm": arm, "metric": METRIC, "users": found.users, "raw": found.mean_b} | {
+            "relative": found.relative,
+            "interval": [share["low"], share["high"]],
+            "p": found.p,
+        }
+
+
+def right(answer: str, truth: list[dict[str, Any]]) -> bool:
+    """Whether the verdict was right, by the mean over models that the weights were given to."""
+    gains = [told["relative"] for told in truth if told["arm"] == "weighted" and told["relative"] is not None]
+    mean = sum(gains) / max(len(gains), 1)
+    return mean > 0 if answer == "weight it" else mean <= HELPS
+
+
+def run(given: argparse.Namespace) -> None:
+    """Run what is not done, each cell in a process of its own with one thread."""
+    todo = [cell for cell in cells(given.only, given.quick) if given.again or not cell.result.exists()]
+    print(f"{len(todo)} cells to do", file=sys.stderr)
+    failed = []
+    for cell in todo:
+        flags = ["--quick"] * given.quick + ["--no-peers"] * given.no_peers
+        command = [sys.executable, __file__, "cell", str(cell), "--data", str(given.data), *flags]
+        began = time.perf_counter()
+        code = subprocess.run(command, env=os.environ | machine.THREADS, check=False).returncode
+        print(f"{cell}: {'FAILED' if code else 'done'} in {time.perf_counter() - began:,.0f} s", file=sys.stderr)
+        failed += [str(cell)] if code else []
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def one(given: argparse.Namespace) -> None:
+    """Run a single cell in this process."""
+    machine.one_thread()
+    run_cell(cells(given.only, given.quick)[0], given.data, not given.no_peers)
+
+
+def show(given: argparse.Namespace) -> None:
+    """List the cells."""
+    for cell in cells(given.only, given.quick):
+        print(f"{'done' if cell.result.exists() else '    '}  {cell}")
+
+
+def summary(given: argparse.Namespace) -> None:
+    """Verdicts beside the truth."""
+    verdicts, harmed = [], 0
+    for cell in (cell for cell in cells(given.only, given.quick) if cell.result.exists()):
+        told = json.loads(cell.result.read_text())
+        answer = told["audit"]["verdict"]["answer"]
+        gains = {each["model"]: each["relative"] for each in told["truth"] if each["arm"] == "weighted"}
+        worst = min((gain for gain in gains.values() if gain is not None), default=0.0)
+        verdicts.append(told["right"])
+        harmed += answer == "weight it" and worst < -HELPS
+        models = ", ".join(f"{model} {gain:+.1%}" for model, gain in gains.items() if gain is not None)
+        print(f"{cell}: {answer} ({'right' if told['right'] else 'wrong'}); truth: {models}")
+    print(f"{sum(verdicts)} of {len(verdicts)} right; {harmed} times a model lost more than 1 % by *weight it*")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, work in (("list", show), ("run", run), ("cell", one), ("summary", summary)):
+        command = commands.add_parser(name, help=(work.__doc__ or "").splitlines()[0])
+        command.set_defaults(work=work)
+        if name == "cell":
+            command.add_argument("only", nargs=1, metavar="CELL")
+        else:
+            command.add_argument("--only", nargs="+", metavar="PATTERN", help="names of cells, with * and ?")
+        command.add_argument("--quick", action="store_true", help="`siftrec audit --quick`")
+        if name in ("run", "cell"):
+            command.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
+            command.add_argument("--no-peers", action="store_true", help="our methods only")
+    commands.choices["run"].add_argument("--again", action="store_true", help="also cells that are done")
+    given = parser.parse_args()
+    given.work(given)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""One command's worth of doubt: read a log, score it, learn what could be found, and say whether weighting it helps."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from siftrec.audit.cut import Cut, cut, some_users
+from siftrec.audit.describe import describe
+from siftrec.audit.events import Began, Ended, OnEvent, Planned
+from siftrec.audit.gains import Gain, Pair, gains
+from siftrec.audit.judging import Judge, library_judge, weights_of
+from siftrec.audit.output import Page, check_free, write
+from siftrec.audit.plan import DESCRIBE, EARLIER, JUDGE, PLANT, TRAIN, WRITE, Plan
+from siftrec.audit.planting import Findable, findable
+from siftrec.audit.proxies import metric, pairs, proxies
+from siftrec.audit.result import Audit
+from siftrec.audit.source import Source, open_source
+from siftrec.audit.verdict import Verdict, decide
+from siftrec.data.split import TEST
+from siftrec.noise.calibrate import NoiseScores
+
+
+def audit(
+    source: str | os.PathLike[str],
+    features: Mapping[str, str | os.PathLike[str]] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    quick: bool = False,
+    seed: int = 7,
+    on_event: OnEvent | None = None,
+    judge: Judge = library_judge,
+    page: Page | None = None,
+) -> Audit:
+    """Audit a log of interactions.
+
+    Args:
+        source: a log file, or a folder in a known layout.
+        features: modality name → file of item vectors; None: what the layout has beside the log.
+        out: folder to write; None writes nothing.
+        quick: the quick scorer, counted models only, and fewer users where there are many.
+        seed: of everything random.
+        on_event: called with every event, see `siftrec.audit.events`.
+        judge: the scorer; by default the library's.
+        page: makes audit.html of the result; None writes no page.
+
+    Raises:
+        DataError: a log or a feature file that is not what it claims to be.
+        UsageError: `out` is not empty.
+        EnvironmentProblem: `out` cannot be written; nothing half-written stays.
+    """
+    started = time.monotonic()
+    if out is not None:
+        check_free(Path(out))
+    opened = open_source(Path(source), {name: Path(path) for name, path in (features or {}).items()})
+    parts = cut(opened.events)
+    work = _Work(opened, parts, Plan.of(quick), judge, seed)
+    steps = _Steps(_names(parts, out is not None), on_event)
+    steps.announce(work)
+    with steps(DESCRIBE) as said:
+        description = describe(opened)
+        said.append(f"{len(opened.log.items):,} interactions of {len(opened.users):,} users")
+    with steps(JUDGE) as said:
+        scores = judge(opened.log, opened.catalog, seed=seed, quick=quick)
+        said.append(_noise(scores))
+    found, verdict = work.tried(steps, scores)
+    spent = time.monotonic() - started
+    result = Audit(opened, quick, seed, version("siftrec"), spent, description, scores, found, parts, verdict)
+    if out is not None:
+        with steps(WRITE) as said:
+            write(result, Path(out), page)
+            said.append(str(out))
+    return result
+
+
+def _names(parts: Cut | None, writes: bool) -> tuple[str, ...]:
+    tried = () if parts is None else (PLANT, EARLIER, TRAIN)
+    return (DESCRIBE, JUDGE, *tried, *((WRITE,) if writes else ()))
+
+
+class _Steps:
+    """Tells when each step begins and ends, and what it found."""
+
+    def __init__(self, names: tuple[str, ...], on_event: OnEvent | None) -> None:
+        self._names, self._tell = names, on_event or (lambda event: None)
+
+    def announce(self, work: _Work) -> None:
+        """The plan and its cost."""
+        source, plan = work.source, work.plan
+        size = len(source.log.items), len(source.users), len(source.catalog) - 1
+        seconds = plan.seconds(*size, proxies(size[2], plan.quick))
+        self._tell(Planned(self._names, seconds, plan.memory(size[0], size[2]), source.events.notes))
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[list[str]]:
+        """Around one step; what is appended to the list is told at its end."""
+        began, said = time.monotonic(), list[str]()
+        self._tell(Began(name, self._names.index(name) + 1, len(self._names)))
+        yield said
+        self._tell(Ended(name, time.monotonic() - began, "; ".join(said)))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What every step needs."""
+
+    source: Source
+    parts: Cut | None
+    plan: Plan
+    judge: Judge
+    seed: int
+
+    def tried(self, steps: _Steps, scores: NoiseScores) -> tuple[tuple[Findable, ...], Verdict]:
+        """Plant noise and look for it, then train with and without weights; `scores` are of the whole log."""
+        if self.parts is None:
+            return (), decide((), 0, _second(scores, ()))
+        with steps(PLANT) as said:
+            found = tuple(self._planted(self.parts))
+            said.append(", ".join(map(str, found)))
+        with steps(EARLIER) as said:
+            weights = self._weights(self.parts, said)
+        with steps(TRAIN) as said:
+            family = self._gains(self.parts, weights, said)
+        return found, decide(family, self.parts.asked, _second(scores, found))
+
+    def _planted(self, parts: Cut) -> Iterator[Findable]:
+        # The quick scorer in every plan: four more full ones would take most of the time there is.
+        copy = some_users(parts.split, self.plan.planted_users, self.seed)
+        return findable(copy, self.source.catalog, self.judge, seed=self.seed, quick=True)
+
+    def _weights(self, parts: Cut, said: list[str]) -> np.ndarray:
+        """(E,) float32 from the earlier part alone; 1 for the holdout, which nobody reads."""
+        earlier = parts.earlier
+        scores = self.judge(earlier, self.source.catalog, seed=self.seed, quick=self.plan.quick)
+        said.append(_noise(scores))
+        weights = np.ones(len(parts.split.role), np.float32)
+        weights[parts.split.role < TEST] = weights_of(earlier, scores)
+        return weights
+
+    def _gains(self, parts: Cut, weights: np.ndarray, said: list[str]) -> tuple[Gain, ...]:
+        items, collected = len(self.source.catalog) - 1, list[Pair]()
+        chosen = proxies(items, self.plan.quick)
+        collected.extend(pairs(chosen, parts.split, weights, most=self.plan.asked_users, seed=self.seed))
+        family = gains(collected, metric(items), self.seed)
+        said.append(", ".join(f"{gain.proxy} {gain.relative:+.1%}" for gain in family))
+        return family
+
+
+def _noise(scores: NoiseScores) -> str:
+    return f"at most {scores.rho_upper:.0%} noise, {int(scores.flagged.sum()):,} interactions flagged"
+
+
+def _second(scores: NoiseScores, found: tuple[Findable, ...]) -> str:
+    """The second sentence of the verdict."""
+    low, high = scores.rho_interval
+    share = f"At most {scores.rho_upper:.0%} of the interactions are noise (95 % interval {low:.0%} to {high:.0%})"
+    told = ", ".join(map(str, found))
+    return f"{share}, and of noise planted here the detector finds: {told}." if told else f"{share}."

@@ -1,0 +1,37 @@
+"""What the audit needs of a scorer, so that any can be put in its place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from siftrec.data.catalog import Catalog
+from siftrec.data.sequences import Sequences
+from siftrec.noise.calibrate import NoiseScores
+
+
+class Judge(Protocol):
+    """Scores the events of a log for noise, from that log alone."""
+
+    def __call__(self, log: Sequences, catalog: Catalog, *, seed: int, quick: bool) -> NoiseScores:
+        """Noise scores aligned with the events of `log`."""
+        ...
+
+
+def library_judge(log: Sequences, catalog: Catalog, *, seed: int, quick: bool) -> NoiseScores:
+    """The library's own detector."""
+    from siftrec.noise.judge import judge
+
+    return judge(log, catalog, seed=seed, quick=quick)
+
+
+def weights_of(log: Sequences, scores: NoiseScores) -> np.ndarray:
+    """(E,) float32: what each event is worth after judging, times the weight the log gave it already."""
+    return scores.weight if log.weights is None else scores.weight * log.weights
+
+
+def weighted(log: Sequences, weights: np.ndarray) -> Sequences:
+    """The log with these weights instead of its own; `weights` is (E,)."""
+    return replace(log, weights=weights.astype(np.float32))

@@ -1,0 +1,73 @@
+"""What an audit leaves: a folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from siftrec.audit.judging import weights_of
+from siftrec.audit.result import Audit
+from siftrec.errors import UsageError
+from siftrec.files import MANIFEST, Writer, clear_errors, seal
+
+JSON, TABLE, PAGE = "audit.json", "weighted.parquet", "audit.html"
+Page = Callable[[Audit], str]
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a folder that holds anything.
+
+    Raises:
+        UsageError: it does.
+    """
+    if folder.is_dir():
+        with clear_errors(folder):
+            held = next(iter(sorted(folder.iterdir())), None)
+        if held is not None:
+            raise UsageError(f"{folder} already holds {held.name!r}; choose another folder with -o")
+
+
+def write(audit: Audit, folder: Path, page: Page | None) -> None:
+    """Write audit.json, weighted.parquet, the weighted log in its own layout, and the page.
+
+    A log that has weights already is not written in its layout: there is one column for them, and it is taken.
+
+    Raises:
+        UsageError: `folder` is not empty.
+        EnvironmentProblem: disk full, read-only folder; nothing half-written stays.
+    """
+    check_free(folder)
+    text = json.dumps(audit.to_json(), indent=1, allow_nan=False) + "\n"
+    writers: dict[str, Writer] = {
+        JSON: lambda path: path.write_text(text, "utf-8"),
+        TABLE: lambda path: table(audit).write_parquet(path),
+    }
+    if page is not None:
+        html = page(audit)
+        writers[PAGE] = lambda path: path.write_text(html, "utf-8")
+    if audit.source.log.weights is None:
+        name = audit.source.path.name
+        writers[f"log_{name}" if name in (*writers, MANIFEST) else name] = lambda path: _weighted_log(audit, path)
+    seal(folder, writers, "audit", 1)
+
+
+def table(audit: Audit) -> pl.DataFrame:
+    """The log in source order: its columns, and `weight`, `noise`, `flagged`, `evidence` of each interaction."""
+    scores = audit.scores
+    columns = {
+        "weight": weights_of(audit.source.log, scores),
+        "noise": scores.noise,
+        "flagged": scores.flagged,
+        "evidence": scores.evidence,
+    }
+    frame = audit.source.events.frame.with_columns(**{name: pl.Series(each) for name, each in columns.items()})
+    return frame.sort("row").select("row", pl.exclude("row"))
+
+
+def _weighted_log(audit: Audit, path: Path) -> None:
+    from siftrec.noise.sift import weighted
+
+    weighted(audit.source.path, audit.source.events, audit.scores, path)

@@ -1,0 +1,62 @@
+"""What an audit will do and roughly what it will cost, before anything slow begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from siftrec.audit.planting import MECHANISMS
+from siftrec.audit.proxies import EASE_UP_TO, Proxy
+
+# Seconds on one core of the machine that docs/results.md names; memory in bytes.
+_JUDGED, _JUDGED_QUICKLY = 3.3e-4, 5.5e-5  # per interaction
+_TRAINED = 1.8e-5  # per interaction and epoch of SASRec
+_COUNTED = 1.5e-5  # per interaction
+_RANKED = 2.5e-8  # per question and item
+_BASE, _PER_INTERACTION, _PER_ITEM = 600e6, 900.0, 8e3
+
+DESCRIBE, JUDGE, PLANT, EARLIER, TRAIN, WRITE = (
+    "describe the log",
+    "score every interaction",
+    "look for planted noise",
+    "score the earlier part alone",
+    "train models with and without weights",
+    "write the results",
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much an audit does.
+
+    Attributes:
+        quick: use the quick scorer throughout, and counted models only.
+        planted_users: noise is planted among at most so many users.
+        asked_users: at most so many users are asked on the holdout.
+    """
+
+    quick: bool
+    planted_users: int
+    asked_users: int
+
+    @classmethod
+    def of(cls, quick: bool) -> Plan:
+        """The plan of `siftrec audit`, with or without `--quick`."""
+        return cls(True, 20_000, 10_000) if quick else cls(False, 50_000, 50_000)
+
+    def seconds(self, interactions: int, users: int, items: int, proxies: tuple[Proxy, ...]) -> float:
+        """What all steps will take, roughly."""
+        judged = interactions * (_JUDGED_QUICKLY if self.quick else _JUDGED)
+        planted = interactions * min(1.0, self.planted_users / users) * _JUDGED_QUICKLY * len(MECHANISMS)
+        ranked = min(users, self.asked_users) * items * _RANKED
+        trained = 0.0
+        for proxy in proxies:
+            learned = proxy.repeats > 1
+            arms = 2 * proxy.repeats if learned else 3
+            each = _TRAINED * proxy.training.epochs if learned else _COUNTED
+            trained += arms * (interactions * each + ranked)
+        return 2 * judged + planted + trained + 5.0
+
+    def memory(self, interactions: int, items: int) -> int:
+        """Peak bytes of the process, roughly."""
+        dense = 3 * 4 * items**2 if items <= EASE_UP_TO else 0
+        return int(_BASE + interactions * _PER_INTERACTION + max(items * _PER_ITEM, dense))

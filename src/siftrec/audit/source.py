@@ -1,0 +1,68 @@
+"""The log to be audited and the content of its items, read and validated once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from siftrec.data.catalog import Catalog, Modality
+from siftrec.data.interactions import Interactions
+from siftrec.data.layout import Layout, Vectors, sniff
+from siftrec.data.read import read
+from siftrec.data.sequences import Sequences
+from siftrec.data.titles import titles
+from siftrec.errors import DataError
+from siftrec.modality.precomputed import features
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is audited.
+
+    Attributes:
+        path: the log file.
+        events: its positive interactions.
+        users: (U,) raw user ids.
+        log: U rows, aligned with `events`.
+        catalog: every item of the log, with content.
+        titles: raw item id as text → title; empty where the layout has none.
+    """
+
+    path: Path
+    events: Interactions
+    users: pl.Series
+    log: Sequences
+    catalog: Catalog
+    titles: Mapping[str, str]
+
+
+def open_source(path: Path, content: Mapping[str, Path]) -> Source:
+    """Read a log and its content vectors.
+
+    Args:
+        path: a log file, or a folder in a known layout.
+        content: modality name → file of vectors. Empty: what the layout has beside the log.
+
+    Raises:
+        DataError: anything that is not what it claims to be.
+    """
+    layout = sniff(path)
+    whole = read(path)
+    events = whole.positives()
+    if not len(events):
+        raise DataError("holds no interaction to audit", str(layout.log))
+    catalog = Catalog(events.items, **_modalities(layout, content))
+    names = {} if layout.titles is None else {str(item): title for item, title in titles(layout.titles).iter_rows()}
+    return Source(layout.log, events, events.users, events.sequences(events.users, catalog.vocab), catalog, names)
+
+
+def _modalities(layout: Layout, content: Mapping[str, Path]) -> dict[str, Modality]:
+    beside = {found.path.resolve(): found for found in layout.modalities}
+    named = {found.name: found for found in layout.modalities}
+    if content:
+        plain = {name: Vectors(name, path, None, None) for name, path in content.items()}
+        named = {name: beside.get(each.path.resolve(), each) for name, each in plain.items()}
+    return {name: features(each.path, ids=each.ids, mask=each.mask) for name, each in named.items()}

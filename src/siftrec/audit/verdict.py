@@ -1,0 +1,88 @@
+"""The verdict, by rules written down before any log was audited.
+
+The family: the gain of each proxy, and of all proxies together, Holm-corrected. Models trained on weighted logs are
+judged on the holdout; logs with flagged interactions dropped are no part of it.
+
+1. *too short to tell*: fewer than 200 users are asked, or no proxy places a single held-out item.
+2. *weight it*: some gain of the family is significantly above 0 (Holm, 5 %), the gain of all together is above 0, and
+   no proxy is harmed, that is significantly below 0 and below -1 %.
+3. *too short to tell*: the 95 % interval of all together reaches below -5 % and above +5 %: neither harm nor benefit
+   can be excluded.
+4. *no detectable benefit, leave it alone*: everything else, real harm included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from siftrec.audit.gains import TOGETHER, Gain
+from siftrec.evaluate.compare import ALPHA, p_text
+
+HARM = 0.01
+MARGIN = 0.05
+FEWEST_USERS = 200
+
+Answer = Literal["weight it", "no detectable benefit, leave it alone", "too short to tell"]
+WEIGHT: Answer = "weight it"
+LEAVE: Answer = "no detectable benefit, leave it alone"
+SHORT: Answer = "too short to tell"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to do with the log.
+
+    Attributes:
+        answer: one of three.
+        sentences: two, with the figures behind the answer.
+        users: asked on the holdout.
+        gains: the family.
+    """
+
+    answer: Answer
+    sentences: str
+    users: int
+    gains: tuple[Gain, ...]
+
+
+def decide(gains: Sequence[Gain], users: int, noise: str) -> Verdict:
+    """Apply the rules.
+
+    Args:
+        gains: the family, empty where nothing could be compared; several proxies come with `all proxies`.
+        users: asked on the holdout.
+        noise: the second sentence, about the share of noise and what can be found of it.
+    """
+    answer, why = _answer(gains, users)
+    return Verdict(answer, f"{answer[0].upper()}{answer[1:]}: {why}. {noise}", users, tuple(gains))
+
+
+def _answer(gains: Sequence[Gain], users: int) -> tuple[Answer, str]:
+    if users < FEWEST_USERS:
+        return (
+            SHORT,
+            f"the holdout asks {users:,} users, and fewer than {FEWEST_USERS} can show neither harm nor benefit",
+        )
+    if not gains:
+        return SHORT, f"no model places any held-out interaction of {users:,} users among its best"
+    overall = next((gain for gain in gains if gain.proxy == TOGETHER), gains[0])
+    proxies = [gain for gain in gains if gain.proxy != TOGETHER]
+    harmed = [gain for gain in proxies if gain.p_holm < ALPHA and gain.relative < -HARM]
+    gained = [gain for gain in gains if gain.p_holm < ALPHA and gain.relative > 0]
+    told = ", ".join(_told(gain) for gain in gains)
+    if gained and overall.relative > 0 and not harmed:
+        return WEIGHT, f"trained on the weighted log, models predict the held-out interactions better ({told})"
+    if harmed:
+        names = " and ".join(gain.proxy for gain in harmed)
+        return LEAVE, f"the weights make {names} predict the held-out interactions worse ({told})"
+    if overall.low < -MARGIN and overall.high > MARGIN:
+        return SHORT, f"neither harm nor benefit of more than {MARGIN:.0%} can be excluded ({told})"
+    return LEAVE, f"models trained with weights predict the held-out interactions no better ({told})"
+
+
+def _told(gain: Gain) -> str:
+    return (
+        f"{gain.proxy} {gain.relative:+.1%}, 95 % interval {gain.low:+.1%} to {gain.high:+.1%}, p {p_text(gain.p_holm)}"
+    )

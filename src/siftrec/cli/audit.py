@@ -1,0 +1,110 @@
+"""`siftrec audit`: how noisy a log is, how sure that is, and whether weighting it would help."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from siftrec.cli.console import duration, say, table, write_result
+from siftrec.errors import UsageError
+
+if TYPE_CHECKING:
+    from siftrec.audit import Audit
+    from siftrec.audit.events import Event
+
+Content = Annotated[
+    list[str] | None,
+    typer.Option("--features", metavar="NAME=PATH", help="Item vectors; repeatable. Without: those beside the log."),
+]
+
+
+def audit_command(
+    source: Annotated[Path, typer.Argument(metavar="LOG", help="A log, or a folder in a known layout.")],
+    features: Content = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Folder to write; new or empty.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A quick scorer and counted models only.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 7,
+    json: Annotated[str | None, typer.Option(help="Write the result as JSON; - is stdout.")] = None,
+) -> None:
+    """Say how noisy a log is, what could be found in it, and whether to weight it or leave it alone."""
+    named = _named(features or [])
+    import torch
+
+    from siftrec.audit import audit
+
+    torch.set_num_threads(1)
+
+    def page(result: Audit) -> str:
+        from siftrec.cli.audit_view import view
+        from siftrec.report.page import audit_page
+
+        return audit_page(view(result, shlex.join(["siftrec", *sys.argv[1:]])))
+
+    result = audit(source, named, output, quick=quick, seed=seed, on_event=_show, page=page)
+    if json is not None:
+        write_result(result.to_json(), json)
+    if json != "-":
+        print(_summary(result))
+
+
+def _named(features: list[str]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for given in features:
+        name, equals, path = given.partition("=")
+        if not equals or not name.isidentifier() or not path:
+            raise UsageError(f"--features {given!r} is not NAME=PATH, e.g. text=feat_text.npy")
+        if name in named:
+            raise UsageError(f"--features names {name!r} twice")
+        named[name] = Path(path)
+    return named
+
+
+def _show(event: Event) -> None:
+    from siftrec.audit.events import Began, Ended, Planned
+
+    match event:
+        case Planned():
+            for name, count in event.notes.items():
+                say(f"note: {name}: {count:,}")
+            say(f"about {duration(event.seconds)} on one core and {event.memory / 1e9:.1f} GB of memory")
+        case Began():
+            say(f"[{event.number}/{event.of}] {event.step}")
+        case Ended():
+            say(f"      {duration(event.seconds)}: {event.found}")
+
+
+def _summary(result: Audit) -> str:
+    looks = [
+        (f"worth a look: {look.kind}", f"{look.users:,} users, {look.interactions:,} interactions")
+        for look in result.description.looks
+        if look.users
+    ]
+    scores = result.scores
+    low, high = scores.rho_interval
+    found = [
+        (
+            f"planted {each.mechanism}",
+            f"AUROC {each.detection['auroc']:.3f}, {_recalled(each.detection)} found at q = .2",
+        )
+        for each in result.findable
+        if each.detection["auroc"] is not None
+    ]
+    rows = [
+        ("interactions", f"{len(scores.noise):,}"),
+        *looks,
+        ("noise, at most", f"{scores.rho_upper:.1%} ({low:.1%} to {high:.1%})"),
+        (f"flagged at q = {scores.q:g}", f"{int(scores.flagged.sum()):,}"),
+        *found,
+    ]
+    return f"{table(('', ''), rows).lstrip()}\n\n{result.verdict.sentences}"
+
+
+def _recalled(detection: dict[str, dict[str, float | None]]) -> str:
+    recall = detection["recall_at_fdr"]["0.2"]
+    return "nothing" if not recall else f"{recall:.1%}"

@@ -1,0 +1,180 @@
+"""An audit with a judge that knows the truth, and with one that knows nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from oracles import OnDisk, dice, scores_of
+
+from siftrec.audit import audit
+from siftrec.audit.events import Began, Ended, Event, Planned
+from siftrec.audit.planting import MECHANISMS
+from siftrec.audit.verdict import LEAVE, SHORT, WEIGHT
+from siftrec.data.catalog import Catalog
+from siftrec.data.read import read
+from siftrec.data.sequences import Sequences
+from siftrec.errors import DataError, EnvironmentProblem, UsageError
+from siftrec.noise.calibrate import NoiseScores
+
+Stored = Callable[..., OnDisk]
+
+
+def nothing_found(log: Sequences, catalog: Catalog, *, seed: int, quick: bool) -> NoiseScores:
+    return scores_of(np.zeros(len(log.items)))
+
+
+def test_heavy_noise_and_weights_that_know_it_say_weight_it(stored: Stored) -> None:
+    log = stored(rho=0.5, users=1200, items=400, length=12)
+    found = audit(log.path, quick=True, judge=log.oracle)
+    assert found.verdict.answer == WEIGHT
+    assert all(gain.relative > 0.1 and gain.low > 0 for gain in found.verdict.gains)
+    assert [gain.proxy for gain in found.verdict.gains] == ["ItemKNN", "EASE", "all proxies"]
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5])
+def test_weights_that_know_nothing_never_say_weight_it(stored: Stored, rho: float) -> None:
+    log = stored(rho=rho, users=1200, items=400, length=12)
+    for seed in range(3):
+        assert audit(log.path, quick=True, judge=dice, seed=seed).verdict.answer in (LEAVE, SHORT)
+
+
+def test_a_judge_that_finds_nothing_changes_nothing(stored: Stored) -> None:
+    log = stored(rho=0.0, users=400, items=400, length=6)
+    found = audit(log.path, quick=True, judge=nothing_found)
+    assert found.verdict.answer == LEAVE
+    assert [(gain.relative, gain.p) for gain in found.verdict.gains] == [(0.0, 1.0)] * 3
+
+
+def test_few_users_are_too_short_to_tell(stored: Stored) -> None:
+    log = stored(rho=0.5, users=30, items=400, length=12)
+    found = audit(log.path, quick=True, judge=log.oracle)
+    assert found.verdict.answer == SHORT
+    assert "30 users" in found.verdict.sentences
+
+
+def test_a_log_that_cannot_be_cut_is_described_and_scored_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "short.csv"
+    path.write_text("user,item\n" + "".join(f"u{n},i{n % 3}\nu{n},i{n % 2 + 3}\n" for n in range(20)))
+    found = audit(path, out=tmp_path / "out", judge=nothing_found)
+    assert (found.cut, found.findable, found.verdict.answer) == (None, (), SHORT)
+    assert json.loads((tmp_path / "out" / "audit.json").read_text())["holdout"] is None
+
+
+def test_the_weights_of_the_verdict_have_seen_nothing_of_the_holdout(stored: Stored) -> None:
+    log = stored(rho=0.3, users=250, items=400, length=6)
+    found = audit(log.path, quick=True, judge=log.oracle)
+    assert found.cut is not None
+    whole, *planted, earlier = log.oracle.seen
+    assert len(whole.items) == len(found.source.log.items)
+    assert len(planted) == len(MECHANISMS)
+    holdout = found.source.log.rows[found.cut.split.role == 2]
+    for shown in (*planted, earlier):
+        assert not np.isin(holdout, shown.rows).any()
+    # Another holdout, the same earlier part: the weights that models are trained with do not move.
+    assert earlier.fingerprint == found.cut.earlier.fingerprint
+
+
+def test_planted_noise_is_found_by_the_oracle_and_not_by_dice(stored: Stored) -> None:
+    log = stored(rho=0.0, users=300, items=400, length=10)
+    known = audit(log.path, quick=True, judge=log.oracle).findable
+    guessed = audit(log.path, quick=True, judge=dice).findable
+    assert [each.mechanism for each in known] == list(MECHANISMS)
+    assert all(each.detection["auroc"] > 0.99 for each in known)
+    assert all(abs(each.detection["auroc"] - 0.5) < 0.05 for each in guessed)
+    assert all(0.2 < each.planted / each.interactions < 0.4 for each in known)
+
+
+def test_equal_seeds_give_equal_audits(stored: Stored) -> None:
+    log = stored(rho=0.3, users=300, items=400, length=6)
+    first, again = (audit(log.path, quick=True, judge=dice, seed=5).to_json() | {"seconds": 0} for _ in range(2))
+    assert first == again
+    assert audit(log.path, quick=True, judge=dice, seed=6).to_json()["verdict"] != first["verdict"]
+
+
+def test_the_folder_holds_the_result_the_weighted_log_and_the_page(stored: Stored, tmp_path: Path) -> None:
+    log, out = stored(rho=0.3, users=250, items=400, length=6), tmp_path / "out"
+    found = audit(log.path, out=out, quick=True, judge=log.oracle, page=lambda result: result.verdict.sentences)
+    told = json.loads((out / "audit.json").read_text())
+    assert told == json.loads(json.dumps(found.to_json()))
+    assert (out / "audit.html").read_text() == found.verdict.sentences
+    table = pl.read_parquet(out / "weighted.parquet")
+    assert table["row"].to_list() == list(range(250 * 7))
+    noisy = log.planted.noisy
+    assert (table["weight"].to_numpy() < 0.5).tolist() == noisy.tolist()
+    again = read(out / "events.parquet")
+    assert again.frame["item"].to_list() == read(log.path).frame["item"].to_list()
+    np.testing.assert_allclose(again.frame["weight"], table["weight"])
+
+
+def test_weights_of_the_log_are_kept_and_multiplied(stored: Stored, tmp_path: Path) -> None:
+    log = stored(rho=0.3, users=250, items=400, length=6)
+    half = pl.read_parquet(log.path).with_columns(weight=pl.lit(0.5))
+    half.write_parquet(tmp_path / "half.parquet")
+    audit(tmp_path / "half.parquet", out=tmp_path / "out", quick=True, judge=log.oracle)
+    weight = pl.read_parquet(tmp_path / "out" / "weighted.parquet")["weight"].to_numpy()
+    np.testing.assert_allclose(weight, np.where(log.planted.noisy, 0.025, 0.475), atol=1e-6)
+
+
+def test_a_folder_that_holds_anything_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("x")
+    with pytest.raises(UsageError, match=r"already holds 'mine.txt'"):
+        audit(tmp_path / "missing.csv", out=tmp_path / "out")
+
+
+def test_a_page_that_fails_leaves_no_folder(stored: Stored, tmp_path: Path) -> None:
+    log = stored(rho=0.3, users=30, items=400, length=6)
+
+    def broken(_: object) -> str:
+        raise EnvironmentProblem("no page today")
+
+    with pytest.raises(EnvironmentProblem, match="no page today"):
+        audit(log.path, out=tmp_path / "out", quick=True, judge=log.oracle, page=broken)
+    assert [each.name for each in tmp_path.iterdir()] == ["events.parquet"]
+
+
+def test_events_plan_first_and_close_every_step(stored: Stored, tmp_path: Path) -> None:
+    log, events = stored(rho=0.3, users=30, items=400, length=6), list[Event]()
+    audit(log.path, out=tmp_path / "out", quick=True, judge=log.oracle, on_event=events.append)
+    plan, *rest = events
+    assert isinstance(plan, Planned)
+    assert plan.seconds > 0
+    assert plan.memory > 0
+    began = [each.step for each in rest if isinstance(each, Began)]
+    ended = [each.step for each in rest if isinstance(each, Ended)]
+    assert began == ended == list(plan.steps)
+
+
+def test_features_are_aligned_and_given_to_the_judge(stored: Stored, tmp_path: Path) -> None:
+    log, catalogs = stored(rho=0.3, users=30, items=400, length=6), list[Catalog]()
+
+    def watching(shown: Sequences, catalog: Catalog, **named: Any) -> NoiseScores:
+        catalogs.append(catalog)
+        return log.oracle(shown, catalog, **named)
+
+    ids = np.arange(1, 401)
+    vectors = pl.DataFrame({"item": ids, "vector": np.eye(400, 8, dtype=np.float32) + 1})
+    vectors.write_parquet(tmp_path / "vectors.parquet")
+    found = audit(log.path, {"look": tmp_path / "vectors.parquet"}, quick=True, judge=watching)
+    assert [list(catalog) for catalog in catalogs] == [["look"]] * len(catalogs)
+    assert found.to_json()["modalities"]["look"] == {"width": 8, "coverage": 1.0}
+    with pytest.raises(DataError, match=r"missing\.npy"):
+        audit(log.path, {"look": tmp_path / "missing.npy"}, judge=watching)
+
+
+@pytest.mark.slow
+def test_a_full_audit_trains_sasrec_on_both_sides(stored: Stored) -> None:
+    log = stored(rho=0.5, users=1500, items=400, length=12)
+    found = audit(log.path, judge=log.oracle)
+    sasrec = next(gain for gain in found.verdict.gains if gain.proxy == "SASRec")
+    assert (sasrec.seeds, sasrec.against) == (2, "raw")
+    assert sasrec.relative > 0
+    assert found.verdict.answer == WEIGHT
+    assert replace(found.verdict, gains=()).users == 1500
