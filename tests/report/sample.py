@@ -9,6 +9,7 @@ import polars as pl
 
 from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
+from siftrec.report import noise_page
 from siftrec.report.data import (
     AuditView,
     Detection,
@@ -108,3 +109,8 @@ def audit_view() -> AuditView:
     view = noise_view()
     assert view.log
     return AuditView(SOURCE, view.level, verdict(), view.summary, ORIGIN, view.detections, view.log)
+
+
+def noise_page_text() -> str:
+    """The noise page of everything."""
+    return noise_page(noise_view())

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from siftrec.report.data import Bin, Estimate, Mark, Point
-from siftrec.report.words import known, level, percent
+from siftrec.report.words import known, level, percent, plain
 
 _WIDTH, _HEIGHT = 360, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 12, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 22, 12, 44
 
 
 def element(name: str, *children: str, **attributes: object) -> Markup:
@@ -85,10 +85,11 @@ def interval(
     return element("svg", *parts, class_="forest", aria_hidden="true", focusable="false")
 
 
-def ruler(scale: Scale, relative: bool = True) -> Markup:
-    """The tick labels above a column of bars or intervals: the ends, and zero or the middle."""
-    middle = [tick for tick in scale.ticks[1:-1] if tick == 0] or scale.ticks[1:-1]
-    shown = {scale.low: "start", scale.high: "end"} | dict.fromkeys(middle[:1], "middle")
+def ruler(scale: Scale, middle: float | None = None, relative: bool = True) -> Markup:
+    """The tick labels above a column of bars or intervals: the ends and one between them."""
+    shown = {scale.low: "start", scale.high: "end"}
+    if middle is not None and 0.12 < scale.share(middle) < 0.88:
+        shown[middle] = "middle"
     texts = [
         element("text", _tick(value, relative), x=scale.at(value), y=11, text_anchor=anchor)
         for value, anchor in shown.items()
@@ -126,7 +127,9 @@ def histogram(key: str, title: str, description: str, bins: Sequence[Bin], acros
     for index in range(0, len(bins), every):
         middle = f"{_LEFT + (index + 0.5) * step:.1f}"
         parts.append(
-            element("text", bins[index].label.split(" to ")[0], x=middle, y=_base() + 15, text_anchor="middle")
+            element(
+                "text", plain(bins[index].label.split(" to ")[0], 12), x=middle, y=_base() + 15, text_anchor="middle"
+            )
         )
     return _figure(key, title, description, [*parts, _across(across)])
 
@@ -163,7 +166,9 @@ def concentration(key: str, title: str, description: str, points: Sequence[tuple
 
 
 def _tick(value: float, relative: bool) -> str:
-    return f"{'−' if value < 0 else ''}{abs(100 * value):.3g} %" if relative else f"{value:,.10g}".replace("-", "−")
+    return (
+        f"{'−' if value < 0 else ''}{abs(100 * value):.3g}\u00a0%" if relative else f"{value:,.10g}".replace("-", "−")
+    )
 
 
 def _base() -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from siftrec.data.sequences import Sequences
 from siftrec.report.data import History, Mark
 
-_SHOWN = 16
+_SHOWN = 10
 _LONG_ENOUGH = 5
 
 

@@ -95,6 +95,11 @@ def _levels(detections: Sequence[Detection]) -> list[float]:
     return sorted({q for each in detections for q, _ in each.recall})
 
 
+def _measured(detections: Sequence[Detection]) -> list[Detection]:
+    """Those with a figure beside the AUROC."""
+    return [each for each in detections if each.recall or each.auprc is not None or each.brier is not None]
+
+
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -104,9 +109,18 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    named = (words.plain, words.own, words.percent, words.decimal, words.count, words.counted, words.between)
+    named = (
+        words.plain,
+        words.count,
+        words.counted,
+        words.own,
+        words.percent,
+        words.decimal,
+        words.exactly,
+        words.between,
+    )
     environment.filters.update({each.__name__: each for each in (*named, words.judged, words.vouched)})
-    environment.filters.update({"best": _best, "levels": _levels, "dict": dict})
+    environment.filters.update({"best": _best, "levels": _levels, "measured": _measured, "dict": dict})
     drawn = (charts.bar, charts.interval, charts.ruler, charts.strip, charts.histogram, charts.reliability)
     environment.globals.update({each.__name__: each for each in (*drawn, charts.concentration)})
     environment.globals["mechanisms"] = words.MECHANISMS

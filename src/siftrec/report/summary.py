@@ -15,7 +15,7 @@ from siftrec.report.examples import Scored, examples
 
 _BINS = 20
 _ENOUGH = 5
-_ITEMS = 20
+_ITEMS = 15
 _SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 
 
@@ -167,13 +167,9 @@ def _mistaken(
     drawn = (total + _ENOUGH * overall) / (popularity + _ENOUGH)
     drawn[(popularity < _ENOUGH) | (drawn <= overall + 1e-9)] = -1
     order = np.argsort(-drawn, kind="stable")[:_ITEMS]
-    return tuple(
-        Item(
-            names.item(code),
-            names.title(code),
-            int(popularity[code]),
-            total[code] / popularity[code],
-            int(marked[code]),
-        )
-        for code in order[drawn[order] >= 0].tolist()
-    )
+    chosen = order[drawn[order] >= 0].tolist()
+    return tuple(_item(code, float(total[code]), int(marked[code]), int(popularity[code]), names) for code in chosen)
+
+
+def _item(code: int, total: float, flagged: int, interactions: int, names: Names) -> Item:
+    return Item(names.item(code), names.title(code), interactions, total / interactions, flagged)

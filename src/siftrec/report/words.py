@@ -50,7 +50,12 @@ def percent(value: float | None, signed: bool = False) -> str:
     digits = 0 if size >= 9.95 or size == 0 else 1 if size >= 0.95 else max(2, -math.floor(math.log10(size)))
     text = f"{math.floor(size * 100) / 100:.2f}" if 99.5 <= size < 100 else f"{size:.{digits}f}"
     sign = ("+" if value > 0 else "") if signed else ""
-    return f"{'−' if value < 0 else sign}{text} %"
+    return f"{'−' if value < 0 else sign}{text}\u00a0%"
+
+
+def exactly(share: float) -> str:
+    """A share that somebody chose: 0.05 → `5 %`."""
+    return f"{100 * share:g}\u00a0%"
 
 
 def decimal(value: float | None, signed: bool = False) -> str:
@@ -89,16 +94,16 @@ def level(noise: float) -> int:
 def judged(mark: Mark) -> str:
     """What is said of one interaction."""
     if mark.evidence == 0:
-        return "cannot be judged"
+        return "Cannot be judged"
     if mark.flagged:
-        return "flagged as noise"
+        return "Flagged as noise"
     if mark.noise >= 0.5:
-        return "more likely noise than not"
-    return "doubtful" if mark.noise >= 0.25 else "fits its history"
+        return "More likely noise than not"
+    return "Doubtful" if mark.noise >= 0.25 else "Fits its history"
 
 
 def vouched(mark: Mark) -> str:
-    """Why: how many others could vouch, without the name of the nearest."""
+    """Why: how many others could vouch; a sentence to be continued where there are some."""
     if mark.evidence == 0:
-        return "Nothing else in this history could vouch for it, so only the bound for the whole log is known."
-    return f"{counted(mark.evidence, 'other interaction')} could vouch for it."
+        return "Nothing else in this history could vouch for it."
+    return f"{counted(mark.evidence, 'other')} could vouch for it"
