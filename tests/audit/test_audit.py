@@ -40,7 +40,7 @@ def test_heavy_noise_and_weights_that_know_it_say_weight_it(stored: Stored) -> N
 
 @pytest.mark.parametrize("rho", [0.0, 0.5])
 def test_weights_that_know_nothing_never_say_weight_it(stored: Stored, rho: float) -> None:
-    log = stored(rho=rho, users=1200, items=400, length=12)
+    log = stored(rho=rho, users=800, items=400, length=10)
     for seed in range(3):
         assert audit(log.path, quick=True, judge=dice, seed=seed).verdict.answer in (LEAVE, SHORT)
 
@@ -174,7 +174,7 @@ def test_a_full_audit_trains_sasrec_on_both_sides(stored: Stored) -> None:
     log = stored(rho=0.5, users=1500, items=400, length=12)
     found = audit(log.path, judge=log.oracle)
     sasrec = next(gain for gain in found.verdict.gains if gain.proxy == "SASRec")
-    assert (sasrec.seeds, sasrec.against) == (2, "raw")
+    assert (sasrec.seeds, sasrec.against) == (3, "raw")
     assert sasrec.relative > 0
     assert found.verdict.answer == WEIGHT
     assert replace(found.verdict, gains=()).users == 1500

@@ -34,9 +34,7 @@ def test_results_go_to_stdout_and_progress_to_stderr(
     assert "planted replace" in told.out
     assert told.err.startswith("about ")
     assert "[6/6] write the results" in told.err
-    page = (out / "audit.html").read_text()
-    assert "siftrec audit" in page
-    assert "Content-Security-Policy" in page or "<script src" not in page
+    assert sentences.partition(":")[0] in (out / "audit.html").read_text()
     held = {each.name for each in out.iterdir()}
     assert held == {"audit.json", "weighted.parquet", "audit.html", "events.parquet", "manifest.json"}
 

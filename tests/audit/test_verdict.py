@@ -120,12 +120,12 @@ def test_training_noise_widens_the_interval_and_a_lucky_seed_proves_nothing() ->
 def test_seeds_that_differ_by_users_alone_are_not_counted_twice() -> None:
     """Without training noise the p values are uniform: two seeds per side reject as often as they should."""
     rejected = []
-    for seed in range(300):
+    for seed in range(150):
         rng = np.random.default_rng(seed)
         base = rng.random(200)
         sides: list[Any] = [[base + 0.3 * rng.standard_normal(200) for _ in range(2)] for _ in range(2)]
         rejected.append(family(pair("a", *sides))["a"].p < 0.05)
-    assert 0.0 < np.mean(rejected) < 0.08
+    assert 0.0 < np.mean(rejected) < 0.1
 
 
 def test_other_questions_are_refused() -> None:

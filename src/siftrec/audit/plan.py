@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from siftrec.audit.planting import MECHANISMS
 from siftrec.audit.proxies import EASE_UP_TO, Proxy
+from siftrec.methods.ease import EASE
 
 # Seconds on one core of the machine that docs/results.md names; memory in bytes.
 _JUDGED, _JUDGED_QUICKLY = 3.3e-4, 5.5e-5  # per interaction
-_TRAINED = 1.8e-5  # per interaction and epoch of SASRec
-_COUNTED = 1.5e-5  # per interaction
-_RANKED = 2.5e-8  # per question and item
+_TRAINED = 1.2e-5  # per interaction and epoch of SASRec
+_COUNTED = 3e-6  # per interaction
+_SOLVED = 1e-10  # per cubed item of EASE
+_RANKED = 5e-9  # per question and item
 _BASE, _PER_INTERACTION, _PER_ITEM = 600e6, 900.0, 8e3
 
 DESCRIBE, JUDGE, PLANT, EARLIER, TRAIN, WRITE = (
@@ -41,7 +43,7 @@ class Plan:
     @classmethod
     def of(cls, quick: bool) -> Plan:
         """The plan of `siftrec audit`, with or without `--quick`."""
-        return cls(True, 20_000, 10_000) if quick else cls(False, 50_000, 50_000)
+        return cls(True, 20_000, 50_000) if quick else cls(False, 50_000, 50_000)
 
     def seconds(self, interactions: int, users: int, items: int, proxies: tuple[Proxy, ...]) -> float:
         """What all steps will take, roughly."""
@@ -53,8 +55,9 @@ class Plan:
             learned = proxy.repeats > 1
             arms = 2 * proxy.repeats if learned else 3
             each = _TRAINED * proxy.training.epochs if learned else _COUNTED
-            trained += arms * (interactions * each + ranked)
-        return 2 * judged + planted + trained + 5.0
+            solved = _SOLVED * items**3 if isinstance(proxy.method, EASE) else 0.0
+            trained += arms * (interactions * each + solved + ranked)
+        return 2 * judged + planted + trained + 2.0
 
     def memory(self, interactions: int, items: int) -> int:
         """Peak bytes of the process, roughly."""

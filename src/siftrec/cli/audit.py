@@ -106,5 +106,7 @@ def _summary(result: Audit) -> str:
 
 
 def _recalled(detection: dict[str, dict[str, float | None]]) -> str:
-    recall = detection["recall_at_fdr"]["0.2"]
-    return "nothing" if not recall else f"{recall:.1%}"
+    recall, wrong = detection["recall_at_fdr"]["0.2"], detection["fdr_reached"]["0.2"]
+    if not recall or wrong is None:
+        return "nothing found at q = .2"
+    return f"{recall:.1%} found at q = .2, where {wrong:.0%} of what is flagged was not planted"
