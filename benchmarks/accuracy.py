@@ -29,6 +29,7 @@ import machine
 
 if TYPE_CHECKING:
     from siftrec.evaluate.evaluation import Evaluation
+    from siftrec.train.settings import Training
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "accuracy"
@@ -71,8 +72,31 @@ class Cell:
 
     @property
     def done(self) -> bool:
-        """Whether both are there."""
-        return self.result.exists() and self.values.exists()
+        """Whether both are there, made by the method and the training that are the defaults now."""
+        if not (self.result.exists() and self.values.exists()):
+            return False
+        return json.loads(self.result.read_text()).get("settings") == settings_of(self)
+
+
+def settings_of(cell: Cell) -> dict[str, Any]:
+    """What decides a cell's figures beside the data and the code: its method and how it is trained."""
+    from variants import PEER, VARIANTS
+
+    from siftrec.settings import describe
+
+    if cell.method == PEER:
+        return {}
+    settings = {"method": describe(VARIANTS[cell.method].make()), "training": describe(training_of(cell))}
+    return dict(json.loads(json.dumps(settings)))
+
+
+def training_of(cell: Cell) -> Training:
+    """The defaults, but for what the data set and the method ask for."""
+    from variants import TRAINING, VARIANTS
+
+    from siftrec.train.settings import Training
+
+    return Training(**TRAINING[cell.data] | VARIANTS[cell.method].training)
 
 
 def cells(patterns: list[str] | None = None) -> list[Cell]:
@@ -91,7 +115,7 @@ def cells(patterns: list[str] | None = None) -> list[Cell]:
     return [cell for cell in every if not patterns or any(fnmatch(str(cell), pattern) for pattern in patterns)]
 
 
-def run_cell(cell: Cell, folder: Path, overrides: dict[str, Any]) -> None:
+def run_cell(cell: Cell, folder: Path) -> None:
     """Train, evaluate and store one cell."""
     from datasets import load
     from variants import PEER
@@ -107,12 +131,14 @@ def run_cell(cell: Cell, folder: Path, overrides: dict[str, Any]) -> None:
 
         evaluation, told = peer_evaluation(data, cell.seed)
     else:
-        evaluation, told = trained_evaluation(cell, data, overrides)
+        evaluation, told = trained_evaluation(cell, data)
     told |= {
         "wall_s": time.perf_counter() - started[0],
         "cpu_s": time.process_time() - started[1] + told.get("cpu_s", 0.0),
         "machine": machine.describe(),
-        "command": " ".join([f"python benchmarks/accuracy.py run --only '{cell}'", *flags(overrides)]),
+        "commit": machine.commit(),
+        "settings": settings_of(cell),
+        "command": f"python benchmarks/accuracy.py run --only '{cell}'",
     }
     main = [evaluation.metrics.index(metric) for metric in MAIN]
     values = {filter: table[main] for filter, table in evaluation.values.items()}
@@ -122,7 +148,7 @@ def run_cell(cell: Cell, folder: Path, overrides: dict[str, Any]) -> None:
     cell.result.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def trained_evaluation(cell: Cell, data: Any, overrides: dict[str, Any]) -> tuple[Evaluation, dict[str, Any]]:
+def trained_evaluation(cell: Cell, data: Any) -> tuple[Evaluation, dict[str, Any]]:
     """Fit one of our methods and evaluate it on the test questions."""
     from variants import VARIANTS
 
@@ -131,10 +157,9 @@ def trained_evaluation(cell: Cell, data: Any, overrides: dict[str, Any]) -> tupl
     from siftrec.settings import describe
     from siftrec.train.events import EpochEnded, Event, Started, Stopped
     from siftrec.train.fit import fit
-    from siftrec.train.settings import Training
 
     variant, told = VARIANTS[cell.method], dict[str, Any]()
-    method, training = variant.make(), Training(**variant.training | overrides)
+    method, training = variant.make(), training_of(cell)
     catalog = (data if variant.content else data.ids_only()).catalog
     told |= {"method": describe(method), "modalities": list(catalog)}
     curve: list[float | None] = []
@@ -163,7 +188,7 @@ def run(given: argparse.Namespace) -> None:
 
     def start(cell: Cell) -> bool:
         began = time.perf_counter()
-        command = [sys.executable, __file__, "cell", str(cell), "--data", str(given.data), *flags(overrides_of(given))]
+        command = [sys.executable, __file__, "cell", str(cell), "--data", str(given.data)]
         done = subprocess.run(command, env=os.environ | machine.THREADS, check=False)
         state = "done" if done.returncode == 0 else f"FAILED ({done.returncode})"
         print(f"{cell}: {state} in {time.perf_counter() - began:,.0f} s", file=sys.stderr, flush=True)
@@ -175,17 +200,6 @@ def run(given: argparse.Namespace) -> None:
         sys.exit(f"failed: {', '.join(map(str, failed))}")
 
 
-def overrides_of(given: argparse.Namespace) -> dict[str, Any]:
-    """Training settings that differ from the defaults; they are stored with each cell."""
-    names = ("epochs", "batch_size", "patience", "rows_per_user")
-    return {name: getattr(given, name) for name in names if getattr(given, name) is not None}
-
-
-def flags(overrides: dict[str, Any]) -> list[str]:
-    """The same as words of a command line."""
-    return [text for name, value in overrides.items() for text in (f"--{name.replace('_', '-')}", str(value))]
-
-
 def show(given: argparse.Namespace) -> None:
     """List the cells."""
     for cell in cells(given.only):
@@ -195,7 +209,7 @@ def show(given: argparse.Namespace) -> None:
 def one(given: argparse.Namespace) -> None:
     """Run a single cell in this process."""
     machine.one_thread()
-    run_cell(cells(given.only)[0], given.data, overrides_of(given))
+    run_cell(cells(given.only)[0], given.data)
 
 
 def compare(_: argparse.Namespace) -> None:
@@ -220,8 +234,6 @@ def main() -> None:
             command.add_argument("--only", nargs="+", metavar="PATTERN", help="names of cells, with * and ?")
         if name in ("run", "cell"):
             command.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
-            for setting in ("--epochs", "--batch-size", "--patience", "--rows-per-user"):
-                command.add_argument(setting, type=int, help="instead of the default of siftrec.Training")
     commands.choices["run"].add_argument("--jobs", type=int, default=1, help="cells at a time, one thread each")
     commands.choices["run"].add_argument("--again", action="store_true", help="also cells that are done")
     given = parser.parse_args()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -33,6 +34,16 @@ def _processor() -> str:
     info = Path("/proc/cpuinfo")
     names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
     return names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
+
+
+def commit() -> str:
+    """The commit that is measured; `+` behind it where files differ from it."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False).stdout
+    changed = subprocess.run(
+        [*git, "status", "--porcelain", "--", "../src", "*.py"], capture_output=True, text=True, check=False
+    ).stdout
+    return head.strip() + ("+" if changed.strip() else "")
 
 
 def rates() -> dict[str, float]:

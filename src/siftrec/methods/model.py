@@ -64,10 +64,15 @@ class SequenceModel(Model):
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Recompute the kept item vectors from the tower as it is now."""
+        """Recompute the kept item vectors from the tower as it is now.
+
+        An item that training has never seen keeps its content alone: its id embedding is still random.
+        """
         codes = torch.arange(1, len(self.get_buffer("item_vectors")))
+        known_N = self.get_buffer("popularity") > 0
         for block in self.features.blocks(codes):
-            self.get_buffer("item_vectors")[block] = self.tower(block, *self.features.rows(block))
+            vectors = self.tower(block, *self.features.rows(block), known_N[block] if self.features.present else None)
+            self.get_buffer("item_vectors")[block] = vectors
 
     def count(self, data: Fitting) -> None:
         """Fit what depends on training data alone: popularity, and the mean and scale of content."""

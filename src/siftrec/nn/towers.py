@@ -42,7 +42,11 @@ class ItemTower(nn.Module):
             self.get_buffer(f"scale_{name}").copy_(scale_F)
 
     def forward(
-        self, codes_n: torch.Tensor, features: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor]
+        self,
+        codes_n: torch.Tensor,
+        features: Mapping[str, torch.Tensor],
+        present: Mapping[str, torch.Tensor],
+        known_n: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """vectors_nD of items.
 
@@ -50,10 +54,11 @@ class ItemTower(nn.Module):
             codes_n: item codes, read by the id embedding only.
             features: raw features (n, F) of each modality.
             present: (n,) bool of each modality.
+            known_n: (n,) bool, items whose id embedding has been trained; the others have their content alone. None = all.
         """
         parts = []
         if self.ids is not None:
-            parts.append(self.ids(codes_n))
+            parts.append(self.ids(codes_n) if known_n is None else self.ids(codes_n) * known_n.unsqueeze(1))
         for name, raw_nF in features.items():
             weight_DF = (
                 self.maps[f"m_{name}"].get_parameter("weight")

@@ -175,13 +175,14 @@ def random_views(
 ) -> torch.Tensor:
     """choice_BVS of views that replace a random share of the slots by random offers: vanilla augmentation."""
     choices = []
-    offers = allowed_BO.shape[1]
+    rank_BO = allowed_BO.cumsum(dim=1, dtype=torch.int32)
     for _ in range(count):
         replaced_BS = scatter(share, real_BS, rng)
         row_R, slot_R = replaced_BS.nonzero(as_tuple=True)
-        level = torch.zeros(len(row_R), offers)
-        choice_R, _ = pick(level, allowed_BO[row_R], (0.0, 1.0), rng)
+        rank_RO = rank_BO[row_R]
+        wanted_R = (torch.rand(len(row_R), generator=rng) * rank_RO[:, -1]).int() + 1
+        choice_R = torch.searchsorted(rank_RO, wanted_R.unsqueeze(1)).squeeze(1)
         choice_BS = torch.full(real_BS.shape, -1)
-        choice_BS[row_R, slot_R] = choice_R
+        choice_BS[row_R, slot_R] = torch.where(rank_RO[:, -1] > 0, choice_R, -1)
         choices.append(choice_BS)
     return torch.stack(choices, dim=1)

@@ -38,7 +38,7 @@ class Training:
     clip_norm: Rate | None = None
     patience: Count = 2
     metric: MetricName = "ndcg@10"
-    validate_users: Size = 10_000
+    validate_users: Size = 20_000
     rows_per_user: Size | None = None
     threads: Size = 1
     log_steps: Size = 50
