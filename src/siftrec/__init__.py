@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from siftrec.methods.sasrec import SASRec
     from siftrec.modality.precomputed import features
     from siftrec.noise.inject import Inject, inject
+    from siftrec.noise.judge import judge
+    from siftrec.noise.measure import detection
+    from siftrec.noise.sift import sift
     from siftrec.train.fit import fit
     from siftrec.train.settings import Training
 
@@ -54,14 +57,17 @@ __all__ = [
     "TemporalSplit",
     "Training",
     "compare",
+    "detection",
     "evaluate",
     "features",
     "fit",
     "inject",
+    "judge",
     "leave_one_out",
     "load",
     "read",
     "save",
+    "sift",
 ]
 
 _HOME = {
@@ -81,14 +87,17 @@ _HOME = {
     "TemporalSplit": "data.split",
     "Training": "train.settings",
     "compare": "evaluate.compare",
+    "detection": "noise.measure",
     "evaluate": "evaluate.evaluation",
     "features": "modality.precomputed",
     "fit": "train.fit",
     "inject": "noise.inject",
+    "judge": "noise.judge",
     "leave_one_out": "data.split",
     "load": "artifact",
     "read": "data.read",
     "save": "artifact",
+    "sift": "noise.sift",
 }
 
 

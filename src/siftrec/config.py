@@ -30,7 +30,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from siftrec.data.catalog import Catalog, Modality
-from siftrec.data.interactions import Interactions
+from siftrec.data.interactions import Interactions, TimeKind
 from siftrec.data.read import read
 from siftrec.data.split import LeaveOneOut, Split
 from siftrec.errors import SettingsError, UsageError
@@ -109,12 +109,14 @@ class Prepared:
         catalog: the items with their modalities.
         injected: the planted noise, or None.
         notes: what was accepted and counted while reading, e.g. {"duplicate rows": 3}.
+        time_kind: what `time` means in the log.
     """
 
     split: Split
     catalog: Catalog
     injected: Injected | None
     notes: dict[str, int]
+    time_kind: TimeKind
 
 
 @settings
@@ -152,9 +154,9 @@ class Experiment:
             problem = f"{max(self.evaluate.cutoffs)} is more than the catalog's {len(catalog) - 1} items"
             raise SettingsError("evaluate.cutoffs", problem)
         if self.data.inject is None:
-            return Prepared(split, catalog, None, notes)
+            return Prepared(split, catalog, None, notes, events.time_kind)
         noisy = self.data.inject(split, self.seed)
-        return Prepared(noisy.split, catalog, noisy, notes)
+        return Prepared(noisy.split, catalog, noisy, notes, events.time_kind)
 
     def load_data(self) -> tuple[Split, Catalog]:
         """The two that `fit` takes; see `prepare`."""

@@ -47,7 +47,7 @@ def seal(folder: Path, writers: Mapping[str, Writer], kind: str, version: int) -
     with clear_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         _tidy(folder)
-        _check_replaceable(folder)
+        check_replaceable(folder)
         try:
             work.mkdir()
             for name, write in writers.items():
@@ -74,7 +74,13 @@ def _tidy(folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _check_replaceable(folder: Path) -> None:
+def check_replaceable(folder: Path) -> None:
+    """Refuse, before anything is computed for it, a folder that `seal` would refuse.
+
+    Raises:
+        OSError: it is a file.
+        EnvironmentProblem: it holds what siftrec did not write.
+    """
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -15,7 +15,7 @@ from siftrec.cli import main
 from siftrec.cli.console import duration, table
 from siftrec.errors import ArtifactError, NonFiniteLossError, Terminated
 
-COMMANDS = ("demo", "init", "data", "train", "evaluate", "compare", "recommend", "audit", "doctor")
+COMMANDS = ("demo", "init", "data", "train", "evaluate", "compare", "noise", "sift", "recommend", "audit", "doctor")
 SIFTREC = (sys.executable, "-c", "from siftrec.cli.main import main; main()")
 HEAVY = {"torch", "polars", "pydantic", "numpy", "rich", "pyarrow", "scipy"}
 

@@ -11,17 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siftrec.errors import UsageError
-from siftrec.noise.calibrate import (
-    _KNOTS,
-    Calibration,
-    NoiseScores,
-    calibrate,
-    flag,
-    grenander,
-    majorant,
-    tail,
-    trusted,
-)
+from siftrec.noise.calibrate import Calibration, NoiseScores, calibrate, flag, trusted
+from siftrec.noise.density import KNOTS, grenander, majorant, tail
 
 
 @dataclass(frozen=True)
@@ -60,6 +51,18 @@ def test_the_bound_holds_up_to_sampling_error(rho: float, shift: float, seed: in
     assert 0 <= low <= found.rho_upper <= high <= 1
     # 95 % intervals of 25 draws: twice their width leaves no room for luck.
     assert planted.truth.mean() <= high + (high - low) / 2
+
+
+def test_the_histories_that_can_be_judged_best_bound_all() -> None:
+    planted = mixture(100_000, 0.3, 0)
+    loud = np.where(planted.truth, 0, np.where(planted.evidence > 5, 5, 0.5)) * (1 + planted.evidence)
+    drawn = (planted.background, planted.background_evidence)
+    found, _ = calibrate(planted.score + loud, planted.evidence, planted.owners, *drawn)
+    assert found.rho_upper == pytest.approx(0.3, abs=0.03)
+    few = planted.evidence < 5
+    alone, _ = calibrate((planted.score + loud)[few], planted.evidence[few], planted.owners[few], *drawn)
+    assert alone.rho_upper > 0.38
+    assert found.noise[few].mean() == pytest.approx(planted.truth[few].mean(), abs=0.03)
 
 
 def test_intervals_cover_what_many_logs_give() -> None:
@@ -228,7 +231,7 @@ def test_grenander_is_the_least_concave_majorant(shape: tuple[float, float]) -> 
     """Against a loop that walks the upper hull."""
     p = np.random.default_rng(2).beta(*shape, 5000)
     hull = [(0.0, 0.0)]
-    for x in _KNOTS[1:]:
+    for x in KNOTS[1:]:
         point = (float(x), float((p <= x).mean()))
         while len(hull) > 1:
             (a, fa), (b, fb) = hull[-2:]
@@ -236,13 +239,13 @@ def test_grenander_is_the_least_concave_majorant(shape: tuple[float, float]) -> 
                 break
             hull.pop()
         hull.append(point)
-    expected = np.diff(np.interp(_KNOTS, *np.array(hull).T)) / np.diff(_KNOTS)
+    expected = np.diff(np.interp(KNOTS, *np.array(hull).T)) / np.diff(KNOTS)
     np.testing.assert_allclose(majorant(p), expected, rtol=1e-9, atol=1e-9)
     smooth = grenander(p)
     assert (np.diff(smooth) <= 1e-12).all()
     assert smooth[0] == pytest.approx(expected[0])
     if shape[0] >= 0.5:  # a density without end at 0 is cut there
-        assert np.trapezoid(smooth, _KNOTS) == pytest.approx(1, abs=0.05)
+        assert np.trapezoid(smooth, KNOTS) == pytest.approx(1, abs=0.05)
 
 
 def test_tail_counts_the_background_at_or_above() -> None:

@@ -16,6 +16,7 @@ from siftrec.cli.data import data_command, init_command
 from siftrec.cli.demo import demo_command
 from siftrec.cli.doctor import doctor_command
 from siftrec.cli.evaluate import compare_command, evaluate_command
+from siftrec.cli.noise import noise_command, sift_command
 from siftrec.cli.recommend import recommend_command
 from siftrec.cli.train import train_command
 from siftrec.errors import SiftrecError
@@ -53,6 +54,8 @@ app.command("data")(data_command)
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("compare")(compare_command)
+app.command("noise")(noise_command)
+app.command("sift")(sift_command)
 app.command("recommend")(recommend_command)
 app.command("audit")(audit_command)
 app.command("doctor")(doctor_command)

@@ -46,9 +46,9 @@ def rewrite(source: str | Path, out: Path, marks: Marks) -> None:
         DataError: the source has weights already, or fewer rows than were marked.
         EnvironmentProblem: see `siftrec.files.write_file`; an older file there is untouched.
     """
+    check_target(source, out, marks.weight is None)
     layout = sniff(source)
     log, ending = layout.log, suffix(out)
-    _check(log, out, layout.kind, marks)
     if ending == ".parquet" or layout.kind == "arrow":
         table = tables.marked(tables.whole(log, layout.kind), str(log), marks)
         write_file(out, lambda work: tables.write(table, work, ending))
@@ -62,7 +62,19 @@ def rewrite(source: str | Path, out: Path, marks: Marks) -> None:
     write_file(out, lambda work: _write_text(mark, lines, work, out.suffix == ".gz"))
 
 
-def _check(log: Path, out: Path, kind: str, marks: Marks) -> None:
+def check_target(source: str | Path, out: Path, drop: bool) -> None:
+    """Refuse a target early, before anything is computed for it: see `rewrite`.
+
+    Args:
+        source: what `siftrec.read` reads.
+        out: the new file.
+        drop: whether rows are left out and no weights are written.
+
+    Raises:
+        UsageError: `out` is the log itself, or ends as another kind of file.
+    """
+    layout = sniff(source)
+    log, kind = layout.log, layout.kind
     if out.exists() and out.samefile(log):
         raise UsageError(f"{out} is the log itself, which is never overwritten; name another file")
     ending, own = suffix(out), suffix(log)
@@ -71,7 +83,7 @@ def _check(log: Path, out: Path, kind: str, marks: Marks) -> None:
         raise UsageError(f"{out} must end in {own}, as the log does, or in .parquet")
     if out.suffix == ".gz" and ending in {".parquet", *_ARROW}:
         raise UsageError(f"{out}: Parquet and Arrow files are not packed once more; leave .gz away")
-    listed = kind == "pairs" and marks.weight is None and ending != ".parquet"
+    listed = kind == "pairs" and drop and ending != ".parquet"
     if listed and not any(out.match(pattern) for pattern in LISTS):
         raise UsageError(f"{out} would hold one list per user; such files are called *_pairs.tsv")
 

@@ -1,0 +1,75 @@
+"""From noise scores and detection.json to what a page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from siftrec.data.sequences import Sequences
+from siftrec.data.vocab import Vocab
+from siftrec.noise.calibrate import NoiseScores
+from siftrec.noise.measure import LEVELS
+from siftrec.report.data import Detection, Estimate, Level, NoiseView, Origin, Point
+from siftrec.report.summary import Names, log_view, summarise
+
+Called = tuple[pl.Series, Vocab, Mapping[str, str]]
+
+
+def view(
+    name: str,
+    log: Sequences,
+    scores: NoiseScores,
+    called: Called,
+    origin: Origin,
+    report: Mapping[str, Any] | None = None,
+    truth: np.ndarray | None = None,
+) -> NoiseView:
+    """Everything noise.html shows.
+
+    Args:
+        name: of the run.
+        log: the judged events.
+        scores: of them.
+        called: raw user ids, item vocabulary, titles by item id.
+        origin: how the page came to be.
+        report: content of detection.json, where the truth is known.
+        truth: (E,) bool, likewise.
+    """
+    names = Names(*called)
+    planted = (detection(report),) if report is not None and report["auroc"] is not None else ()
+    return NoiseView(
+        name=name,
+        level=level(scores),
+        summary=summarise(log, scores.noise, scores.flagged, scores.evidence, names, planted=truth),
+        origin=origin,
+        detections=planted,
+        log=log_view(log, names, name),
+    )
+
+
+def level(scores: NoiseScores) -> Level:
+    """How noisy, and how sure."""
+    at = tuple((q, int(scores.at(q).sum())) for q in LEVELS)
+    flagged = int(scores.flagged.sum())
+    return Level(Estimate(scores.rho_upper, *scores.rho_interval), scores.q, flagged, scores.mechanism, at)
+
+
+def detection(told: Mapping[str, Any]) -> Detection:
+    """What a page shows of detection.json."""
+    control = told["auroc_popularity"]
+    curve = (Point(each["predicted"], Estimate(each["observed"]), each["count"]) for each in told["reliability"])
+    known = ((name, each) for name, each in told["by_history_length"].items() if each["auroc"] is not None)
+    return Detection(
+        mechanism=told["mechanism"],
+        rho=told["rho"],
+        auroc=Estimate(told["auroc"], *told["auroc_interval"]),
+        auroc_popularity=None if control is None else Estimate(control),
+        auprc=told["auprc"],
+        brier=told["brier"],
+        recall=tuple((float(q), found) for q, found in told["recall_at_fdr"].items() if found is not None),
+        reliability=tuple(curve),
+        by_length=tuple((name, Estimate(each["auroc"], *each["auroc_interval"])) for name, each in known),
+    )

@@ -1,0 +1,77 @@
+"""How much noise there is at most: the smallest of many Storey bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from siftrec import seeds
+
+ABOVE = (0.8, 0.9, 0.95)
+ENOUGH = 1000
+"""Events and background draws that an estimate needs."""
+
+_RESAMPLES = 1000
+
+
+def upper_bound(
+    p: np.ndarray, user: np.ndarray, pool: np.ndarray, draws: np.ndarray, seed: int
+) -> tuple[float, tuple[float, float]]:
+    """The smallest upper bound of the share of noise, and its 95 % interval; 1 where nothing has evidence."""
+    if not len(p):
+        return 1.0, (0.0, 1.0)
+    events, drawn = np.bincount(pool, minlength=len(draws))[::-1].cumsum()[::-1], draws[::-1].cumsum()[::-1]
+    large = [(k, above) for above in ABOVE for k in range(len(draws)) if _wide(events[k], drawn[k], 1 - above)]
+    options = [_Tail.of(p, user, pool, draws, k, above) for k, above in large or [(0, ABOVE[0])]]
+    # Compared by their upper ends, and one standard error added: the smallest of many is small by chance too.
+    chosen = min(options, key=lambda option: option.share + 3 * option.error)
+    luck = chosen.error if len(options) > 1 else 0.0
+    low, most = np.quantile(chosen.resampled(seeds.rng(seed, "noise share")) + luck, [0.025, 0.975])
+    return min(chosen.share + luck, 1.0), (float(np.clip(low, 0, 1)), float(np.clip(most, 0, 1)))
+
+
+def _wide(events: int, draws: int, width: float) -> bool:
+    """Whether a tail of this width would hold enough of uniform events and draws."""
+    return events * width >= ENOUGH and draws * width >= ENOUGH / 4
+
+
+@dataclass(frozen=True)
+class _Tail:
+    """Events with more than a certain evidence, and those of them with a p above a certain value.
+
+    Attributes:
+        share: upper bound of the share of noise.
+        error: its standard error, users and background draws being the sources of chance.
+        moved: that part of the error which comes from the background.
+        users: (2, U) of each user: events with such a p, events.
+        width: 1 minus that value of p.
+    """
+
+    share: float
+    error: float
+    moved: float
+    users: np.ndarray
+    width: float
+
+    @classmethod
+    def of(
+        cls, p: np.ndarray, user: np.ndarray, pool: np.ndarray, draws: np.ndarray, least: int, above: float
+    ) -> _Tail:
+        here, width = pool >= least, 1 - above
+        high, count = here & (p > above), int(here.sum())
+        share = int(high.sum()) / count / width
+        users = np.stack([np.bincount(user, high), np.bincount(user, here)])
+        # With R draws the background's own quantile is off by √(above · width / R), and events move along.
+        held = np.bincount(pool[high], minlength=len(draws)) / count / width
+        moved = float(np.sqrt((above * width / draws * (held / width) ** 2).sum()))
+        spread = float(np.sqrt(((users[0] / width - share * users[1]) ** 2).sum())) / count
+        return cls(share, float(np.hypot(moved, spread)), moved, users, width)
+
+    def resampled(self, rng: np.random.Generator) -> np.ndarray:
+        """(S,) the bound for resampled users and a background drawn anew."""
+        # A resample only needs to know how often each kind of user (so many events, so many of them high) occurs in it.
+        kinds, times = np.unique(self.users[0] + 1j * self.users[1], return_counts=True)
+        counts = rng.multinomial(int(times.sum()), times / times.sum(), _RESAMPLES)
+        shares = counts @ kinds.real / np.maximum(counts @ kinds.imag, 1) / self.width
+        return np.asarray(shares + self.moved * rng.standard_normal(_RESAMPLES))

@@ -1,0 +1,121 @@
+"""`siftrec sift`: the log again, in its own layout, with weights, or without what is flagged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from siftrec.data.catalog import Catalog
+from siftrec.data.interactions import Interactions
+from siftrec.data.readers import arrow
+from siftrec.data.sequences import Sequences
+from siftrec.data.writers.marks import Marks, refuse_weight
+from siftrec.data.writers.rewrite import rewrite
+from siftrec.errors import UsageError
+from siftrec.files import write_file
+from siftrec.methods.ccl4rec import CCL4Rec
+from siftrec.methods.trained import Trained
+from siftrec.noise.calibrate import NoiseScores
+from siftrec.noise.judge import judge
+from siftrec.noise.trained import judged_by
+
+MEMORY = "memory"
+
+
+@dataclass(frozen=True)
+class Sifted:
+    """A log with what is believed of its interactions.
+
+    Attributes:
+        events: the log.
+        rows: (n,) source rows of the interactions that were judged; the others are kept, with weight 1.
+        scores: of these, in the same order.
+    """
+
+    events: Interactions
+    rows: np.ndarray
+    scores: NoiseScores
+
+    def write(self, path: str | Path, drop: bool = False) -> None:
+        """Write the log in the layout of its source (see `siftrec.data.writers.rewrite`), or as Parquet.
+
+        Args:
+            path: the new file; ends as the source does, or in `.parquet`; a log from memory becomes Parquet.
+            drop: leave out the flagged rows instead of writing weights. With short histories that destroys signal.
+
+        Raises:
+            UsageError: `path` is the source, or ends as another kind of file.
+            DataError: the log has weights already, or has changed since it was read.
+            EnvironmentProblem: disk full, read-only folder; an older file there is untouched.
+        """
+        rows, scores = self.rows, self.scores
+        marks = Marks.without(rows, scores.flagged) if drop else Marks.weights(rows, scores.weight)
+        if self.events.source == MEMORY:
+            _write_memory(self.events, marks, Path(path))
+        else:
+            rewrite(self.events.source, Path(path), marks)
+
+
+def sift(trained: Trained, events: Interactions, *, q: float = 0.2, seed: int = 7) -> Sifted:
+    """Judge every interaction of a log.
+
+    Args:
+        trained: CCL4Rec judges by what it has learned; under any other method the log is judged by itself.
+        events: the log; interactions with items that the model does not know are not judged.
+        q: share of genuine interactions aimed at among the flagged.
+        seed: of the background.
+    """
+    kept = events.positives()
+    if not isinstance(trained.method, CCL4Rec):
+        return judged(events, Catalog(kept.items), seed=seed)
+    known = replace(kept, frame=kept.frame.filter(pl.col("item").is_in(trained.items.ids.implode())))
+    log = known.sequences(known.users, trained.items)
+    return Sifted(events, log.rows, judged_by(trained, log, q=q, seed=seed)[0])
+
+
+def judged(events: Interactions, catalog: Catalog, *, seed: int = 7) -> Sifted:
+    """Judge every interaction of a log by the log and the content of its items; no trained model is needed."""
+    kept = events.positives()
+    log = kept.sequences(kept.users, catalog.vocab)
+    return Sifted(events, log.rows, scores_for(log, catalog, seed))
+
+
+def scores_for(log: Sequences, catalog: Catalog, seed: int) -> NoiseScores:
+    """Where the noise scores of the commands come from."""
+    return judge(log, catalog, seed=seed)
+
+
+def weighted(
+    source: str | Path, events: Interactions, scores: NoiseScores, out: str | Path, drop: bool = False
+) -> None:
+    """Write the log in `source` again with the weights of `scores`.
+
+    Args:
+        source: what `events` were read from.
+        events: the log.
+        scores: of its positive interactions, in the order of `events.positives()`.
+        out: see `Sifted.write`.
+        drop: likewise.
+    """
+    rows = events.positives().frame["row"].to_numpy()
+    if len(rows) != len(scores.noise):
+        raise UsageError(f"{len(scores.noise)} scores for {len(rows)} interactions")
+    Sifted(replace(events, source=str(source)), rows, scores).write(out, drop)
+
+
+def _write_memory(events: Interactions, marks: Marks, out: Path) -> None:
+    if out.suffix != ".parquet":
+        raise UsageError(f"{out} must end in .parquet: the log came from memory and has no layout of its own")
+    frame = events.frame.sort("row")
+    row = frame["row"].to_numpy()
+    if marks.weight is None:
+        frame = frame.filter(pl.Series([marks.stays(each) for each in row]))
+    else:
+        refuse_weight(frame.columns, events.source)
+        beyond = np.ones(max(int(row.max()) + 1 - len(marks.weight), 0), np.float32)
+        frame = frame.with_columns(pl.Series("weight", np.concatenate([marks.weight, beyond])[row]))
+    log = replace(events, frame=frame.drop("row"))
+    write_file(out, lambda work: arrow.write(log, work))

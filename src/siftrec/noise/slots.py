@@ -1,0 +1,64 @@
+"""Histories as the scorers take them, and the background: other items put in the place of some interactions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from siftrec import seeds
+from siftrec.data.draws import draw
+from siftrec.data.sequences import Sequences
+
+
+@dataclass(frozen=True)
+class Background:
+    """What noise looks like.
+
+    Attributes:
+        histories: S rows, each a history with one interaction replaced.
+        slots: (S,) which of all their events it is.
+    """
+
+    histories: Sequences
+    slots: np.ndarray
+
+
+def pieces(log: Sequences, length: int) -> Sequences:
+    """The same events in the same order, with every row cut into about equal rows of at most `length`."""
+    parts = np.maximum(-(-log.lengths // length), 1)
+    rows = np.repeat(np.arange(len(log)), parts)
+    part = np.arange(len(rows)) - np.repeat(np.cumsum(parts) - parts, parts)
+    starts = log.offsets[rows] + part * log.lengths[rows] // parts[rows]
+    return replace(log, offsets=np.append(starts, len(log.items)))
+
+
+def others(log: Sequences) -> np.ndarray:
+    """(E,) int64: how many other events of the row are with another item."""
+    key = log.owners * (int(log.items.max(initial=0)) + 1) + log.items
+    _, which, times = np.unique(key, return_inverse=True, return_counts=True)
+    return np.asarray(np.repeat(log.lengths, log.lengths) - times[which])
+
+
+def replaced(log: Sequences, own: np.ndarray, count: int, seed: int) -> Background:
+    """Some histories with one interaction replaced by a popularity-drawn item that is not the user's own.
+
+    Args:
+        log: histories.
+        own: (E,) the user of each event, where a history is a part of what a user did.
+        count: how many, at most; every event with a neighbour is as likely.
+        seed: of the draws.
+    """
+    rng = seeds.rng(seed, "background")
+    able = np.flatnonzero(others(log) > 0)
+    chosen = rng.permutation(able)[:count]
+    size = int(log.items.max(initial=0)) + 1
+    known = np.asarray(own * np.int64(size) + log.items)
+    drawn = draw(lambda slots: log.items[rng.integers(0, len(log.items), len(slots))], own[chosen], known, size)
+    chosen, drawn = chosen[drawn > 0], drawn[drawn > 0]
+    rows = log.owners[chosen]
+    taken = log.take(rows)
+    slots = taken.offsets[:-1] + chosen - log.offsets[rows]
+    items = taken.items.copy()
+    items[slots] = drawn
+    return Background(replace(taken, items=items), slots)

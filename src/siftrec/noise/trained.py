@@ -1,0 +1,48 @@
+"""What a trained CCL4Rec believes of any log's interactions, of users it was trained on or not."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from siftrec.data.sequences import Sequences
+from siftrec.errors import UsageError
+from siftrec.methods.ccl4rec import CCL4Rec, importance_of
+from siftrec.methods.relation import WINDOW
+from siftrec.methods.trained import Trained
+from siftrec.noise.calibrate import Calibration, NoiseScores, calibrate
+from siftrec.noise.slots import others, pieces, replaced
+
+_DRAWS = 50_000
+
+
+def judged_by(trained: Trained, log: Sequences, *, q: float = 0.2, seed: int = 7) -> tuple[NoiseScores, Calibration]:
+    """Noise scores from how well the rest of its history vouches for each interaction, in the model's own geometry.
+
+    Args:
+        trained: a trained CCL4Rec.
+        log: histories in the codes of `trained.items`.
+        q: for `NoiseScores.flagged`.
+        seed: of the background.
+
+    Returns:
+        The scores, aligned with the events of `log`, and the map for histories of other logs.
+
+    Raises:
+        UsageError: another method, which has no opinion of single interactions.
+    """
+    if not isinstance(trained.method, CCL4Rec):
+        name = type(trained.method).__name__
+        raise UsageError(
+            f"{name} has no opinion of single interactions; train CCL4Rec, or use siftrec.noise.judge.judge"
+        )
+    histories = pieces(log, WINDOW)
+    background = replaced(histories, log.owners, _DRAWS, seed)
+    score, evidence = _vouched(trained, histories)
+    drawn, drawn_evidence = _vouched(trained, background.histories)
+    slots = background.slots
+    return calibrate(score, evidence, log.owners, drawn[slots], drawn_evidence[slots], q=q, seed=seed)
+
+
+def _vouched(trained: Trained, histories: Sequences) -> tuple[np.ndarray, np.ndarray]:
+    score = importance_of(trained, histories)
+    return score, np.where(score == 0, 0, others(histories))  # exactly 0: nothing could vouch

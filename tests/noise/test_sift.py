@@ -1,0 +1,174 @@
+"""A log sifted by a model or by itself: planted noise weighs less, and the file is the log with weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import siftrec as sr
+from siftrec.data.interactions import Interactions
+from siftrec.data.sequences import Sequences
+from siftrec.errors import DataError, UsageError
+from siftrec.methods.trained import Trained
+from siftrec.noise.calibrate import NoiseScores
+from siftrec.noise.measure import auroc
+from siftrec.noise.sift import Sifted, judged, weighted
+from siftrec.noise.slots import others, pieces, replaced
+from siftrec.noise.trained import judged_by
+from siftrec.synthetic import Planted, behaviours
+from siftrec.train.settings import Training
+
+
+@pytest.fixture(scope="module")
+def world() -> Planted:
+    return behaviours("easy", rho=0.3, users=300, items=1500, length=12)
+
+
+@pytest.fixture(scope="module")
+def trained(world: Planted) -> Trained:
+    return sr.fit(sr.CCL4Rec(dim=16), world.split, world.catalog, training=Training(epochs=1, threads=1))
+
+
+def area(found: Sifted, truth: np.ndarray) -> float:
+    value = auroc(truth[found.rows], found.scores.noise.astype(float))
+    assert value is not None
+    return value
+
+
+def test_planted_noise_weighs_less(world: Planted, trained: Trained, tmp_path: Path) -> None:
+    found = sr.sift(trained, world.events)
+    truth = world.noisy
+    assert area(found, truth) > 0.85
+    assert found.scores.rho_interval[0] < truth.mean() < found.scores.rho_upper + 0.1
+    found.write(tmp_path / "w.parquet")
+    again = sr.read(tmp_path / "w.parquet", weight="weight")
+    assert again.frame.drop("weight").equals(world.events.frame.select(again.frame.drop("weight").columns))
+    assert again.time_kind == "order"
+    weight = again.frame["weight"].to_numpy()
+    np.testing.assert_array_equal(weight, found.scores.weight)
+    assert weight[truth].mean() < 0.6 * weight[~truth].mean()
+    found.write(tmp_path / "kept.parquet", drop=True)
+    assert len(sr.read(tmp_path / "kept.parquet")) == len(truth) - found.scores.flagged.sum()
+    assert found.scores.flagged.any()
+
+
+def test_the_null_is_at_chance() -> None:
+    null = behaviours("easy", rho=0.3, users=300, items=1500, length=12, null=True)
+    model = sr.fit(sr.CCL4Rec(dim=16), null.split, null.catalog, training=Training(epochs=1, threads=1))
+    found = sr.sift(model, null.events)
+    assert area(found, null.noisy) == pytest.approx(0.5, abs=0.04)
+    assert found.scores.flagged.mean() < 0.02
+
+
+def test_histories_never_seen_are_judged_by_the_same_map(world: Planted, trained: Trained) -> None:
+    log = world.split.log
+    scores, calibration = judged_by(trained, log)
+    np.testing.assert_array_equal(calibration.noise(scores.score, scores.evidence), scores.noise)
+    assert scores.evidence.min() >= 0
+    assert len(scores.noise) == len(log.items)
+
+
+def test_unknown_items_and_impressions_pass_with_weight_one(world: Planted, trained: Trained, tmp_path: Path) -> None:
+    strange = pl.DataFrame({"user": [0, 0], "item": [99_999, 3], "time": [98, 99], "row": [0, 0], "label": [1, 0]})
+    frame = world.events.frame.with_columns(pl.lit(1).alias("label"))
+    frame = pl.concat([frame, strange.cast(dict(frame.schema))]).with_columns(row=pl.int_range(pl.len()).cast(pl.Int64))
+    events = Interactions(frame.sort("user", "time", "row"), "order")
+    found = sr.sift(trained, events)
+    assert len(found.rows) == len(world.noisy)
+    found.write(tmp_path / "w.parquet")
+    last = pl.read_parquet(tmp_path / "w.parquet").tail(2)
+    assert last["weight"].to_list() == [1.0, 1.0]
+    assert last["item"].to_list() == [99_999, 3]
+
+
+def test_any_other_method_leaves_the_judgement_to_the_log(world: Planted) -> None:
+    popular = sr.fit(sr.Popularity(), world.split, world.catalog)
+    found = sr.sift(popular, world.events)
+    np.testing.assert_array_equal(found.scores.noise, judged(world.events, sr.Catalog(world.events.items)).scores.noise)
+    with pytest.raises(UsageError, match="Popularity has no opinion"):
+        judged_by(popular, world.split.log)
+
+
+def scores_of(noise: np.ndarray) -> NoiseScores:
+    flagged, evidence = noise > 0.5, np.ones(len(noise), np.int32)
+    return NoiseScores(noise.astype(np.float32), flagged, evidence, -noise, 0.2, (0.1, 0.3), 0.2, "replace")
+
+
+def test_weighted_writes_the_layout_of_the_source(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("user,item,label,time\nb,x,1,3\na,y,0,2\na,x,1,1\n")
+    events = sr.read(tmp_path / "a.csv")
+    scores = scores_of(np.array([0.9, 0.25]))  # of a's x, then of b's x
+    weighted(tmp_path / "a.csv", events, scores, tmp_path / "w.csv")
+    assert (tmp_path / "w.csv").read_text().splitlines() == [
+        "user,item,label,time,weight",
+        "b,x,1,3,0.75",
+        "a,y,0,2,1.0",
+        "a,x,1,1,0.100000024",
+    ]
+    weighted(tmp_path / "a.csv", events, scores, tmp_path / "k.csv", drop=True)
+    assert (tmp_path / "k.csv").read_text() == "user,item,label,time\nb,x,1,3\na,y,0,2\n"
+    with pytest.raises(UsageError, match="1 scores for 2"):
+        weighted(tmp_path / "a.csv", events, scores_of(np.array([0.5])), tmp_path / "x.csv")
+
+
+def test_a_log_from_memory_becomes_parquet(tmp_path: Path) -> None:
+    events = sr.read(pl.DataFrame({"user": [2, 1], "item": [5, 5], "ts": [1_500_000_001, 1_500_000_000]}))
+    found = Sifted(events, np.array([1, 0]), scores_of(np.array([0.9, 0.25])))
+    with pytest.raises(UsageError, match=r"must end in \.parquet"):
+        found.write(tmp_path / "w.csv")
+    found.write(tmp_path / "w.parquet")
+    again = sr.read(tmp_path / "w.parquet", weight="weight")
+    assert again.frame.drop("weight").equals(events.frame)
+    assert again.time_kind == "clock"
+    np.testing.assert_allclose(again.frame["weight"].to_numpy(), [0.1, 0.75], rtol=1e-6)
+    found.write(tmp_path / "k.parquet", drop=True)
+    assert sr.read(tmp_path / "k.parquet").frame["user"].to_list() == [2]
+    heavy = Sifted(replace(events, frame=events.frame.with_columns(weight=pl.lit(1.0))), found.rows, found.scores)
+    with pytest.raises(DataError, match="'weight' already"):
+        heavy.write(tmp_path / "x.parquet")
+
+
+def log(*rows: list[int]) -> Sequences:
+    return Sequences.from_items(np.array([item for row in rows for item in row]), np.array([len(row) for row in rows]))
+
+
+def test_pieces_hold_the_same_events() -> None:
+    whole = log(list(range(1, 46)), [], [7], list(range(1, 21)))
+    cut = pieces(whole, 20)
+    np.testing.assert_array_equal(cut.items, whole.items)
+    assert cut.lengths.tolist() == [15, 15, 15, 0, 1, 20]
+    assert cut.offsets[-1] == len(whole.items)
+
+
+def test_others_are_events_with_another_item() -> None:
+    assert others(log([1, 2, 2, 3], [5], [4, 4])).tolist() == [3, 2, 2, 3, 0, 0, 0]
+
+
+def test_the_background_is_one_foreign_popular_item_per_history() -> None:
+    rng = np.random.default_rng(0)
+    whole = log(*[rng.integers(1, 30, rng.integers(1, 9)).tolist() for _ in range(400)])
+    drawn = replaced(whole, whole.owners, 10_000, 3)
+    able = others(whole) > 0
+    assert len(drawn.slots) == len(drawn.histories) == able.sum()
+    assert np.unique(drawn.histories.owners[drawn.slots]).size == len(drawn.slots)
+    histories = {tuple(whole[row]) for row in range(len(whole))}
+    own = [set(whole[row]) for row in range(len(whole))]
+    seen = set()
+    for row, slot in enumerate(drawn.slots):
+        new = drawn.histories.items[slot]
+        place = slot - drawn.histories.offsets[row]
+        rest = np.delete(drawn.histories[row], place)
+        owner = [
+            at
+            for at in range(len(whole))
+            if len(whole[at]) == len(rest) + 1 and (np.delete(whole[at], place) == rest).all()
+        ]
+        assert any(new not in own[at] for at in owner)
+        seen.add(tuple(drawn.histories[row]))
+    assert not seen & histories or len(seen) > 500
+    popular = np.bincount(drawn.histories.items[drawn.slots], minlength=30)[1:]
+    assert np.corrcoef(popular, np.bincount(whole.items, minlength=30)[1:])[0, 1] > 0.3
