@@ -10,7 +10,7 @@ import numpy as np
 from siftrec import seeds
 from siftrec.data.catalog import Catalog
 from siftrec.data.sequences import Sequences
-from siftrec.noise.calibrate import NoiseScores
+from siftrec.detectors.calibrate import NoiseScores
 from siftrec.synthetic import Planted
 
 

@@ -20,8 +20,8 @@ from siftrec.audit.verdict import LEAVE, SHORT, WEIGHT
 from siftrec.data.catalog import Catalog
 from siftrec.data.read import read
 from siftrec.data.sequences import Sequences
+from siftrec.detectors.calibrate import NoiseScores
 from siftrec.errors import DataError, EnvironmentProblem, UsageError
-from siftrec.noise.calibrate import NoiseScores
 
 Stored = Callable[..., OnDisk]
 

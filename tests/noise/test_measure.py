@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from siftrec.detectors.calibrate import NoiseScores, calibrate
 from siftrec.errors import UsageError
-from siftrec.noise.calibrate import NoiseScores, calibrate
 from siftrec.noise.measure import auprc, auroc, auroc_interval, detection, reliability
 
 EVENTS = st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0])), min_size=1, max_size=60)

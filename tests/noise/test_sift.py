@@ -12,12 +12,12 @@ import pytest
 import siftrec as sr
 from siftrec.data.interactions import Interactions
 from siftrec.data.sequences import Sequences
+from siftrec.detectors.calibrate import NoiseScores
+from siftrec.detectors.slots import others, pieces, replaced
 from siftrec.errors import DataError, UsageError
 from siftrec.methods.trained import Trained
-from siftrec.noise.calibrate import NoiseScores
 from siftrec.noise.measure import auroc
 from siftrec.noise.sift import Sifted, judged, weighted
-from siftrec.noise.slots import others, pieces, replaced
 from siftrec.noise.trained import judged_by
 from siftrec.synthetic import Planted, behaviours
 from siftrec.train.settings import Training

@@ -25,7 +25,7 @@ from siftrec.audit.result import Audit
 from siftrec.audit.source import Source, open_source
 from siftrec.audit.verdict import Verdict, decide
 from siftrec.data.split import TEST
-from siftrec.noise.calibrate import NoiseScores
+from siftrec.detectors.calibrate import NoiseScores
 
 
 def audit(

@@ -9,7 +9,7 @@ import numpy as np
 
 from siftrec.data.catalog import Catalog
 from siftrec.data.sequences import Sequences
-from siftrec.noise.calibrate import NoiseScores
+from siftrec.detectors.calibrate import NoiseScores
 
 
 class Judge(Protocol):

@@ -11,7 +11,7 @@ from siftrec.audit.describe import Description
 from siftrec.audit.planting import Findable
 from siftrec.audit.source import Source
 from siftrec.audit.verdict import Verdict
-from siftrec.noise.calibrate import NoiseScores
+from siftrec.detectors.calibrate import NoiseScores
 
 LEVELS = (0.05, 0.2, 0.4)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from siftrec.config import Experiment, Prepared
     from siftrec.data.sequences import Sequences
-    from siftrec.noise.calibrate import NoiseScores
+    from siftrec.detectors.calibrate import NoiseScores
 
 TABLE, DETECTION, PAGE = "interactions.parquet", "detection.json", "noise.html"
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]

@@ -10,7 +10,7 @@ import polars as pl
 
 from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
-from siftrec.noise.calibrate import NoiseScores
+from siftrec.detectors.calibrate import NoiseScores
 from siftrec.noise.measure import LEVELS
 from siftrec.report.data import Detection, Estimate, Level, NoiseView, Origin, Point
 from siftrec.report.summary import Names, log_view, summarise

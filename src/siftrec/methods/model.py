@@ -11,7 +11,7 @@ from torch import nn
 from siftrec.data.catalog import Catalog
 from siftrec.data.split import Fitting
 from siftrec.methods.base import Model
-from siftrec.methods.features import Features
+from siftrec.modality.features import Features
 from siftrec.nn.losses.softmax import Negatives, every_item, sampled_negatives, slots_of, softmax_loss
 from siftrec.nn.towers import ItemTower
 

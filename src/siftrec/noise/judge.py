@@ -10,8 +10,8 @@ import scipy.sparse
 
 from siftrec.data.catalog import Catalog
 from siftrec.data.sequences import Sequences
-from siftrec.noise.calibrate import NoiseScores, calibrate
-from siftrec.noise.slots import others, pieces, replaced
+from siftrec.detectors.calibrate import NoiseScores, calibrate
+from siftrec.detectors.slots import others, pieces, replaced
 
 _LENGTH = 20
 _DRAWS = 100_000

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm, rankdata
 
+from siftrec.detectors.calibrate import NoiseScores
 from siftrec.errors import UsageError
-from siftrec.noise.calibrate import NoiseScores
 
 LEVELS = (0.05, 0.2, 0.4)
 LENGTHS = {"2-3": (2, 3), "4-5": (4, 5), "6-10": (6, 10), ">10": (11, None)}

@@ -14,11 +14,11 @@ from siftrec.data.readers import arrow
 from siftrec.data.sequences import Sequences
 from siftrec.data.writers.marks import Marks, refuse_weight
 from siftrec.data.writers.rewrite import rewrite
+from siftrec.detectors.calibrate import NoiseScores
 from siftrec.errors import UsageError
 from siftrec.files import write_file
 from siftrec.methods.ccl4rec import CCL4Rec
 from siftrec.methods.trained import Trained
-from siftrec.noise.calibrate import NoiseScores
 from siftrec.noise.judge import judge
 from siftrec.noise.trained import judged_by
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from siftrec.data.sequences import Sequences
+from siftrec.detectors.calibrate import Calibration, NoiseScores, calibrate
+from siftrec.detectors.slots import others, pieces, replaced
 from siftrec.errors import UsageError
 from siftrec.methods.ccl4rec import CCL4Rec, importance_of
 from siftrec.methods.relation import WINDOW
 from siftrec.methods.trained import Trained
-from siftrec.noise.calibrate import Calibration, NoiseScores, calibrate
-from siftrec.noise.slots import others, pieces, replaced
 
 _DRAWS = 50_000
 

@@ -24,9 +24,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from siftrec.detectors.bound import ENOUGH, upper_bound
+from siftrec.detectors.density import KNOTS, LEAST, grenander, tail
 from siftrec.errors import UsageError
-from siftrec.noise.bound import ENOUGH, upper_bound
-from siftrec.noise.density import KNOTS, LEAST, grenander, tail
 
 _POOLS = 32
 _KEPT = 4096

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from siftrec.detectors.calibrate import Calibration, NoiseScores, calibrate, flag, trusted
+from siftrec.detectors.density import KNOTS, grenander, majorant, tail
 from siftrec.errors import UsageError
-from siftrec.noise.calibrate import Calibration, NoiseScores, calibrate, flag, trusted
-from siftrec.noise.density import KNOTS, grenander, majorant, tail
 
 
 @dataclass(frozen=True)
