@@ -66,14 +66,8 @@ class Loader:
         """The epoch's batches as (user rows, end positions); a row's history ends before `end`."""
         rng = seeds.rng(self.seed, "order", epoch)
         users, ends = self.drawn(rng)
-        order = rng.permutation(len(users))
-        chunk = self.batch_size * _BUCKET
-        batches: list[np.ndarray] = []
-        for start in range(0, len(order), chunk):
-            part = order[start : start + chunk]
-            part = part[np.argsort(np.minimum(ends[part], self.length), kind="stable")]
-            batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
-        return [(users[batches[i]], ends[batches[i]]) for i in rng.permutation(len(batches))]
+        batches = bucketed(np.minimum(ends, self.length), self.batch_size, rng)
+        return [(users[batch], ends[batch]) for batch in batches]
 
     def drawn(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """User row and end position of every training row of an epoch."""
@@ -119,6 +113,27 @@ class Loader:
         """The epoch's batches, from the `skip`-th on."""
         for users, ends in self.plan(epoch)[skip:]:
             yield self.batch(users, ends)
+
+
+def bucketed(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Random batches of rows of similar length.
+
+    Args:
+        lengths: (R,) of each row.
+        batch_size: rows per batch.
+        rng: decides the order.
+
+    Returns:
+        Row numbers of each batch; together every row once.
+    """
+    order = rng.permutation(len(lengths))
+    chunk = batch_size * _BUCKET
+    batches: list[np.ndarray] = []
+    for start in range(0, len(order), chunk):
+        part = order[start : start + chunk]
+        part = part[np.argsort(lengths[part], kind="stable")]
+        batches += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
+    return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def _long(array: np.ndarray) -> np.ndarray:

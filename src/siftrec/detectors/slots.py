@@ -18,10 +18,12 @@ class Background:
     Attributes:
         histories: S rows, each a history with one interaction replaced.
         slots: (S,) which of all their events it is.
+        owners: (S,) the user of each row.
     """
 
     histories: Sequences
     slots: np.ndarray
+    owners: np.ndarray
 
 
 def pieces(log: Sequences, length: int) -> Sequences:
@@ -61,4 +63,4 @@ def replaced(log: Sequences, own: np.ndarray, count: int, seed: int) -> Backgrou
     slots = taken.offsets[:-1] + chosen - log.offsets[rows]
     items = taken.items.copy()
     items[slots] = drawn
-    return Background(replace(taken, items=items), slots)
+    return Background(replace(taken, items=items), slots, own[chosen])

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from siftrec.data.sequences import Sequences
+from siftrec.detectors.content import DIRECTIONS, principal
 from siftrec.methods.contrast import Head
 from siftrec.methods.model import SequenceModel
 from siftrec.nn.importance import (
@@ -22,7 +23,6 @@ from siftrec.nn.importance import (
     hubness,
 )
 
-PROJECTED = 64
 WINDOW = 20
 _HUB_BACKGROUND = 256
 _HISTORIES = 2048
@@ -44,7 +44,7 @@ class Relation(nn.Module):
         super().__init__()
         self.names = list(names)
         self.head = head
-        self.register_buffer("content", torch.zeros(len(self.names), size, PROJECTED))
+        self.register_buffer("content", torch.zeros(len(self.names), size, DIRECTIONS))
         self.register_buffer("learned", torch.zeros(size, dim))
         self.register_buffer("blend", torch.zeros(()))
         self.register_buffer("hub", torch.zeros(size))
@@ -59,29 +59,12 @@ class Relation(nn.Module):
     @torch.no_grad()
     def begin(self, model: SequenceModel, rng: torch.Generator) -> None:
         """Project the content onto its principal directions, and fill the queue with popularity-drawn items."""
-        size = self.get_buffer("content").shape[1]
-        for index, name in enumerate(self.names):
-            directions = self._principal(model, name)
-            for block in model.features.blocks(torch.arange(1, size)):
-                present = model.features.present[name][block]
-                projected = self._standardised(model, name, block) @ directions
-                self.get_buffer("content")[index, block, : projected.shape[1]] = projected * present.unsqueeze(1)
+        statistics = {
+            name: (model.tower.get_buffer(f"mean_{name}"), model.tower.get_buffer(f"scale_{name}"))
+            for name in self.names
+        }
+        self.get_buffer("content").copy_(principal(model.features, statistics, model.get_buffer("popularity")))
         self.get_buffer("queue").copy_(self._popular(model, len(self.get_buffer("queue")), rng))
-
-    def _standardised(self, model: SequenceModel, name: str, codes_n: torch.Tensor) -> torch.Tensor:
-        mean_F, scale_F = model.tower.get_buffer(f"mean_{name}"), model.tower.get_buffer(f"scale_{name}")
-        return (model.features.gather(name, codes_n) - mean_F) * scale_F
-
-    def _principal(self, model: SequenceModel, name: str) -> torch.Tensor:
-        """(F, min(F, 64)): principal directions of a modality's standardised content over training items."""
-        trained = model.features.present[name] & (model.get_buffer("popularity") > 0)
-        width = model.features.catalog.modalities[name].width
-        scatter_FF = torch.zeros(width, width)
-        for block in model.features.blocks(trained.nonzero().squeeze(1)):
-            content_nF = self._standardised(model, name, block)
-            scatter_FF.addmm_(content_nF.T, content_nF)
-        directions: torch.Tensor = torch.linalg.eigh(scatter_FF).eigenvectors[:, -PROJECTED:].contiguous()
-        return directions
 
     @torch.no_grad()
     def refresh(

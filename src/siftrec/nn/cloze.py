@@ -86,7 +86,7 @@ class Cloze(nn.Module):
 
     def information(self, items_BL: torch.Tensor, background_K: torch.Tensor, content_NG: torch.Tensor) -> torch.Tensor:
         """PMI_BL in nats: logit minus the log-mean of e^logit over popularity-drawn items; 0 where nothing speaks."""
-        found = self(items_BL, background_K, content_NG)
+        found: Logits = self(items_BL, background_K, content_NG)
         chance_BL = torch.logsumexp(found.background_BLK, dim=2) - torch.log(torch.tensor(float(len(background_K))))
         return torch.where(found.judged_BL, found.own_BL - chance_BL, 0.0)
 
@@ -100,11 +100,15 @@ class Cloze(nn.Module):
         """Softmax of what is there against popularity-drawn items, uncorrected, so that logits become PMI up to a constant.
 
         Args:
+            items_BL: see `forward`.
+            background_K: drawn by popularity, anew at each step.
+            content_NG: see `forward`.
             weights_BL: of each interaction.
         """
-        found = self(items_BL, background_K, content_NG)
+        found: Logits = self(items_BL, background_K, content_NG)
         hit_BLK = items_BL.unsqueeze(2) == background_K
         against_BL = torch.logsumexp(found.background_BLK.masked_fill(hit_BLK, -torch.inf), dim=2)
         part_BL = torch.logaddexp(found.own_BL, against_BL) - found.own_BL
         weights_BL = weights_BL * found.judged_BL
-        return (part_BL * weights_BL).sum() / weights_BL.sum().clamp_min(1)
+        mean: torch.Tensor = (part_BL * weights_BL).sum() / weights_BL.sum().clamp_min(1)
+        return mean

@@ -1,0 +1,180 @@
+"""`likelihood`: cross-fitted leave-one-out PMI. Every user is judged by a model that was fitted on other users alone.
+
+    PMI_t = log p(i_t | rest of the history) − log p(i_t)
+
+The users are dealt into folds; the model of a fold learns from all the others. A score from a model that has seen the
+user would say how well it remembers, not how well the rest vouches. Histories of nobody in the log, whose fold is not
+known, are judged by the mean over the folds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from siftrec import seeds
+from siftrec.data.loader import bucketed, pad
+from siftrec.data.sequences import Sequences
+from siftrec.detectors.slots import pieces
+from siftrec.nn.cloze import LONGEST, Cloze
+from siftrec.settings import Fraction, Rate, Size, settings
+
+_BLOCK = 512
+_FINAL_RATE = 0.02
+
+OnFold = Callable[[int, int], None]
+"""Called with the number of folds fitted and their total."""
+
+
+@settings
+class Likelihood:
+    """How the detector is fitted.
+
+    Attributes:
+        folds: F; each model learns from all users but a share 1/F.
+        dim: D, size of its vectors.
+        epochs: passes over the histories.
+        batch_size: histories per step.
+        negatives: K, popularity-drawn items per step and in the background that scores are compared with.
+        learning_rate: of AdamW; falls to a fiftieth along a cosine.
+        dropout: of the item embeddings.
+    """
+
+    folds: Size = 4
+    dim: Size = 32
+    epochs: Size = 5
+    batch_size: Size = 256
+    negatives: Size = 512
+    learning_rate: Rate = 4e-3
+    dropout: Fraction = 0.5
+
+
+class CrossFitted(nn.Module):
+    """F leave-one-out models and the background they compare with; saved and restored as one.
+
+    Args:
+        how: settings.
+        size: N.
+        content: width of the content vectors.
+    """
+
+    def __init__(self, how: Likelihood, size: int, content: int) -> None:
+        super().__init__()
+        self.how = how
+        self.models = nn.ModuleList(Cloze(size, content, how.dim, how.dropout) for _ in range(how.folds))
+        self.register_buffer("background", torch.zeros(how.negatives, dtype=torch.int64))
+        self.requires_grad_(False).eval()
+
+    def _models(self) -> list[Cloze]:
+        return [cast(Cloze, model) for model in self.models]
+
+    def train(self, mode: bool = True) -> CrossFitted:
+        """Stays in evaluation mode: whoever holds it trains something else."""
+        return super().train(False)
+
+    def fold(self, users_B: torch.Tensor) -> torch.Tensor:
+        """Fold of users by their row in the log the models were fitted on."""
+        return users_B % self.how.folds
+
+    @torch.no_grad()
+    def scores(
+        self, items_BL: torch.Tensor, content_NG: torch.Tensor, users_B: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """PMI_BL in nats, higher = more genuine; 0 on padding and where nothing can vouch.
+
+        Args:
+            items_BL: histories of at most 20.
+            content_NG: what the models were fitted with.
+            users_B: rows of the users in the fitted log; None = nobody of it, or nobody knows: the mean of all models.
+        """
+        background_K = self.get_buffer("background")
+        if users_B is None:
+            every = [model.information(items_BL, background_K, content_NG) for model in self._models()]
+            return torch.stack(every).mean(dim=0)
+        found = torch.zeros(items_BL.shape)
+        fold_B = self.fold(users_B)
+        for fold, model in enumerate(self._models()):
+            rows = (fold_B == fold).nonzero().squeeze(1)
+            if len(rows):
+                found[rows] = model.information(items_BL[rows], background_K, content_NG)
+        return found
+
+    def judge(self, log: Sequences, content_NG: torch.Tensor, users: np.ndarray | None = None) -> np.ndarray:
+        """(E,) float32 scores of every event; long histories are judged in about equal pieces of at most 20.
+
+        Args:
+            log: histories.
+            content_NG: what the models were fitted with.
+            users: (R,) the user of each row; None = see `scores`.
+        """
+        histories = pieces(log, LONGEST)
+        row = np.searchsorted(log.offsets, histories.offsets[:-1], side="right") - 1
+        found = np.zeros(len(log.items), np.float32)
+        order = np.argsort(histories.lengths, kind="stable")
+        for block in np.array_split(order, max(1, len(order) // _BLOCK)):
+            items_BL = pad(histories, block, LONGEST)
+            whose = None if users is None else torch.from_numpy(users[row[block]].astype(np.int64))
+            scores = self.scores(items_BL, content_NG, whose).numpy()
+            real = (items_BL > 0).numpy()
+            at = histories.offsets[1:][block][:, None] + np.arange(-items_BL.shape[1], 0)
+            found[at[real]] = scores[real]
+        return found
+
+    def fit(
+        self, log: Sequences, content_NG: torch.Tensor, seed: int, on_fold: OnFold = lambda done, of: None
+    ) -> CrossFitted:
+        """Fit every fold's model on the users of the others; row r of `log` belongs to fold r mod F.
+
+        Args:
+            log: histories; their weights, where there are any, weigh the interactions.
+            content_NG: content vectors (`detectors.content.units`).
+            seed: of parameters, order and background.
+            on_fold: progress.
+        """
+        histories = pieces(log, LONGEST)
+        owner = np.searchsorted(log.offsets, histories.offsets[:-1], side="right") - 1
+        rng = seeds.generator(seed, "likelihood", "background")
+        self.get_buffer("background").copy_(_popular(log.items, self.how.negatives, rng))
+        for fold, model in enumerate(self._models()):
+            rows = np.flatnonzero((owner % self.how.folds != fold) & (histories.lengths > 1))
+            with seeds.initialised(seed, "likelihood", fold):
+                fresh = Cloze(len(model.bias), content_NG.shape[1], self.how.dim, self.how.dropout)
+                self._fit(fresh, histories.take(rows), content_NG, seeds.derive(seed, "likelihood", fold))
+            model.load_state_dict(fresh.state_dict())
+            on_fold(fold + 1, self.how.folds)
+        return self
+
+    def _fit(self, model: Cloze, histories: Sequences, content_NG: torch.Tensor, seed: int) -> None:
+        how, rng = self.how, seeds.generator(seed, "negatives")
+        optimiser = torch.optim.AdamW(model.parameters(), lr=how.learning_rate, weight_decay=0.0, fused=True)
+        plans = [bucketed(histories.lengths, how.batch_size, seeds.rng(seed, "order", e)) for e in range(how.epochs)]
+        steps = max(sum(map(len, plans)), 1)
+        falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, how.learning_rate * _FINAL_RATE)
+        model.train()
+        for rows in (batch for plan in plans for batch in plan):
+            items_BL = pad(histories, rows, LONGEST)
+            weights_BL = _weights(histories, rows, items_BL)
+            background_K = _popular(histories.items, how.negatives, rng)
+            loss = model.loss(items_BL, background_K, content_NG, weights_BL)
+            optimiser.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            optimiser.step()
+            falling.step()
+
+
+def _popular(items: np.ndarray, count: int, rng: torch.Generator) -> torch.Tensor:
+    """Items of random interactions: drawn by popularity."""
+    if not len(items):
+        return torch.zeros(count, dtype=torch.int64)
+    return torch.from_numpy(items[torch.randint(len(items), (count,), generator=rng).numpy()].astype(np.int64))
+
+
+def _weights(histories: Sequences, rows: np.ndarray, items_BL: torch.Tensor) -> torch.Tensor:
+    if histories.weights is None:
+        return torch.ones(items_BL.shape)
+    ends = histories.lengths[rows]
+    return torch.from_numpy(histories.window(rows, ends, items_BL.shape[1], histories.weights))
