@@ -28,11 +28,19 @@ class Background:
 
 def pieces(log: Sequences, length: int) -> Sequences:
     """The same events in the same order, with every row cut into about equal rows of at most `length`."""
-    parts = np.maximum(-(-log.lengths // length), 1)
-    rows = np.repeat(np.arange(len(log)), parts)
+    parts, rows = _parts(log, length), piece_rows(log, length)
     part = np.arange(len(rows)) - np.repeat(np.cumsum(parts) - parts, parts)
     starts = log.offsets[rows] + part * log.lengths[rows] // parts[rows]
     return replace(log, offsets=np.append(starts, len(log.items)))
+
+
+def piece_rows(log: Sequences, length: int) -> np.ndarray:
+    """(P,) int64: the row of `log` that each of its `pieces` is of."""
+    return np.repeat(np.arange(len(log)), _parts(log, length))
+
+
+def _parts(log: Sequences, length: int) -> np.ndarray:
+    return np.asarray(np.maximum(-(-log.lengths // length), 1))
 
 
 def others(log: Sequences) -> np.ndarray:
