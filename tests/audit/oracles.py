@@ -37,13 +37,13 @@ class Oracle:
     noisy: np.ndarray
     seen: list[Sequences]
 
-    def __call__(self, log: Sequences, catalog: Catalog, *, seed: int, quick: bool) -> NoiseScores:
+    def __call__(self, log: Sequences, catalog: Catalog, **named: object) -> NoiseScores:
         self.seen.append(log)
         planted = (log.rows < 0) | (log.items != self.items[log.rows])
         return scores_of(np.where(planted | self.noisy[log.rows], 0.95, 0.05))
 
 
-def dice(log: Sequences, catalog: Catalog, *, seed: int, quick: bool) -> NoiseScores:
+def dice(log: Sequences, catalog: Catalog, *, seed: int, **named: object) -> NoiseScores:
     """A judge that knows nothing."""
     return scores_of(seeds.rng(seed, "dice").random(len(log.items)))
 

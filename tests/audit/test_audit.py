@@ -26,7 +26,7 @@ from siftrec.errors import DataError, EnvironmentProblem, UsageError
 Stored = Callable[..., OnDisk]
 
 
-def nothing_found(log: Sequences, catalog: Catalog, *, seed: int, quick: bool) -> NoiseScores:
+def nothing_found(log: Sequences, catalog: Catalog, **named: object) -> NoiseScores:
     return scores_of(np.zeros(len(log.items)))
 
 

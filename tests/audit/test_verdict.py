@@ -33,6 +33,8 @@ def answer(*family: Gain, users: int = 5000) -> str:
     [
         (gain("a", 0.04, SURE), gain("b", 0.01, UNSURE), gain(TOGETHER, 0.025, UNSURE), WEIGHT),
         (gain("a", 0.01, UNSURE), gain("b", 0.01, UNSURE), gain(TOGETHER, 0.01, SURE), WEIGHT),
+        (gain("a", 0.003, SURE), gain("b", 0.004, SURE), gain(TOGETHER, 0.0035, SURE), LEAVE),
+        (gain("a", 0.03, SURE), gain("b", -0.02, UNSURE), gain(TOGETHER, 0.005, UNSURE), LEAVE),
         (gain("a", 0.04, SURE), gain("b", -0.03, SURE), gain(TOGETHER, 0.005, UNSURE), LEAVE),
         (gain("a", 0.04, SURE), gain("b", -0.005, SURE), gain(TOGETHER, 0.017, SURE), WEIGHT),
         (gain("a", 0.02, SURE), gain("b", -0.08, UNSURE), gain(TOGETHER, -0.03, UNSURE), LEAVE),

@@ -14,7 +14,7 @@ import numpy as np
 
 from siftrec.audit.cut import Cut, cut, some_users
 from siftrec.audit.describe import describe
-from siftrec.audit.events import Began, Ended, OnEvent, Planned
+from siftrec.audit.events import Advanced, Began, Ended, OnEvent, Planned
 from siftrec.audit.gains import Gain, Pair, gains
 from siftrec.audit.judging import Judge, library_judge, weights_of
 from siftrec.audit.output import Page, check_free, write
@@ -64,19 +64,19 @@ def audit(
     work = _Work(opened, parts, Plan.of(quick), judge, seed)
     steps = _Steps(_names(parts, out is not None), on_event)
     steps.announce(work)
-    with steps(DESCRIBE) as said:
+    with steps(DESCRIBE) as step:
         description = describe(opened)
-        said.append(f"{len(opened.log.items):,} interactions of {len(opened.users):,} users")
-    with steps(JUDGE) as said:
-        scores = judge(opened.log, opened.catalog, seed=seed, quick=quick)
-        said.append(_noise(scores))
+        step.found(f"{len(opened.log.items):,} interactions of {len(opened.users):,} users")
+    with steps(JUDGE) as step:
+        scores = judge(opened.log, opened.catalog, seed=seed, quick=quick, on_fold=step.advanced)
+        step.found(_noise(scores))
     found, verdict = work.tried(steps, scores)
     spent = time.monotonic() - started
     result = Audit(opened, quick, seed, version("siftrec"), spent, description, scores, found, parts, verdict)
     if out is not None:
-        with steps(WRITE) as said:
+        with steps(WRITE) as step:
             write(result, Path(out), page)
-            said.append(str(out))
+            step.found(str(out))
     return result
 
 
@@ -99,12 +99,27 @@ class _Steps:
         self._tell(Planned(self._names, seconds, plan.memory(size[0], size[2]), source.events.notes))
 
     @contextmanager
-    def __call__(self, name: str) -> Iterator[list[str]]:
-        """Around one step; what is appended to the list is told at its end."""
-        began, said = time.monotonic(), list[str]()
+    def __call__(self, name: str) -> Iterator[_Step]:
+        """Around one step."""
+        began, step = time.monotonic(), _Step(name, self._tell)
         self._tell(Began(name, self._names.index(name) + 1, len(self._names)))
-        yield said
-        self._tell(Ended(name, time.monotonic() - began, "; ".join(said)))
+        yield step
+        self._tell(Ended(name, time.monotonic() - began, step.result))
+
+
+class _Step:
+    """What a step says of itself."""
+
+    def __init__(self, name: str, tell: OnEvent) -> None:
+        self._name, self._tell, self.result = name, tell, ""
+
+    def advanced(self, done: int, of: int) -> None:
+        """So many of its parts are done."""
+        self._tell(Advanced(self._name, done, of))
+
+    def found(self, result: str) -> None:
+        """Its result in one line, told at its end."""
+        self.result = result
 
 
 @dataclass(frozen=True)
@@ -121,35 +136,37 @@ class _Work:
         """Plant noise and look for it, then train with and without weights; `scores` are of the whole log."""
         if self.parts is None:
             return (), decide((), 0, _second(scores, ()))
-        with steps(PLANT) as said:
-            found = tuple(self._planted(self.parts))
-            said.append(", ".join(map(str, found)))
-        with steps(EARLIER) as said:
-            weights = self._weights(self.parts, said)
-        with steps(TRAIN) as said:
-            family = self._gains(self.parts, weights, said)
+        with steps(PLANT) as step:
+            found = tuple(self._planted(self.parts, step))
+            step.found(", ".join(map(str, found)))
+        with steps(EARLIER) as step:
+            weights = self._weights(self.parts, step)
+        with steps(TRAIN) as step:
+            family = self._gains(self.parts, weights, step)
         return found, decide(family, self.parts.asked, _second(scores, found))
 
-    def _planted(self, parts: Cut) -> Iterator[Findable]:
+    def _planted(self, parts: Cut, step: _Step) -> Iterator[Findable]:
         # The quick scorer in every plan: four more full ones would take most of the time there is.
         copy = some_users(parts.split, self.plan.planted_users, self.seed)
-        return findable(copy, self.source.catalog, self.judge, seed=self.seed, quick=True)
+        return findable(copy, self.source.catalog, self.judge, seed=self.seed, quick=True, on_part=step.advanced)
 
-    def _weights(self, parts: Cut, said: list[str]) -> np.ndarray:
+    def _weights(self, parts: Cut, step: _Step) -> np.ndarray:
         """(E,) float32 from the earlier part alone; 1 for the holdout, which nobody reads."""
         earlier = parts.earlier
-        scores = self.judge(earlier, self.source.catalog, seed=self.seed, quick=self.plan.quick)
-        said.append(_noise(scores))
+        catalog, quick = self.source.catalog, self.plan.quick
+        scores = self.judge(earlier, catalog, seed=self.seed, quick=quick, on_fold=step.advanced)
+        step.found(_noise(scores))
         weights = np.ones(len(parts.split.role), np.float32)
         weights[parts.split.role < TEST] = weights_of(earlier, scores)
         return weights
 
-    def _gains(self, parts: Cut, weights: np.ndarray, said: list[str]) -> tuple[Gain, ...]:
+    def _gains(self, parts: Cut, weights: np.ndarray, step: _Step) -> tuple[Gain, ...]:
         items, collected = len(self.source.catalog) - 1, list[Pair]()
-        chosen = proxies(items, self.plan.quick)
-        collected.extend(pairs(chosen, parts.split, weights, most=self.plan.asked_users, seed=self.seed))
+        for done, proxy in enumerate(chosen := proxies(items, self.plan.quick), 1):
+            collected.extend(pairs((proxy,), parts.split, weights, most=self.plan.asked_users, seed=self.seed))
+            step.advanced(done, len(chosen))
         family = gains(collected, metric(items), self.seed)
-        said.append(", ".join(f"{gain.proxy} {gain.relative:+.1%}" for gain in family))
+        step.found(", ".join(f"{gain.proxy} {gain.relative:+.1%}" for gain in family))
         return family
 
 

@@ -1,4 +1,4 @@
-"""What happens during an audit, in order: `Planned (Began Ended)*`; the console and the log book read the same events."""
+"""What happens during an audit, in order: `Planned (Began Advanced* Ended)*`. The console reads these events."""
 
 from __future__ import annotations
 
@@ -39,6 +39,21 @@ class Began:
 
 
 @dataclass(frozen=True)
+class Advanced:
+    """A part of a step is done.
+
+    Attributes:
+        step: its name.
+        done: parts that are done.
+        of: how many there are, about equally long.
+    """
+
+    step: str
+    done: int
+    of: int
+
+
+@dataclass(frozen=True)
 class Ended:
     """A step is over.
 
@@ -53,5 +68,5 @@ class Ended:
     found: str
 
 
-Event = Planned | Began | Ended
+Event = Planned | Began | Advanced | Ended
 OnEvent = Callable[[Event], None]

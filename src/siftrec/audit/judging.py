@@ -10,21 +10,22 @@ import numpy as np
 from siftrec.data.catalog import Catalog
 from siftrec.data.sequences import Sequences
 from siftrec.detectors.calibrate import NoiseScores
+from siftrec.detectors.likelihood import OnFold
 
 
 class Judge(Protocol):
     """Scores the events of a log for noise, from that log alone."""
 
-    def __call__(self, log: Sequences, catalog: Catalog, *, seed: int, quick: bool) -> NoiseScores:
-        """Noise scores aligned with the events of `log`."""
+    def __call__(self, log: Sequences, catalog: Catalog, *, seed: int, quick: bool, on_fold: OnFold) -> NoiseScores:
+        """Noise scores aligned with the events of `log`; `on_fold` is called with the parts done and their number."""
         ...
 
 
-def library_judge(log: Sequences, catalog: Catalog, *, seed: int, quick: bool) -> NoiseScores:
+def library_judge(log: Sequences, catalog: Catalog, *, seed: int, quick: bool, on_fold: OnFold) -> NoiseScores:
     """The library's own detector."""
     from siftrec.noise.judge import judge
 
-    return judge(log, catalog, seed=seed, quick=quick)
+    return judge(log, catalog, seed=seed, quick=quick, on_fold=on_fold)
 
 
 def weights_of(log: Sequences, scores: NoiseScores) -> np.ndarray:

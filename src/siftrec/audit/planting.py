@@ -15,6 +15,7 @@ import numpy as np
 from siftrec.audit.judging import Judge
 from siftrec.data.catalog import Catalog
 from siftrec.data.split import TEST, Split
+from siftrec.detectors.likelihood import OnFold
 from siftrec.noise.inject import Mechanism, inject
 from siftrec.noise.measure import detection
 
@@ -48,13 +49,19 @@ class Findable:
         return f"{self.mechanism} " + ("cannot be planted" if auroc is None else f"AUROC {auroc:.2f}")
 
 
-def findable(split: Split, catalog: Catalog, judge: Judge, *, seed: int, quick: bool) -> Iterator[Findable]:
+def findable(
+    split: Split, catalog: Catalog, judge: Judge, *, seed: int, quick: bool, on_part: OnFold
+) -> Iterator[Findable]:
     """Plant each mechanism in turn; `split`'s items are the catalog's."""
-    for mechanism in MECHANISMS:
+    for index, mechanism in enumerate(MECHANISMS):
+
+        def tell(done: int, of: int, before: int = index) -> None:
+            on_part(before * of + done, len(MECHANISMS) * of)
+
         injected = inject(split, mechanism, RHO, seed)
         earlier = injected.split.role < TEST
         log, truth = injected.split.log.where(earlier), injected.noisy[earlier]
-        scores = judge(log, catalog, seed=seed, quick=quick)
+        scores = judge(log, catalog, seed=seed, quick=quick, on_fold=tell)
         popularity = log.counts(len(catalog))[log.items].astype(np.float64)
         lengths = np.repeat(log.lengths, log.lengths)
         told = detection(scores, truth, log.owners, popularity, lengths, planted=mechanism)

@@ -12,8 +12,7 @@ from siftrec.audit.planting import Findable
 from siftrec.audit.source import Source
 from siftrec.audit.verdict import Verdict
 from siftrec.detectors.calibrate import NoiseScores
-
-LEVELS = (0.05, 0.2, 0.4)
+from siftrec.noise.measure import LEVELS
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,18 @@
-"""The verdict, by rules written down before any log was audited.
+"""The verdict, by rules written down before any log was audited. A person acts on it, so a gain must be worth the trouble.
 
 The family: the gain of each proxy, and of all proxies together, Holm-corrected. Models trained on weighted logs are
 judged on the holdout; logs with flagged interactions dropped are no part of it.
 
 1. *too short to tell*: fewer than 200 users are asked, or no proxy places a single held-out item.
-2. *weight it*: some gain of the family is significantly above 0 (Holm, 5 %), the gain of all together is above 0, and
-   no proxy is harmed, that is significantly below 0 and below -1 %.
+2. *weight it*: some gain of the family is significantly above 0 (Holm, 5 %), all proxies together gain at least 1 %, and
+   no proxy is harmed, that is significantly below 0 and below -1 %. What is significant is not yet useful: among many
+   users a gain of .3 % is both certain and less than another column, another version of the log and another thing to
+   explain are worth. 1 % is also the harm that is put up with: what is too little to count for weights is too little to
+   count against them.
 3. *too short to tell*: the 95 % interval of all together reaches below -5 % and above +5 %: neither harm nor benefit
    can be excluded.
-4. *no detectable benefit, leave it alone*: everything else, real harm included.
+4. *no detectable benefit, leave it alone*: everything else, real harm included. It is the answer that costs nothing if
+   it is wrong, and its sentence says which gain could still be there.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ from typing import Literal
 from siftrec.audit.gains import TOGETHER, Gain
 from siftrec.evaluate.compare import ALPHA, p_text
 
+USEFUL = 0.01
+"""The least relative gain of all proxies together that is worth a weight per interaction."""
 HARM = 0.01
 MARGIN = 0.05
 FEWEST_USERS = 200
@@ -68,21 +74,23 @@ def _answer(gains: Sequence[Gain], users: int) -> tuple[Answer, str]:
     if not gains:
         return SHORT, f"no model places any held-out interaction of {users:,} users among its best"
     overall = next((gain for gain in gains if gain.proxy == TOGETHER), gains[0])
-    proxies = [gain for gain in gains if gain.proxy != TOGETHER]
-    harmed = [gain for gain in proxies if gain.p_holm < ALPHA and gain.relative < -HARM]
-    gained = [gain for gain in gains if gain.p_holm < ALPHA and gain.relative > 0]
-    told = ", ".join(_told(gain) for gain in gains)
-    if gained and overall.relative > 0 and not harmed:
-        return WEIGHT, f"trained on the weighted log, models predict the held-out interactions better ({told})"
+    harmed = [gain for gain in gains if gain.proxy != TOGETHER and gain.p_holm < ALPHA and gain.relative < -HARM]
+    gained = any(gain.p_holm < ALPHA and gain.relative > 0 for gain in gains)
+    told = "; ".join(map(_told, gains))
     if harmed:
         names = " and ".join(gain.proxy for gain in harmed)
         return LEAVE, f"the weights make {names} predict the held-out interactions worse ({told})"
+    if gained and overall.relative >= USEFUL:
+        return WEIGHT, f"trained on the weighted log, models predict the held-out interactions better ({told})"
+    if gained and overall.relative > 0:
+        return LEAVE, f"the weights help by less than {USEFUL:.0%}, which is not worth the trouble ({told})"
     if overall.low < -MARGIN and overall.high > MARGIN:
         return SHORT, f"neither harm nor benefit of more than {MARGIN:.0%} can be excluded ({told})"
-    return LEAVE, f"models trained with weights predict the held-out interactions no better ({told})"
+    bound = (
+        f"a gain of up to {overall.high:.1%} cannot be excluded" if overall.high >= USEFUL else "no useful gain is left"
+    )
+    return LEAVE, f"models trained with weights predict the held-out interactions no better, though {bound} ({told})"
 
 
 def _told(gain: Gain) -> str:
-    return (
-        f"{gain.proxy} {gain.relative:+.1%}, 95 % interval {gain.low:+.1%} to {gain.high:+.1%}, p {p_text(gain.p_holm)}"
-    )
+    return f"{gain.proxy} {gain.relative:+.1%}, {gain.low:+.1%} to {gain.high:+.1%}, p {p_text(gain.p_holm)}"

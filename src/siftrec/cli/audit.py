@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,8 @@ from siftrec.errors import UsageError
 if TYPE_CHECKING:
     from siftrec.audit import Audit
     from siftrec.audit.events import Event
+
+_QUIET_SECONDS = 5.0
 
 Content = Annotated[
     list[str] | None,
@@ -46,7 +49,7 @@ def audit_command(
 
         return audit_page(view(result, shlex.join(["siftrec", *sys.argv[1:]])))
 
-    result = audit(source, named, output, quick=quick, seed=seed, on_event=_show, page=page)
+    result = audit(source, named, output, quick=quick, seed=seed, on_event=_Shown(), page=page)
     if json is not None:
         write_result(result.to_json(), json)
     if json != "-":
@@ -65,18 +68,30 @@ def _named(features: list[str]) -> dict[str, Path]:
     return named
 
 
-def _show(event: Event) -> None:
-    from siftrec.audit.events import Began, Ended, Planned
+class _Shown:
+    """Shows an audit's events on stderr; parts of a step only where the last line is a while ago."""
 
-    match event:
-        case Planned():
-            for name, count in event.notes.items():
-                say(f"note: {name}: {count:,}")
-            say(f"about {duration(event.seconds)} on one core and {event.memory / 1e9:.1f} GB of memory")
-        case Began():
-            say(f"[{event.number}/{event.of}] {event.step}")
-        case Ended():
-            say(f"      {duration(event.seconds)}: {event.found}")
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        from siftrec.audit.events import Advanced, Began, Ended, Planned
+
+        match event:
+            case Planned():
+                for name, count in event.notes.items():
+                    say(f"note: {name}: {count:,}")
+                say(f"about {duration(event.seconds)} on one core and {event.memory / 1e9:.1f} GB of memory")
+            case Began():
+                self._say(f"[{event.number}/{event.of}] {event.step}")
+            case Advanced() if event.done < event.of and time.monotonic() - self._last > _QUIET_SECONDS:
+                self._say(f"      {event.done} of {event.of}")
+            case Ended():
+                self._say(f"      {duration(event.seconds)}: {event.found}")
+
+    def _say(self, text: str) -> None:
+        self._last = time.monotonic()
+        say(text)
 
 
 def _summary(result: Audit) -> str:
@@ -90,7 +105,7 @@ def _summary(result: Audit) -> str:
     found = [
         (
             f"planted {each.mechanism}",
-            f"AUROC {each.detection['auroc']:.3f}, {_recalled(each.detection)} found at q = .2",
+            f"AUROC {each.detection['auroc']:.3f}, {_recalled(each.detection)}",
         )
         for each in result.findable
         if each.detection["auroc"] is not None

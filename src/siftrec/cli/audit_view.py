@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from siftrec.audit import Audit
 from siftrec.audit.gains import TOGETHER, Gain
-from siftrec.audit.planting import Findable
-from siftrec.audit.result import LEVELS
 from siftrec.audit.verdict import HARM, LEAVE, SHORT, WEIGHT
-from siftrec.report.data import (
-    Answer,
-    AuditView,
-    Detection,
-    Estimate,
-    Level,
-    Log,
-    Origin,
-    Point,
-    Proxy,
-    Suspect,
-    Verdict,
-)
+from siftrec.cli.noise_view import detection, level
+from siftrec.report.data import Answer, AuditView, Estimate, Log, Origin, Proxy, Suspect, Verdict
 from siftrec.report.summary import Names, log_view, summarise
 
 _ANSWERS: dict[str, Answer] = {WEIGHT: "weight", LEAVE: "leave", SHORT: "short"}
@@ -31,15 +16,13 @@ def view(audit: Audit, command: str) -> AuditView:
     """Everything audit.html shows; `command` makes it again."""
     source, scores = audit.source, audit.scores
     names = Names(source.users, source.catalog.vocab, source.titles)
-    levels = tuple((q, int(scores.at(q).sum())) for q in LEVELS)
-    upper = Estimate(scores.rho_upper, *scores.rho_interval)
     return AuditView(
         name=source.path.name,
-        level=Level(upper, scores.q, int(scores.flagged.sum()), scores.mechanism, levels),
+        level=level(scores),
         verdict=_verdict(audit),
         summary=summarise(source.log, scores.noise, scores.flagged, scores.evidence, names),
         origin=Origin(command, audit.version, audit.seed),
-        detections=tuple(_detection(each) for each in audit.findable if each.detection["auroc"] is not None),
+        detections=tuple(detection(each.detection) for each in audit.findable if each.detection["auroc"] is not None),
         log=_log(audit, names),
     )
 
@@ -53,32 +36,6 @@ def _proxy(gain: Gain) -> Proxy:
     without = gain.without or 0.0
     difference = Estimate(gain.relative * without, gain.low * without, gain.high * without)
     return Proxy(gain.proxy, gain.metric.replace("ndcg", "NDCG"), gain.users, without, difference)
-
-
-def _detection(found: Findable) -> Detection:
-    told = found.detection
-    control = told["auroc_popularity"]
-    recall = ((float(q), each) for q, each in told["recall_at_fdr"].items() if each is not None)
-    return Detection(
-        mechanism=found.mechanism,
-        rho=found.planted / found.interactions,
-        auroc=Estimate(told["auroc"], *told["auroc_interval"]),
-        auroc_popularity=None if control is None else Estimate(control),
-        auprc=told["auprc"],
-        brier=told["brier"],
-        recall=tuple(recall),
-        reliability=tuple(_points(told["reliability"])),
-        by_length=tuple(_lengths(told["by_history_length"])),
-    )
-
-
-def _points(curve: list[dict[str, Any]]) -> list[Point]:
-    return [Point(each["predicted"], Estimate(each["observed"]), each["count"]) for each in curve]
-
-
-def _lengths(slices: dict[str, dict[str, Any]]) -> list[tuple[str, Estimate]]:
-    known = ((name, each) for name, each in slices.items() if each["auroc"] is not None)
-    return [(name, Estimate(each["auroc"], *each["auroc_interval"])) for name, each in known]
 
 
 def _log(audit: Audit, names: Names) -> Log:
