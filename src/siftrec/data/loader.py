@@ -14,6 +14,7 @@ from siftrec.data.sequences import Sequences
 
 Rows = Literal["prefix", "sequence"]
 _BUCKET = 32
+AROUND = 20
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Batch:
         weights_BP: float32 weight of each target in the next-item loss.
         user_B: int64 row of the user in the training sequences.
         trust_BL: float32 weight of each interaction of the history, 1 where the log has no weights.
+        around_BW: int64 the last target among the user's training interactions before and after it, at most 20.
+        place_B: int64 column of that target in `around_BW`.
     """
 
     items_BL: torch.Tensor
@@ -33,6 +36,8 @@ class Batch:
     weights_BP: torch.Tensor
     user_B: torch.Tensor
     trust_BL: torch.Tensor
+    around_BW: torch.Tensor
+    place_B: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.items_BL)
@@ -106,8 +111,15 @@ class Loader:
         else:
             weights = self.train.weights[at]
             trust = self.train.window(users, ends, length, self.train.weights)
-        arrays = (_long(items), _long(targets), weights, _long(users), trust)
+        around, place = self._around(users, ends)
+        arrays = (_long(items), _long(targets), weights, _long(users), trust, _long(around), _long(place))
         return Batch(*(torch.from_numpy(array) for array in arrays))
+
+    def _around(self, users: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        lengths = self.train.lengths[users]
+        until = np.minimum(np.maximum(ends + AROUND // 2, AROUND), lengths)
+        width = int(np.minimum(until, AROUND).max(initial=1))
+        return self.train.window(users, until, width), width - (until - ends)
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """The epoch's batches, from the `skip`-th on."""

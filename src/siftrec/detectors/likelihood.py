@@ -4,7 +4,7 @@
 
 The users are dealt into folds; the model of a fold learns from all the others. A score from a model that has seen the
 user would say how well it remembers, not how well the rest vouches. Histories of nobody in the log, whose fold is not
-known, are judged by the mean over the folds.
+known, are judged by the least convinced model.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ from torch import nn
 from siftrec import seeds
 from siftrec.data.loader import bucketed, pad
 from siftrec.data.sequences import Sequences
-from siftrec.detectors.slots import pieces
+from siftrec.detectors.batches import each_event
+from siftrec.detectors.calibrate import NoiseScores, calibrate
+from siftrec.detectors.slots import others, piece_rows, pieces, replaced
 from siftrec.nn.cloze import LONGEST, Cloze
 from siftrec.settings import Fraction, Rate, Size, settings
 
-_BLOCK = 512
 _FINAL_RATE = 0.02
+_SMALLEST, _PER_PASS = 16, 64
+_DRAWS = 50_000
 
 OnFold = Callable[[int, int], None]
 """Called with the number of folds fitted and their total."""
@@ -37,8 +40,9 @@ class Likelihood:
     Attributes:
         folds: F; each model learns from all users but a share 1/F.
         dim: D, size of its vectors.
-        epochs: passes over the histories.
-        batch_size: histories per step.
+        epochs: passes over the histories, at least.
+        steps: at least; a small log is passed over more often.
+        batch_size: histories per step, at most; a small log has smaller batches, so that a pass has 64 of them.
         negatives: K, popularity-drawn items per step and in the background that scores are compared with.
         learning_rate: of AdamW; falls to a fiftieth along a cosine.
         dropout: of the item embeddings.
@@ -47,8 +51,9 @@ class Likelihood:
     folds: Size = 4
     dim: Size = 32
     epochs: Size = 5
+    steps: Size = 600
     batch_size: Size = 256
-    negatives: Size = 512
+    negatives: Size = 256
     learning_rate: Rate = 4e-3
     dropout: Fraction = 0.5
 
@@ -82,25 +87,32 @@ class CrossFitted(nn.Module):
 
     @torch.no_grad()
     def scores(
-        self, items_BL: torch.Tensor, content_NG: torch.Tensor, users_B: torch.Tensor | None = None
+        self,
+        items_BL: torch.Tensor,
+        content_NG: torch.Tensor,
+        users_B: torch.Tensor | None = None,
+        places_BQ: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """PMI_BL in nats, higher = more genuine; 0 on padding and where nothing can vouch.
+        """PMI_BQ in nats, higher = more genuine; 0 on padding and where nothing can vouch.
 
         Args:
             items_BL: histories of at most 20.
             content_NG: what the models were fitted with.
-            users_B: rows of the users in the fitted log; None = nobody of it, or nobody knows: the mean of all models.
+            users_B: rows of the users in the fitted log; None = nobody of it, or nobody knows: the least convinced of the
+                models speaks, for one that has seen the user remembers.
+            places_BQ: columns that are asked about; None = all.
         """
         background_K = self.get_buffer("background")
         if users_B is None:
-            every = [model.information(items_BL, background_K, content_NG) for model in self._models()]
-            return torch.stack(every).mean(dim=0)
-        found = torch.zeros(items_BL.shape)
+            every = [model.information(items_BL, background_K, content_NG, places_BQ) for model in self._models()]
+            return torch.stack(every).amin(dim=0)
+        found = torch.zeros(items_BL.shape if places_BQ is None else places_BQ.shape)
         fold_B = self.fold(users_B)
         for fold, model in enumerate(self._models()):
             rows = (fold_B == fold).nonzero().squeeze(1)
+            places = None if places_BQ is None else places_BQ[rows]
             if len(rows):
-                found[rows] = model.information(items_BL[rows], background_K, content_NG)
+                found[rows] = model.information(items_BL[rows], background_K, content_NG, places)
         return found
 
     def judge(self, log: Sequences, content_NG: torch.Tensor, users: np.ndarray | None = None) -> np.ndarray:
@@ -109,20 +121,14 @@ class CrossFitted(nn.Module):
         Args:
             log: histories.
             content_NG: what the models were fitted with.
-            users: (R,) the user of each row; None = see `scores`.
+            users: (R,) the user of each row in the fitted log; None = see `scores`.
         """
-        histories = pieces(log, LONGEST)
-        row = np.searchsorted(log.offsets, histories.offsets[:-1], side="right") - 1
-        found = np.zeros(len(log.items), np.float32)
-        order = np.argsort(histories.lengths, kind="stable")
-        for block in np.array_split(order, max(1, len(order) // _BLOCK)):
-            items_BL = pad(histories, block, LONGEST)
-            whose = None if users is None else torch.from_numpy(users[row[block]].astype(np.int64))
-            scores = self.scores(items_BL, content_NG, whose).numpy()
-            real = (items_BL > 0).numpy()
-            at = histories.offsets[1:][block][:, None] + np.arange(-items_BL.shape[1], 0)
-            found[at[real]] = scores[real]
-        return found
+
+        def scores(items_BL: torch.Tensor, rows_B: np.ndarray) -> torch.Tensor:
+            whose = None if users is None else torch.from_numpy(users[rows_B].astype(np.int64))
+            return self.scores(items_BL, content_NG, whose)
+
+        return each_event(log, LONGEST, scores)
 
     def fit(
         self, log: Sequences, content_NG: torch.Tensor, seed: int, on_fold: OnFold = lambda done, of: None
@@ -136,7 +142,7 @@ class CrossFitted(nn.Module):
             on_fold: progress.
         """
         histories = pieces(log, LONGEST)
-        owner = np.searchsorted(log.offsets, histories.offsets[:-1], side="right") - 1
+        owner = piece_rows(log, LONGEST)
         rng = seeds.generator(seed, "likelihood", "background")
         self.get_buffer("background").copy_(_popular(log.items, self.how.negatives, rng))
         for fold, model in enumerate(self._models()):
@@ -151,7 +157,9 @@ class CrossFitted(nn.Module):
     def _fit(self, model: Cloze, histories: Sequences, content_NG: torch.Tensor, seed: int) -> None:
         how, rng = self.how, seeds.generator(seed, "negatives")
         optimiser = torch.optim.AdamW(model.parameters(), lr=how.learning_rate, weight_decay=0.0, fused=True)
-        plans = [bucketed(histories.lengths, how.batch_size, seeds.rng(seed, "order", e)) for e in range(how.epochs)]
+        size = min(how.batch_size, max(_SMALLEST, len(histories) // _PER_PASS))
+        epochs = max(how.epochs, -(-how.steps * size // max(len(histories), 1))) if len(histories) else 0
+        plans = [bucketed(histories.lengths, size, seeds.rng(seed, "order", e)) for e in range(epochs)]
         steps = max(sum(map(len, plans)), 1)
         falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, how.learning_rate * _FINAL_RATE)
         model.train()
@@ -164,6 +172,26 @@ class CrossFitted(nn.Module):
             torch.autograd.backward(loss)
             optimiser.step()
             falling.step()
+
+
+def calibrated(
+    fitted: CrossFitted, log: Sequences, content_NG: torch.Tensor, *, q: float = 0.2, seed: int = 7
+) -> NoiseScores:
+    """Noise probabilities of the log that a detector was fitted on.
+
+    Args:
+        fitted: the detector.
+        log: what it was fitted on.
+        content_NG: likewise.
+        q: for `NoiseScores.flagged`.
+        seed: of the background.
+    """
+    histories = pieces(log, LONGEST)
+    background = replaced(histories, log.owners, _DRAWS, seed)
+    drawn = fitted.judge(background.histories, content_NG, background.owners)[background.slots]
+    there = others(background.histories)[background.slots]
+    score = fitted.judge(log, content_NG, np.arange(len(log)))
+    return calibrate(score, others(histories), log.owners, drawn, there, q=q, seed=seed)[0]
 
 
 def _popular(items: np.ndarray, count: int, rng: torch.Generator) -> torch.Tensor:

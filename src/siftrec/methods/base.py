@@ -106,6 +106,15 @@ class Learned(Protocol):
 
 
 @runtime_checkable
+class Preparing(Protocol):
+    """A learned method that fits something before its first epoch."""
+
+    def prepare(self, model: Model, data: Fitting, seed: int) -> None:
+        """Fill buffers of a fresh model; depends on `data` and `seed` alone, and is not repeated when a run resumes."""
+        ...
+
+
+@runtime_checkable
 class Noted(Protocol):
     """A method that has something to say about the data before it is trained on."""
 

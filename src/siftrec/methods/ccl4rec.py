@@ -15,9 +15,11 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Batch, Loader
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import Fitting
+from siftrec.detectors.content import DIRECTIONS, principal, units
 from siftrec.errors import SettingsError
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.contrast import Contrast, Head, Slots, Views, contrast_losses
+from siftrec.methods.denoise import Denoise, Denoising
 from siftrec.methods.model import Local, SequenceModel
 from siftrec.methods.relation import WINDOW, Relation
 from siftrec.methods.trained import Trained
@@ -45,6 +47,7 @@ class CCL4Rec:
         weighted_targets: whether the log's `weight` column weights the next-item loss of each target.
         views: augmentation.
         contrast: losses.
+        denoise: finds probable false-positive interactions with a cross-fitted detector and sets them aside; None: not.
     """
 
     dim: Size = 64
@@ -60,6 +63,7 @@ class CCL4Rec:
     weighted_targets: bool = True
     views: Views = Views()
     contrast: Contrast = Contrast()
+    denoise: Denoise | None = None
 
     @property
     def rows(self) -> Literal["prefix"]:
@@ -74,12 +78,25 @@ class CCL4Rec:
             raise SettingsError("method.views.importance", "'attention' needs encoder = 'context'")
         if self.encoder == "transformer" and self.dim % self.heads:
             raise SettingsError("method.heads", f"must divide dim={self.dim}, {self.heads} does not")
+        if self.views.importance == "likelihood" and self.denoise is None:
+            raise SettingsError("method.views.importance", "'likelihood' needs the detector of method.denoise")
         widths = {name: aligned.width for name, aligned in catalog.modalities.items()}
         tower = ItemTower(widths, self.dim, len(catalog) if self.ids else 0, self.scale)
         encoder = make_encoder(self.encoder, self.dim, self.length, self.dropout, self.blocks, self.heads)
         head = Head(self.dim, self.contrast.projection)
         relation = Relation(len(catalog), list(widths), self.dim, self.views.queue, head)
-        return SequenceModel(catalog, tower, encoder, self.dim, relation)
+        content = len(widths) * DIRECTIONS
+        denoising = None if self.denoise is None else Denoising(self.denoise, len(catalog), content)
+        return SequenceModel(catalog, tower, encoder, self.dim, relation, denoising)
+
+    def prepare(self, model: Model, data: Fitting, seed: int) -> None:
+        """See `Preparing`: fit the detector."""
+        model = cast(SequenceModel, model)
+        if model.denoising is None:
+            return
+        model.count(data)
+        content_MNG = principal(model.features, model.tower.statistics, model.get_buffer("popularity"))
+        model.denoising.fit(data.train, units(content_MNG), seed)
 
     def notes(self, data: Fitting) -> dict[str, float]:
         """Share of the training rows that contrast can use, judged on at most 50,000 rows."""
@@ -131,9 +148,12 @@ class CCL4Rec:
         offers_O = relation.offers(self.views.offers, rng)
         extra = (offers_O,) if len(rows) else ()
         local = model.local(batch.items_BL, batch.targets_BP, drawn.items_K, *extra)
-        users_BD = model.encoder(local(batch.items_BL), batch.items_BL > 0, rng)
+        trust_BL = model.log_trust(batch.items_BL, batch.user_B)
+        users_BD = model.encoder(local(batch.items_BL), batch.items_BL > 0, rng, trust_BL)
         targets_B = batch.targets_BP[:, -1]
         weights_B = batch.weights_BP[:, -1] if self.weighted_targets else torch.ones(len(batch))
+        if model.denoising is not None:
+            weights_B = weights_B * model.denoising.target_weights(batch)
         losses = {"next_item": model.next_item(local, users_BD, targets_B, weights_B, drawn)}
         if len(rows):
             losses |= self._contrast(model, local, batch, rows, offers_O, users_BD[rows], rng)
@@ -164,7 +184,8 @@ class CCL4Rec:
         def encode(choice_BVL: torch.Tensor) -> torch.Tensor:
             views_BVL = torch.where(choice_BVL >= 0, offers_O[choice_BVL], items_BL.unsqueeze(1))
             flat = views_BVL.flatten(0, 1)
-            encoded: torch.Tensor = model.encoder(local(flat), flat > 0, rng)
+            trust_nL = model.log_trust(flat, batch.user_B[rows].repeat_interleave(views_BVL.shape[1]))
+            encoded: torch.Tensor = model.encoder(local(flat), flat > 0, rng, trust_nL)
             return encoded.view(len(targets_B), -1, self.dim)
 
         hardness = self._hardness(int(relation.get_buffer("epoch")))
@@ -199,6 +220,8 @@ class CCL4Rec:
         relation = cast(Relation, model.extra)
         if mode == "random":
             return torch.randn(items_BL.shape, generator=rng)
+        if mode == "likelihood":
+            return cast(Denoising, model.denoising).scores(items_BL, batch.user_B[rows])
         if mode == "oracle":
             return batch.trust_BL[rows] * 4
         if mode == "attention":

@@ -25,7 +25,7 @@ from siftrec.nn.views import make_views, plans, random_views
 from siftrec.settings import Count, Fraction, Rate, Size, Weight, settings
 
 Projection = Literal["none", "mlp"]
-Importance = Literal["agreement", "mean_agreement", "target", "attention", "random", "oracle"]
+Importance = Literal["agreement", "likelihood", "mean_agreement", "target", "attention", "random", "oracle"]
 
 
 @settings
@@ -33,8 +33,9 @@ class Views:
     """How histories are augmented.
 
     Attributes:
-        importance: how the importance of slots is judged; `agreement` is the method, the others are ablations. `oracle`
-            (tests) takes the log's own `weight` column for the truth.
+        importance: how the importance of slots is judged: `agreement` by content and learned vectors, `likelihood` by the
+            detector of `denoise`; the others are ablations. `oracle` (tests) takes the log's own `weight` column for the
+            truth.
         neighbours: k, how many of the most similar other interactions vouch for one.
         learned: weight, between 0 and 1, of the learned item vectors in the geometry after warm-up.
         sharpness: inverse temperature of the softmax that turns calibrated scores into importance.

@@ -11,6 +11,7 @@ from torch import nn
 from siftrec.data.catalog import Catalog
 from siftrec.data.split import Fitting
 from siftrec.methods.base import Model
+from siftrec.methods.denoise import Denoising
 from siftrec.modality.features import Features
 from siftrec.nn.losses.softmax import Negatives, every_item, sampled_negatives, slots_of, softmax_loss
 from siftrec.nn.towers import ItemTower
@@ -43,13 +44,20 @@ class SequenceModel(Model):
         encoder: item vectors of a history → user vector.
         dim: D.
         extra: state of the method beside the two towers; saved and restored with them.
+        denoising: which interactions of a history are to be believed; None = all.
     """
 
     def __init__(
-        self, catalog: Catalog, tower: ItemTower, encoder: nn.Module, dim: int, extra: nn.Module | None = None
+        self,
+        catalog: Catalog,
+        tower: ItemTower,
+        encoder: nn.Module,
+        dim: int,
+        extra: nn.Module | None = None,
+        denoising: Denoising | None = None,
     ) -> None:
         super().__init__()
-        self.tower, self.encoder, self.extra = tower, encoder, extra
+        self.tower, self.encoder, self.extra, self.denoising = tower, encoder, extra, denoising
         self.features = Features(catalog)
         self.register_buffer("popularity", torch.ones(len(catalog)))
         self.register_buffer("item_vectors", torch.zeros(len(catalog), dim))
@@ -86,8 +94,13 @@ class SequenceModel(Model):
 
     def users(self, items_BL: torch.Tensor) -> torch.Tensor:
         """See `VectorScorer.users`."""
-        users: torch.Tensor = self.encoder(nn.functional.embedding(items_BL, self.items()), items_BL > 0, None)
+        vectors_BLD = nn.functional.embedding(items_BL, self.items())
+        users: torch.Tensor = self.encoder(vectors_BLD, items_BL > 0, None, self.log_trust(items_BL))
         return users
+
+    def log_trust(self, items_BL: torch.Tensor, users_B: torch.Tensor | None = None) -> torch.Tensor | None:
+        """How far each interaction is to be believed (see `Denoising.log_trust`); `users_B` are rows of training."""
+        return None if self.denoising is None else self.denoising.log_trust(items_BL, users_B)
 
     def local(self, *codes: torch.Tensor) -> Local:
         """Item vectors, with gradient, of all distinct items among the codes."""

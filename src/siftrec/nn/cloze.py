@@ -6,7 +6,8 @@ pointwise mutual information (PMI). Noise drawn by popularity knows nothing of t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -35,6 +36,8 @@ class Cloze(nn.Module):
     a and b are two vectors of an item, as what is asked about and as what speaks: an embedding plus a map of its content.
     Interactions with the same item do not speak for each other.
 
+    Outside training the vectors of all items are computed once and kept, until the parameters or the mode change.
+
     Args:
         size: N.
         content: G, width of the content vectors; 0 = none.
@@ -56,39 +59,79 @@ class Cloze(nn.Module):
         self.distance = nn.Parameter(torch.zeros(2 * LONGEST + 1))
         self.scale = nn.Parameter(torch.ones(LONGEST + 1))
         self.wide, self.back = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self._tables: tuple[torch.Tensor, torch.Tensor] | None = None
+        self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
 
-    def forward(self, items_BL: torch.Tensor, background_K: torch.Tensor, content_NG: torch.Tensor) -> Logits:
-        """See `Logits`.
+    def train(self, mode: bool = True) -> Cloze:
+        """What was known of items is forgotten, for parameters may change."""
+        self._tables = None
+        return super().train(mode)
+
+    def forward(
+        self,
+        items_BL: torch.Tensor,
+        background_K: torch.Tensor,
+        content_NG: torch.Tensor,
+        places_BQ: torch.Tensor | None = None,
+    ) -> Logits:
+        """See `Logits`, where L is Q.
 
         Args:
-            items_BL: histories of at most 20, 0 = padding.
+            items_BL: histories, 0 = padding; distances beyond 20 count as 20.
             background_K: item codes.
             content_NG: content vectors of the catalog.
+            places_BQ: columns that are asked about; None = all.
         """
-        real_BL = items_BL > 0
-        differ_BLL = (items_BL.unsqueeze(2) != items_BL.unsqueeze(1)) & real_BL.unsqueeze(1) & real_BL.unsqueeze(2)
-        place_L = torch.arange(items_BL.shape[1])
-        near_LL = self.distance[place_L - place_L.unsqueeze(1) + LONGEST]
-        share_BLL = torch.softmax(near_LL.masked_fill(~differ_BLL, -1e9), dim=2) * differ_BLL
-        rest_BLD = share_BLL @ self._vectors(self.speaks, self.content_speaks, items_BL, content_NG)
-        rest_BLD = rest_BLD + self.back(F.gelu(self.wide(rest_BLD)))
-        rest_BLD = rest_BLD * self.scale[differ_BLL.sum(dim=2).clamp_max(LONGEST)].unsqueeze(2)
-        own_BLD = self._vectors(self.asked, self.content_asked, items_BL, content_NG)
-        other_KD = self._vectors(self.asked, self.content_asked, background_K, content_NG)
-        own_BL = (rest_BLD * own_BLD).sum(dim=2) + self.bias[items_BL]
-        return Logits(own_BL, rest_BLD @ other_KD.T + self.bias[background_K], differ_BLL.any(dim=2))
+        column_L = torch.arange(items_BL.shape[1])
+        places_BQ = column_L.expand_as(items_BL) if places_BQ is None else places_BQ
+        asked_BQ = items_BL.gather(1, places_BQ)
+        real_BQL = (asked_BQ > 0).unsqueeze(2) & (items_BL > 0).unsqueeze(1)
+        differ_BQL = (asked_BQ.unsqueeze(2) != items_BL.unsqueeze(1)) & real_BQL
+        step_BQL = (column_L - places_BQ.unsqueeze(2)).clamp(-LONGEST, LONGEST)
+        share_BQL = torch.softmax(self.distance[step_BQL + LONGEST].masked_fill(~differ_BQL, -1e9), dim=2) * differ_BQL
+        speaks_BLD, own_BQD, other_KD = self._vectors(items_BL, asked_BQ, background_K, content_NG)
+        rest_BQD = share_BQL @ speaks_BLD
+        rest_BQD = rest_BQD + self.back(F.gelu(self.wide(rest_BQD)))
+        rest_BQD = rest_BQD * self.scale[differ_BQL.sum(dim=2).clamp_max(LONGEST)].unsqueeze(2)
+        own_BQ = (rest_BQD * own_BQD).sum(dim=2) + self.bias[asked_BQ]
+        return Logits(own_BQ, rest_BQD @ other_KD.T + self.bias[background_K], differ_BQL.any(dim=2))
 
     def _vectors(
+        self, items_BL: torch.Tensor, asked_BQ: torch.Tensor, background_K: torch.Tensor, content_NG: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Vectors of what speaks, of what is asked about, and of the background; outside training from tables."""
+        if self.training:
+            both = (self.asked, self.content_asked)
+            return (
+                self._mapped(self.speaks, self.content_speaks, items_BL, content_NG),
+                self._mapped(*both, asked_BQ, content_NG),
+                self._mapped(*both, background_K, content_NG),
+            )
+        if self._tables is None:
+            every = torch.arange(self.asked.num_embeddings)
+            with torch.no_grad():
+                speaks = self._mapped(self.speaks, self.content_speaks, every, content_NG)
+                self._tables = speaks, self._mapped(self.asked, self.content_asked, every, content_NG)
+        speaks_ND, asked_ND = self._tables
+        return F.embedding(items_BL, speaks_ND), F.embedding(asked_BQ, asked_ND), asked_ND[background_K]
+
+    def _mapped(
         self, table: nn.Embedding, content: nn.Linear | None, codes: torch.Tensor, content_NG: torch.Tensor
     ) -> torch.Tensor:
         learned: torch.Tensor = F.dropout(table(codes), self.rate, self.training)
         return learned if content is None else learned + content(content_NG[codes])
 
-    def information(self, items_BL: torch.Tensor, background_K: torch.Tensor, content_NG: torch.Tensor) -> torch.Tensor:
-        """PMI_BL in nats: logit minus the log-mean of e^logit over popularity-drawn items; 0 where nothing speaks."""
-        found: Logits = self(items_BL, background_K, content_NG)
-        chance_BL = torch.logsumexp(found.background_BLK, dim=2) - torch.log(torch.tensor(float(len(background_K))))
-        return torch.where(found.judged_BL, found.own_BL - chance_BL, 0.0)
+    def information(
+        self,
+        items_BL: torch.Tensor,
+        background_K: torch.Tensor,
+        content_NG: torch.Tensor,
+        places_BQ: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """PMI_BQ in nats: logit minus the log-mean of e^logit over popularity-drawn items; 0 where nothing speaks."""
+        found: Logits = self(items_BL, background_K, content_NG, places_BQ)
+        chance_BQ = torch.logsumexp(found.background_BLK, dim=2) - math.log(len(background_K))
+        return torch.where(found.judged_BL, found.own_BL - chance_BQ, 0.0)
 
     def loss(
         self,
@@ -112,3 +155,7 @@ class Cloze(nn.Module):
         weights_BL = weights_BL * found.judged_BL
         mean: torch.Tensor = (part_BL * weights_BL).sum() / weights_BL.sum().clamp_min(1)
         return mean
+
+
+def _forget(cloze: nn.Module, _: object) -> None:
+    cast(Cloze, cloze)._tables = None

@@ -1,9 +1,10 @@
 """User encoders: a history of item vectors becomes one user vector.
 
-All share one call: `encoder(vectors_BLD, real_BL, rng)` → users_BD. Padding is on the left, the most recent interaction
-in the last column; positions count from there, so padding and trimming change nothing. `rng=None` means evaluation.
-A row without any real item gives a finite vector that
-depends on no item.
+All share one call: `encoder(vectors_BLD, real_BL, rng, log_trust_BL)` → users_BD. Padding is on the left, the most recent
+interaction in the last column; positions count from there, so padding and trimming change nothing. `rng=None` means
+evaluation. A row without any real item gives a finite vector that depends on no item.
+`log_trust_BL` ≤ 0 says how far each interaction is to be believed; None = all fully. An encoder that
+pools adds it to its logits, one that reads in order scales each vector by the trust.
 """
 
 from __future__ import annotations
@@ -19,8 +20,15 @@ from siftrec.nn.dropout import dropout
 EncoderName = Literal["context", "mean", "gru", "transformer"]
 
 
-def masked_mean(vectors_BLD: torch.Tensor, real_BL: torch.Tensor) -> torch.Tensor:
-    """Mean over real columns; zero where there is none. Shape (B, D)."""
+def masked_mean(
+    vectors_BLD: torch.Tensor, real_BL: torch.Tensor, log_trust_BL: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Mean over real columns, weighted by trust; zero where there is none. Shape (B, D)."""
+    if log_trust_BL is not None:
+        share_BL = (
+            torch.softmax(log_trust_BL.masked_fill(~real_BL, torch.finfo(vectors_BLD.dtype).min), dim=1) * real_BL
+        )
+        return torch.bmm(share_BL.unsqueeze(1), vectors_BLD).squeeze(1)
     real_BL1 = real_BL.unsqueeze(-1).to(vectors_BLD.dtype)
     return (vectors_BLD * real_BL1).sum(dim=1) / real_BL1.sum(dim=1).clamp_min(1)
 
@@ -38,8 +46,14 @@ class Mean(nn.Module):
         self.rate = rate
         self.lift = Lift(dim)
 
-    def forward(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
-        lifted: torch.Tensor = self.lift(masked_mean(dropout(vectors_BLD, self.rate, rng), real_BL))
+    def forward(
+        self,
+        vectors_BLD: torch.Tensor,
+        real_BL: torch.Tensor,
+        rng: torch.Generator | None,
+        log_trust_BL: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        lifted: torch.Tensor = self.lift(masked_mean(dropout(vectors_BLD, self.rate, rng), real_BL, log_trust_BL))
         return lifted
 
 
@@ -61,19 +75,28 @@ class Context(nn.Module):
         self.ask = nn.Parameter(torch.randn(dim) / dim**0.5)
         self.lift = Lift(dim)
 
-    def forward(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
+    def forward(
+        self,
+        vectors_BLD: torch.Tensor,
+        real_BL: torch.Tensor,
+        rng: torch.Generator | None,
+        log_trust_BL: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         vectors_BLD = dropout(vectors_BLD, self.rate, rng)
-        shares_BL = self.shares(vectors_BLD, real_BL)
+        shares_BL = self.shares(vectors_BLD, real_BL, log_trust_BL)
         lifted: torch.Tensor = self.lift(torch.bmm(shares_BL.unsqueeze(1), vectors_BLD).squeeze(1))
         return lifted
 
-    def shares(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor) -> torch.Tensor:
+    def shares(
+        self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, log_trust_BL: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """a_BL: the share of attention each interaction gets."""
-        context_B1D = masked_mean(vectors_BLD, real_BL).unsqueeze(1)
+        context_B1D = masked_mean(vectors_BLD, real_BL, log_trust_BL).unsqueeze(1)
         agreement_BLD = vectors_BLD * (context_B1D * vectors_BLD.shape[2] ** 0.5)
         hidden = self.own(vectors_BLD) + self.context(context_B1D) + self.product(agreement_BLD)
         hidden = torch.tanh(hidden + recency(self.position, vectors_BLD.shape[1]))
-        logits_BL = (hidden @ self.ask).masked_fill(~real_BL, torch.finfo(hidden.dtype).min)
+        logits_BL = hidden @ self.ask if log_trust_BL is None else hidden @ self.ask + log_trust_BL
+        logits_BL = logits_BL.masked_fill(~real_BL, torch.finfo(hidden.dtype).min)
         return torch.softmax(logits_BL, dim=1) * real_BL
 
 
@@ -85,8 +108,14 @@ class Recurrent(nn.Module):
         self.rate = rate
         self.gru = nn.GRU(dim, dim, batch_first=True)
 
-    def forward(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
-        packed = first_columns(dropout(vectors_BLD, self.rate, rng), real_BL)
+    def forward(
+        self,
+        vectors_BLD: torch.Tensor,
+        real_BL: torch.Tensor,
+        rng: torch.Generator | None,
+        log_trust_BL: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        packed = first_columns(dropout(trusted(vectors_BLD, log_trust_BL), self.rate, rng), real_BL)
         states_BLD, _ = self.gru(packed)
         last = (real_BL.sum(dim=1) - 1).clamp_min(0)
         found: torch.Tensor = states_BLD[torch.arange(len(last)), last]
@@ -119,8 +148,14 @@ class Transformer(nn.Module):
             x = block(x, rng)
         return last_columns(self.norm(x), real_BL)
 
-    def forward(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
-        return self.states(vectors_BLD, real_BL, rng)[:, -1] * real_BL[:, -1:]
+    def forward(
+        self,
+        vectors_BLD: torch.Tensor,
+        real_BL: torch.Tensor,
+        rng: torch.Generator | None,
+        log_trust_BL: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        return self.states(trusted(vectors_BLD, log_trust_BL), real_BL, rng)[:, -1] * real_BL[:, -1:]
 
 
 class Block(nn.Module):
@@ -151,6 +186,11 @@ class Lift(nn.Module):
     def forward(self, pooled_BD: torch.Tensor) -> torch.Tensor:
         lifted: torch.Tensor = pooled_BD + self.back(F.gelu(self.wide(pooled_BD)))
         return lifted
+
+
+def trusted(vectors_BLD: torch.Tensor, log_trust_BL: torch.Tensor | None) -> torch.Tensor:
+    """Each vector scaled by its trust."""
+    return vectors_BLD if log_trust_BL is None else vectors_BLD * log_trust_BL.exp().unsqueeze(2)
 
 
 def first_columns(vectors_BLD: torch.Tensor, real_BL: torch.Tensor) -> torch.Tensor:

@@ -35,6 +35,12 @@ class ItemTower(nn.Module):
             self.register_buffer(f"mean_{name}", torch.zeros(width))
             self.register_buffer(f"scale_{name}", torch.ones(width))
 
+    @property
+    def statistics(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Mean and 1/deviation, each (F,), of every modality."""
+        names = [name.removeprefix("m_") for name in self.maps]
+        return {name: (self.get_buffer(f"mean_{name}"), self.get_buffer(f"scale_{name}")) for name in names}
+
     def standardise(self, statistics: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) -> None:
         """Set mean and 1/deviation, each (F,), of every modality; they are fitted on training items."""
         for name, (mean_F, scale_F) in statistics.items():

@@ -7,14 +7,11 @@ import torch
 
 from siftrec.data.catalog import Catalog
 from siftrec.data.sequences import Sequences
-from siftrec.detectors.calibrate import NoiseScores, calibrate
+from siftrec.detectors.calibrate import NoiseScores
 from siftrec.detectors.content import content_of, units
-from siftrec.detectors.likelihood import CrossFitted, Likelihood, OnFold
-from siftrec.detectors.slots import others, pieces, replaced
-from siftrec.nn.cloze import LONGEST
+from siftrec.detectors.likelihood import CrossFitted, Likelihood, OnFold, calibrated
 
-QUICK = Likelihood(folds=2, epochs=3)
-_DRAWS = 50_000
+QUICK = Likelihood(folds=2, epochs=3, steps=250)
 
 
 def judge(
@@ -40,16 +37,4 @@ def judge(
     counts_N = torch.from_numpy(log.counts(len(catalog)).astype(np.float32))
     content_NG = units(content_of(catalog, counts_N))
     fitted = CrossFitted(how, len(catalog), content_NG.shape[1]).fit(log, content_NG, seed, on_fold)
-    return scores_of(fitted, log, content_NG, seed=seed)
-
-
-def scores_of(
-    fitted: CrossFitted, log: Sequences, content_NG: torch.Tensor, *, q: float = 0.2, seed: int = 7
-) -> NoiseScores:
-    """Calibrated scores of the log that a detector was fitted on."""
-    background = replaced(pieces(log, LONGEST), log.owners, _DRAWS, seed)
-    drawn = fitted.judge(background.histories, content_NG, background.owners)[background.slots]
-    evidence = others(pieces(log, LONGEST))
-    score = fitted.judge(log, content_NG, np.arange(len(log)))
-    there = others(background.histories)[background.slots]
-    return calibrate(score, evidence, log.owners, drawn, there, q=q, seed=seed)[0]
+    return calibrated(fitted, log, content_NG, seed=seed)

@@ -11,7 +11,7 @@ from siftrec import seeds
 from siftrec.data.loader import Batch, Loader
 from siftrec.data.split import Fitting
 from siftrec.errors import DataError, NonFiniteLossError
-from siftrec.methods.base import Learned, Losses, Model, total
+from siftrec.methods.base import Learned, Losses, Model, Preparing, total
 from siftrec.train.checkpoint import Progress, State
 from siftrec.train.events import EpochEnded, Event, Stepped, Stopped
 from siftrec.train.interrupts import Interrupts
@@ -55,6 +55,8 @@ def train(
     while progress.epoch < training.epochs and not _patience_is_over(progress, training):
         if progress.step == 0:
             model.eval()
+            if progress.epoch == 0 and isinstance(method, Preparing):
+                method.prepare(model, data, seed)
             method.start_epoch(model, data, progress.epoch, seed)
 
         with interrupts.held():

@@ -1,0 +1,91 @@
+"""What a sequential method does about probable false-positive interactions, judged by a cross-fitted detector.
+
+    n_t = min(1, ρ e^(−PMI_t))      probability of noise: a popularity-drawn item has probability p(item), whatever the rest
+    1 − n_t                         weight of a target among the user's training interactions around it
+    λ log σ(α PMI_t + β)            log-trust of an interaction of a history, an attention bias; learned λ ≥ 0, α > 0, β
+
+Nothing here sees the target it helps to score: the trust of a history comes from that history alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812  the usual name
+
+from siftrec.data.loader import Batch
+from siftrec.data.sequences import Sequences
+from siftrec.detectors.likelihood import CrossFitted, Likelihood, calibrated
+from siftrec.settings import settings
+
+
+@settings
+class Denoise:
+    """How false-positive interactions are set aside.
+
+    Attributes:
+        targets: whether each target of the next-item loss is weighted by 1 minus its probability of noise.
+        pooling: whether the user encoder trusts interactions less that the rest of the history does not vouch for.
+        detector: how the detector is fitted, on training interactions alone.
+    """
+
+    targets: bool = True
+    pooling: bool = True
+    detector: Likelihood = Likelihood()
+
+
+class Denoising(nn.Module):
+    """The detector, what it learned of the log, and how far the encoder listens to it; saved with the model.
+
+    Args:
+        how: settings.
+        size: N.
+        content: G, width of the content vectors.
+    """
+
+    def __init__(self, how: Denoise, size: int, content: int) -> None:
+        super().__init__()
+        self.how = how
+        self.detector = CrossFitted(how.detector, size, content)
+        self.register_buffer("content", torch.zeros(size, content))
+        self.register_buffer("rho", torch.zeros(()))
+        if how.pooling:
+            self.strength, self.steepness, self.level = (nn.Parameter(torch.tensor(x)) for x in (1.0, 0.0, 0.0))
+
+    def fit(self, train: Sequences, content_NG: torch.Tensor, seed: int) -> None:
+        """Fit the detector on training interactions, and bound their share of noise.
+
+        Args:
+            train: training sequences.
+            content_NG: content vectors (`detectors.content.units`).
+            seed: of the run.
+        """
+        self.get_buffer("content").copy_(content_NG)
+        self.detector.fit(train, content_NG, seed)
+        self.get_buffer("rho").fill_(calibrated(self.detector, train, content_NG, seed=seed).rho_upper)
+
+    def scores(self, items_BL: torch.Tensor, users_B: torch.Tensor | None = None) -> torch.Tensor:
+        """PMI_BL of every interaction and the rest of its history (see `CrossFitted.scores`)."""
+        return self.detector.scores(items_BL, self.get_buffer("content"), users_B)
+
+    def log_trust(self, items_BL: torch.Tensor, users_B: torch.Tensor | None = None) -> torch.Tensor | None:
+        """(B, L) ≤ 0, with gradient to the three learned numbers only; None where pooling does not listen."""
+        if not self.how.pooling:
+            return None
+        logits_BL = self.steepness.exp() * self.scores(items_BL, users_B) + self.level
+        return F.softplus(self.strength) * F.logsigmoid(logits_BL)
+
+    def target_weights(self, batch: Batch) -> torch.Tensor:
+        """(B,) 1 − n of each target among the user's training interactions around it; 1 where targets are not weighted."""
+        if not self.how.targets:
+            return torch.ones(len(batch))
+        around_BW, place_B1 = batch.around_BW, batch.place_B.unsqueeze(1)
+        score_B1 = self.detector.scores(around_BW, self.get_buffer("content"), batch.user_B, place_B1)
+        return 1 - (self.get_buffer("rho") * (-score_B1.squeeze(1)).exp()).clamp(0, 1)
+
+
+def sample_of(train: Sequences, share: float) -> Sequences:
+    """The training sequences of the first users that hold about a `share` of the interactions."""
+    rows = int(np.searchsorted(train.offsets, share * train.offsets[-1]))
+    return train.take(np.arange(max(rows, 1)))
