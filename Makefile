@@ -46,7 +46,7 @@ clean: ## remove what the targets made
 	rm -rf $(VENV) demo-run .mypy_cache .ruff_cache .pytest_cache
 
 # benchmarks
-.PHONY: peer-rectools speed accuracy results
+.PHONY: peer-rectools speed accuracy noise-figures results
 PEER := benchmarks/peers/rectools
 
 $(PEER)/.venv/.done: $(PEER)/requirements.txt
@@ -72,6 +72,9 @@ speed: $(VENV)/.dev peer-rectools ## every speed row, about ten minutes
 accuracy: $(VENV)/.dev peer-rectools ## every accuracy cell that is not done, hours
 	$(BIN)/python benchmarks/accuracy.py run --jobs 2
 	$(BIN)/python benchmarks/accuracy.py compare
+
+noise-figures: $(VENV)/.dev ## how well noise is found, every unit that is not done, half an hour
+	$(BIN)/python benchmarks/noise.py run
 
 results: $(VENV)/.dev ## docs/results.md from the stored figures
 	$(BIN)/python benchmarks/render.py

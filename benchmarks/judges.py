@@ -1,0 +1,188 @@
+"""What judges a noisy log in noise.py: ours, the controls, and what the field uses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from datasets import LOGS, load
+
+from siftrec.data.catalog import Catalog
+from siftrec.data.sequences import Sequences
+from siftrec.data.split import TEST
+from siftrec.detectors.agreement import Agreement
+from siftrec.detectors.blend import Blend
+from siftrec.detectors.calibrate import calibrate
+from siftrec.detectors.content import content_of, units
+from siftrec.detectors.cooccurrence import Cooccurrence
+from siftrec.detectors.likelihood import CrossFitted, Likelihood
+from siftrec.detectors.slots import Background, others, pieces, replaced
+from siftrec.nn.cloze import LONGEST
+from siftrec.noise.inject import inject
+from siftrec.noise.measure import auroc, detection
+
+_DRAWS = 50_000
+DISLIKED = 2.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A log whose noise is known: train and validation interactions.
+
+    Attributes:
+        log: to be judged.
+        clean: the same users without planted noise.
+        truth: (E,) bool, True = noise.
+        catalog: the items.
+        mechanism: of the noise.
+        background: histories with one interaction replaced.
+    """
+
+    log: Sequences
+    clean: Sequences
+    truth: np.ndarray
+    catalog: Catalog
+    mechanism: str
+    background: Background
+
+    @property
+    def users(self) -> np.ndarray:
+        """(U,) rows."""
+        return np.arange(len(self.log))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Scores of the events (E,) and of the background draws (R,), higher = more genuine, and what they cost."""
+
+    score: np.ndarray
+    drawn: np.ndarray
+    cpu_s: float
+
+
+def noisy_log(data: str, mechanism: str, rho: float, seed: int, folder: Path) -> Case:
+    """Plant noise in a data set, or take low ratings for it."""
+    loaded = load(data, folder)
+    clean = loaded.split.log.where(loaded.split.role < TEST)
+    if mechanism == "rating":
+        log, truth = clean, _disliked(folder / LOGS[data], clean.rows)
+    else:
+        injected = inject(loaded.split, mechanism, rho, seed)  # type: ignore[arg-type]
+        known = injected.split.role < TEST
+        log, truth = injected.split.log.where(known), injected.noisy[known]
+    background = replaced(pieces(log, LONGEST), log.owners, _DRAWS, seed)
+    return Case(log, clean, truth, loaded.catalog, mechanism, background)
+
+
+def _disliked(path: Path, rows: np.ndarray) -> np.ndarray:
+    separator = "\t" if path.suffix == ".inter" else ","
+    table = pl.read_csv(path, separator=separator)
+    ratings = table[next(name for name in table.columns if name.startswith("rating"))].to_numpy()
+    return np.asarray(ratings[rows] <= DISLIKED)
+
+
+def scorers(case: Case, seed: int) -> dict[str, Judged]:
+    """All that see the noisy log only; those that need content only where there is some."""
+    counts_N, start = case.log.counts(len(case.catalog)), time.process_time()
+    fitted, content_NG = _likelihood(case, case.log, seed)
+    spent = time.process_time() - start
+    common = np.log(np.maximum(counts_N, 1) / counts_N.sum())
+    found = {
+        "popularity": _timed(case, lambda log, _: common[log.items]),
+        "likelihood": _timed(case, lambda log, users: fitted.judge(log, content_NG, users), spent),
+        "not cross-fitted": _timed(case, lambda log, users: fitted.judge(log, content_NG, users + 1), spent),
+    }
+
+    def loss(log: Sequences, users: np.ndarray) -> np.ndarray:
+        """−log p(item | rest) by a model that has seen the user, with its sign turned."""
+        return np.asarray(fitted.judge(log, content_NG, users + 1) + common[log.items])
+
+    found["loss of the interaction"] = _timed(case, loss, spent)
+    found["mean loss of the history"] = _timed(case, lambda log, users: _mean(log, loss(log, users)), spent)
+    together = Cooccurrence.fit(case.log, len(case.catalog))
+    found["cooccurrence"] = _timed(case, together.judge)
+    blended = ["likelihood", "cooccurrence"]
+    if case.catalog.modalities:
+        alike = Agreement.fit(case.log, case.catalog, seed)
+        found["agreement"] = _timed(case, lambda log, _: alike.judge(log))
+        found["similarity to the next item"] = _timed(case, lambda log, _: _next(alike, log))
+        blended.append("agreement")
+    found["blend"] = _blend(case, [found[name] for name in blended])
+    return found
+
+
+def ceiling(case: Case, seed: int) -> dict[str, Judged]:
+    """The likelihood fitted on the clean log with the same folds: what better learning could reach at most."""
+    start = time.process_time()
+    fitted, content_NG = _likelihood(case, case.clean, seed)
+    spent = time.process_time() - start
+    return {"ceiling": _timed(case, lambda log, users: fitted.judge(log, content_NG, users), spent)}
+
+
+def figures_of(case: Case, judged: dict[str, Judged], seed: int) -> dict[str, Any]:
+    """`detection` of each, with the AUROC of the bare score and of histories of at least six."""
+    log = case.log
+    lengths = np.repeat(log.lengths, log.lengths)
+    popularity = log.counts(len(case.catalog))[log.items]
+    evidence, there = others(pieces(log, LONGEST)), others(case.background.histories)[case.background.slots]
+    found = {}
+    for name, each in judged.items():
+        able, drawn_able = np.where(each.score == 0, 0, evidence), np.where(each.drawn == 0, 0, there)
+        scores, _ = calibrate(each.score, able, log.owners, each.drawn, drawn_able, seed=seed)
+        found[name] = detection(scores, case.truth, log.owners, popularity, lengths, planted=case.mechanism)
+        long = lengths >= 6
+        found[name] |= {
+            "auroc_score": auroc(case.truth, -each.score),
+            "auroc_6": auroc(case.truth[long], scores.noise[long].astype(np.float64)),
+        }
+    return found
+
+
+def _likelihood(case: Case, log: Sequences, seed: int) -> tuple[CrossFitted, torch.Tensor]:
+    counts_N = torch.from_numpy(log.counts(len(case.catalog)).astype(np.float32))
+    content_NG = units(content_of(case.catalog, counts_N))
+    return CrossFitted(Likelihood(), len(case.catalog), content_NG.shape[1]).fit(log, content_NG, seed), content_NG
+
+
+def _timed(case: Case, score: Callable[[Sequences, np.ndarray], np.ndarray], spent: float = 0.0) -> Judged:
+    start = time.process_time()
+    drawn = score(case.background.histories, case.background.owners)[case.background.slots]
+    return Judged(score(case.log, case.users), drawn, spent + time.process_time() - start)
+
+
+def _blend(case: Case, parts: list[Judged]) -> Judged:
+    start = time.process_time()
+    evidence = others(pieces(case.log, LONGEST))
+    there = others(case.background.histories)[case.background.slots]
+    scores, drawn = (np.stack(each, axis=1) for each in ([p.score for p in parts], [p.drawn for p in parts]))
+    fitted = Blend.fit(scores, evidence, drawn, there)
+    spent = time.process_time() - start + sum(part.cpu_s for part in parts)
+    return Judged(fitted.judge(scores, evidence), fitted.judge(drawn, there), spent)
+
+
+def _mean(log: Sequences, values: np.ndarray) -> np.ndarray:
+    """(E,) the mean over each event's history."""
+    total = np.bincount(log.owners, values, minlength=len(log)) / np.maximum(log.lengths, 1)
+    return np.asarray(total[log.owners])
+
+
+def _next(alike: Agreement, log: Sequences) -> np.ndarray:
+    """(E,) cosine with the next item of the history, of its last item with the one before; 0 where there is none."""
+    last = np.flatnonzero(np.diff(log.owners, append=-1))
+    beside = np.arange(1, len(log.items) + 1)
+    beside[last] = np.maximum(last - 1, 0)
+    items, other = (torch.from_numpy(log.items[at].astype(np.int64)) for at in (np.arange(len(log.items)), beside))
+    found = np.concatenate(
+        [
+            alike.space.cosine(a.unsqueeze(1), b.unsqueeze(1)).view(-1).numpy()
+            for a, b in zip(items.split(65536), other.split(65536), strict=True)
+        ]
+    )
+    alone = (log.owners[beside] != log.owners) | ~np.isfinite(found) | (log.items[beside] == log.items)
+    return np.where(alone, 0, found).astype(np.float32)
