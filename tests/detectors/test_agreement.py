@@ -1,0 +1,68 @@
+"""Content agreement against a loop; planted noise without any training; nothing to go by is no opinion."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from detectors.worlds import world
+from siftrec.data.catalog import Catalog, Modality
+from siftrec.data.sequences import Sequences
+from siftrec.detectors.agreement import Agreement
+from siftrec.errors import UsageError
+from siftrec.synthetic import Name
+
+
+def test_scores_equal_a_loop() -> None:
+    easy = world()
+    found = Agreement.fit(easy.log, easy.catalog)
+    vectors, scores = found.space.vectors_NG, found.judge(easy.log)
+    for row in (0, 17):
+        history = easy.log[row].tolist()
+        for place, item in enumerate(history):
+            alike = sorted((float(vectors[item] @ vectors[other]) for other in history if other != item), reverse=True)
+            expected = sum(alike[:3]) / 3 - float(found.hub_N[item])
+            assert float(scores[easy.log.offsets[row] + place]) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(("level", "least"), [("easy", 0.95), ("mid", 0.88), ("hard", 0.78)])
+def test_planted_noise_is_found(level: Name, least: float) -> None:
+    assert world(level).found(Agreement.fit(world(level).log, world(level).catalog).judge(world(level).log)) > least
+
+
+def test_where_nothing_is_planted_nothing_is_found() -> None:
+    null = world("easy", null=True)
+    assert null.found(Agreement.fit(null.log, null.catalog).judge(null.log)) == pytest.approx(0.5, abs=0.03)
+
+
+def test_items_that_nobody_had_are_judged_by_their_content() -> None:
+    """Fitted on half of the log's users and items, it finds noise among the others."""
+    mid = world("mid")
+    half = np.arange(0, len(mid.log), 2)
+    some = mid.log.take(half).where(mid.log.take(half).items % 2 == 0)
+    scores = Agreement.fit(some, mid.catalog).judge(mid.log)
+    new = (mid.log.items % 2 == 1) & (mid.log.owners % 2 == 1)
+    noisy, score = mid.noisy[new], scores[new]
+    assert (score[~noisy][:, None] > score[noisy][None]).mean() > 0.88
+
+
+def test_without_content_there_is_no_opinion() -> None:
+    present = np.arange(1, 9) != 3
+    vectors = np.random.default_rng(1).normal(size=(8, 3)).astype(np.float32)
+    catalog = Catalog(pl.Series(range(1, 9)), tags=Modality(vectors, present))
+    log = Sequences.from_items(np.array([1, 2, 4, 5, 6, 3, 7, 7, 3, 8]), np.array([6, 2, 2]))
+    scores = Agreement.fit(log, catalog).judge(log)
+    assert scores[:5].all()
+    assert (scores[5:] == 0).all(), "an item without content; the same item twice; a neighbour without content"
+    with pytest.raises(UsageError, match="content"):
+        Agreement.fit(log, Catalog(pl.Series([1, 2, 3, 4])))
+
+
+def test_the_seed_only_moves_the_hubs() -> None:
+    easy = world()
+    one, same, other = (Agreement.fit(easy.log, easy.catalog, seed) for seed in (7, 7, 8))
+    assert torch.equal(one.hub_N, same.hub_N)
+    assert not torch.equal(one.hub_N, other.hub_N)
+    assert torch.equal(one.space.vectors_NG, other.space.vectors_NG)

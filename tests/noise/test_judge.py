@@ -1,0 +1,52 @@
+"""A log judged by itself: planted noise is likelier noise, and a log without information is left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detectors.worlds import world
+from siftrec.detectors.likelihood import Likelihood
+from siftrec.noise.judge import judge
+from siftrec.noise.measure import auroc
+
+BRIEF = Likelihood(folds=2, steps=250)
+
+
+def test_planted_noise_gets_high_probabilities() -> None:
+    easy = world()
+    folds: list[tuple[int, int]] = []
+    found = judge(easy.log, easy.catalog, detector=BRIEF, on_fold=lambda done, of: folds.append((done, of)))
+    area = auroc(easy.noisy, found.noise.astype(np.float64))
+    assert area is not None
+    assert area > 0.86
+    assert folds == [(1, 2), (2, 2)]
+    assert found.noise.dtype == np.float32
+    assert found.noise[easy.noisy].mean() > found.noise[~easy.noisy].mean() + 0.2
+    assert easy.noisy[found.flagged].mean() > 0.7
+    assert easy.noisy.mean() < found.rho_interval[1] < 0.6
+    assert (found.evidence == 19).mean() > 0.95
+
+
+def test_without_information_nothing_is_flagged() -> None:
+    null = world("easy", null=True)
+    found = judge(null.log, null.catalog, quick=True)
+    assert not found.flagged.any()
+    assert found.rho_upper > 0.9
+
+
+def test_the_seed_decides() -> None:
+    small = world("easy", users=120, items=400, length=8)
+    how = Likelihood(folds=2, steps=10)
+    one, same, other = (judge(small.log, small.catalog, detector=how, seed=seed) for seed in (7, 7, 8))
+    assert (one.noise == same.noise).all()
+    assert (one.score != other.score).any()
+
+
+def test_a_log_of_single_interactions_has_nothing_to_say(recwarn: pytest.WarningsRecorder) -> None:
+    small = world("easy", users=120, items=400, length=8)
+    alone = small.log.where(np.arange(len(small.log.items)) == small.log.offsets[:-1][small.log.owners])
+    found = judge(alone, small.catalog, detector=Likelihood(folds=2, steps=10))
+    assert not found.flagged.any()
+    assert found.rho_upper == 1
+    assert not recwarn.list
