@@ -11,7 +11,7 @@ from siftrec.detectors.calibrate import NoiseScores
 from siftrec.detectors.content import content_of, units
 from siftrec.detectors.likelihood import CrossFitted, Likelihood, OnFold, calibrated
 
-QUICK = Likelihood(folds=2, epochs=3, steps=250)
+QUICK = Likelihood(folds=2, epochs=3, steps=350, learning_rate=0.01)
 
 
 def judge(
