@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from accuracy import DATASETS, MAIN, RHOS
+from noise_tables import sections as finding_noise
 from variants import PEER, VARIANTS
 
 from siftrec.settings import describe, resolve
@@ -26,7 +27,8 @@ Figures = dict[str, Any]
 
 def main() -> None:
     """Render every section whose figures are there."""
-    sections = [HEAD, *planted(), *speed(), *accuracy(), *comparisons()]
+    noise = finding_noise(RESULTS / "noise", table)
+    sections = [HEAD, *planted(), *noise, *speed(), *accuracy(), *comparisons()]
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text("\n\n".join(sections) + "\n", "utf-8")
 

@@ -1,0 +1,130 @@
+"""The section "Finding noise" of docs/results.md, from the figures that noise.py stored."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+Figures = dict[str, Any]
+Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
+
+NAMES = {
+    "blend": "blend of the scores below",
+    "likelihood": "likelihood, cross-fitted",
+    "cooccurrence": "co-occurrence, the user left out",
+    "agreement": "content agreement, nothing trained",
+    "not cross-fitted": "likelihood by a model that has seen the user",
+    "loss of the interaction": "loss of the interaction (T-CE)",
+    "mean loss of the history": "mean loss of the history",
+    "similarity to the next item": "similarity to the next item",
+    "popularity": "control: popularity alone",
+    "ceiling": "ceiling: likelihood fitted on the clean log",
+}
+PLANTED = {
+    "replace": "items replaced by popularity-drawn ones",
+    "insert": "popularity-drawn interactions added",
+    "swap": "items replaced by another user's at the same position",
+    "autoplay": "items replaced by a neighbour of the item before",
+}
+TEXT = """Noise is planted in train and validation interactions, and each of them is judged from the log as it is, noise
+included. *AUROC*: of the noise probability, with the 95 % interval when users are drawn; *bare*: of the score as it is,
+without calibration; *≥ 6*: in histories of at least six. *Found*: share of the noise among what is flagged at q = .2;
+*wrong*: share of genuine interactions among it, which should be at most q. *At most*: the upper bound ρ of the share of
+noise, to be compared with the truth in the headline. Calibrated throughout on popularity-drawn background, whatever was
+planted. *Loss*: −log p(item | rest) by a model that has seen the user, as methods that drop large losses take it."""
+NATURAL = """Nothing is planted: every rating is an interaction, and a rating of at most 2 counts as noise. It is chosen,
+watched and disliked, which is not what the mechanism describes: the rest of a history vouches for such films as for
+others. Nothing here should be taken to find dislikes."""
+
+
+def sections(results: Path, table: Table) -> list[str]:
+    """All tables for which something is stored.
+
+    Args:
+        results: folder of the units.
+        table: from head and rows to Markdown.
+    """
+    cases: dict[tuple[str, str, float], list[Figures]] = defaultdict(list)
+    for path in sorted(results.glob("*.seed*.json")):
+        told = json.loads(path.read_text("utf-8"))
+        cases[told["unit"]["data"], told["unit"]["mechanism"], told["unit"]["rho"]].append(told)
+    if not cases:
+        return []
+    parts = ["## Finding noise", TEXT]
+    natural = {key: runs for key, runs in cases.items() if key[1] == "rating"}
+    for (data, mechanism, rho), runs in sorted(cases.items(), key=_order):
+        if mechanism != "rating":
+            parts += [f"### {data}, {PLANTED[mechanism]}, ρ = {rho:g}", *_case(runs, table)]
+            parts.append(f"`python benchmarks/noise.py run --only '{data}.{mechanism}.rho{rho:g}.*'`")
+    if natural:
+        parts += ["### Low ratings as noise", NATURAL]
+    for (data, _, _), runs in sorted(natural.items()):
+        parts += [f"{data}, {runs[0]['figures']['likelihood']['rho']:.0%} ratings of at most 2:", *_case(runs, table)]
+        parts.append(f"`python benchmarks/noise.py run --only '{data}.rating.*'`")
+    return parts
+
+
+def _order(case: tuple[tuple[str, str, float], list[Figures]]) -> tuple[bool, str, int, float]:
+    (data, mechanism, rho), _ = case
+    return data != "microlens50k", data, [*PLANTED, "rating"].index(mechanism), -rho
+
+
+def _case(runs: Sequence[Figures], table: Table) -> list[str]:
+    """Every scorer of a case, and the likelihood by length of history."""
+    by_name: dict[str, list[Figures]] = defaultdict(list)
+    spent: dict[str, list[float]] = defaultdict(list)
+    for run in runs:
+        for name, figures in run["figures"].items():
+            by_name[name].append(figures)
+            spent[name].append(run["scorer_cpu_s"][name])
+    head = ("", "AUROC", "bare", "≥ 6", "AUPRC", "Brier", "found", "wrong", "at most", "seeds", "CPU s")
+    lines = [
+        (NAMES[name], *_row(by_name[name]), f"{statistics.median(spent[name]):.0f}")
+        for name in NAMES
+        if name in by_name
+    ]
+    parts = [table(head, lines)]
+    best = [name for name in ("blend", "likelihood", "popularity") if name in by_name]
+    lengths = list(by_name[best[0]][0]["by_history_length"]) if best else []
+    if best:
+        rows = [
+            (
+                NAMES[name],
+                *(_mean([run["by_history_length"][length]["auroc"] for run in by_name[name]]) for length in lengths),
+            )
+            for name in best
+        ]
+        events = [by_name[best[0]][0]["by_history_length"][length]["events"] for length in lengths]
+        parts += [
+            "AUROC by length of history:",
+            table(("", *lengths), [*rows, ("interactions", *map("{:,}".format, events))]),
+        ]
+    truths = ", ".join(f"{figures['rho']:.3f}" for figures in next(iter(by_name.values())))
+    return [*parts, f"True share of noise: {truths}. Commits: {', '.join(sorted({run['commit'] for run in runs}))}."]
+
+
+def _row(runs: Sequence[Figures]) -> tuple[str, ...]:
+    low, high = runs[0]["auroc_interval"]
+    interval = f" [{low:.3f}, {high:.3f}]" if len(runs) == 1 and low is not None else ""
+    measures = ("auroc_score", "auroc_6", "auprc", "brier")
+    return (
+        _mean([run["auroc"] for run in runs]) + interval,
+        *(_mean([run[measure] for run in runs]) for measure in measures),
+        _mean([run["recall_at_fdr"]["0.2"] for run in runs]),
+        _mean([run["fdr_reached"]["0.2"] for run in runs]),
+        _mean([run["rho_upper"] for run in runs]),
+        str(len(runs)),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    """Mean ± standard deviation between seeds; – where undefined."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    mean = f"{statistics.mean(known):.3f}"
+    return f"{mean} ± {statistics.stdev(known):.3f}" if len(known) > 1 else mean
