@@ -112,6 +112,7 @@ def audit_of(data: Data, work: Path, quick: bool) -> Audit:
 
     from siftrec.audit import audit
     from siftrec.audit.events import Ended
+    from siftrec.audit.plan import FULL, QUICK
     from siftrec.data.interactions import Interactions
     from siftrec.data.readers.arrow import write
     from siftrec.data.split import TEST
@@ -126,7 +127,7 @@ def audit_of(data: Data, work: Path, quick: bool) -> Audit:
         if isinstance(event, Ended):
             print(f"{event.step}: {event.seconds:.0f} s, {event.found}", file=sys.stderr, flush=True)
 
-    return audit(work / "log.parquet", quick=quick, seed=SEED, on_event=tell)
+    return audit(work / "log.parquet", plan=QUICK if quick else FULL, seed=SEED, on_event=tell)
 
 
 def arms_of(split: Split, audited: Audit) -> dict[str, Split]:

@@ -14,13 +14,15 @@ import pytest
 from oracles import OnDisk, dice, scores_of
 
 from siftrec.audit import audit
-from siftrec.audit.events import Began, Ended, Event, Planned
+from siftrec.audit.events import Advanced, Began, Ended, Event, Planned
+from siftrec.audit.plan import JUDGE, PLANT, QUICK, TRAIN
 from siftrec.audit.planting import MECHANISMS
 from siftrec.audit.verdict import LEAVE, SHORT, WEIGHT
 from siftrec.data.catalog import Catalog
 from siftrec.data.read import read
 from siftrec.data.sequences import Sequences
 from siftrec.detectors.calibrate import NoiseScores
+from siftrec.detectors.likelihood import OnFold
 from siftrec.errors import DataError, EnvironmentProblem, UsageError
 
 Stored = Callable[..., OnDisk]
@@ -32,7 +34,7 @@ def nothing_found(log: Sequences, catalog: Catalog, **named: object) -> NoiseSco
 
 def test_heavy_noise_and_weights_that_know_it_say_weight_it(stored: Stored) -> None:
     log = stored(rho=0.5, users=1200, items=400, length=12)
-    found = audit(log.path, quick=True, judge=log.oracle)
+    found = audit(log.path, plan=QUICK, judge=log.oracle)
     assert found.verdict.answer == WEIGHT
     assert all(gain.relative > 0.1 and gain.low > 0 for gain in found.verdict.gains)
     assert [gain.proxy for gain in found.verdict.gains] == ["ItemKNN", "EASE", "all proxies"]
@@ -42,19 +44,19 @@ def test_heavy_noise_and_weights_that_know_it_say_weight_it(stored: Stored) -> N
 def test_weights_that_know_nothing_never_say_weight_it(stored: Stored, rho: float) -> None:
     log = stored(rho=rho, users=800, items=400, length=10)
     for seed in range(3):
-        assert audit(log.path, quick=True, judge=dice, seed=seed).verdict.answer in (LEAVE, SHORT)
+        assert audit(log.path, plan=QUICK, judge=dice, seed=seed).verdict.answer in (LEAVE, SHORT)
 
 
 def test_a_judge_that_finds_nothing_changes_nothing(stored: Stored) -> None:
     log = stored(rho=0.0, users=400, items=400, length=6)
-    found = audit(log.path, quick=True, judge=nothing_found)
+    found = audit(log.path, plan=QUICK, judge=nothing_found)
     assert found.verdict.answer == LEAVE
     assert [(gain.relative, gain.p) for gain in found.verdict.gains] == [(0.0, 1.0)] * 3
 
 
 def test_few_users_are_too_short_to_tell(stored: Stored) -> None:
     log = stored(rho=0.5, users=30, items=400, length=12)
-    found = audit(log.path, quick=True, judge=log.oracle)
+    found = audit(log.path, plan=QUICK, judge=log.oracle)
     assert found.verdict.answer == SHORT
     assert "30 users" in found.verdict.sentences
 
@@ -69,7 +71,7 @@ def test_a_log_that_cannot_be_cut_is_described_and_scored_all_the_same(tmp_path:
 
 def test_the_weights_of_the_verdict_have_seen_nothing_of_the_holdout(stored: Stored) -> None:
     log = stored(rho=0.3, users=250, items=400, length=6)
-    found = audit(log.path, quick=True, judge=log.oracle)
+    found = audit(log.path, plan=QUICK, judge=log.oracle)
     assert found.cut is not None
     whole, *planted, earlier = log.oracle.seen
     assert len(whole.items) == len(found.source.log.items)
@@ -83,8 +85,8 @@ def test_the_weights_of_the_verdict_have_seen_nothing_of_the_holdout(stored: Sto
 
 def test_planted_noise_is_found_by_the_oracle_and_not_by_dice(stored: Stored) -> None:
     log = stored(rho=0.0, users=300, items=400, length=10)
-    known = audit(log.path, quick=True, judge=log.oracle).findable
-    guessed = audit(log.path, quick=True, judge=dice).findable
+    known = audit(log.path, plan=QUICK, judge=log.oracle).findable
+    guessed = audit(log.path, plan=QUICK, judge=dice).findable
     assert [each.mechanism for each in known] == list(MECHANISMS)
     assert all(each.detection["auroc"] > 0.99 for each in known)
     assert all(abs(each.detection["auroc"] - 0.5) < 0.05 for each in guessed)
@@ -93,14 +95,14 @@ def test_planted_noise_is_found_by_the_oracle_and_not_by_dice(stored: Stored) ->
 
 def test_equal_seeds_give_equal_audits(stored: Stored) -> None:
     log = stored(rho=0.3, users=300, items=400, length=6)
-    first, again = (audit(log.path, quick=True, judge=dice, seed=5).to_json() | {"seconds": 0} for _ in range(2))
+    first, again = (audit(log.path, plan=QUICK, judge=dice, seed=5).to_json() | {"seconds": 0} for _ in range(2))
     assert first == again
-    assert audit(log.path, quick=True, judge=dice, seed=6).to_json()["verdict"] != first["verdict"]
+    assert audit(log.path, plan=QUICK, judge=dice, seed=6).to_json()["verdict"] != first["verdict"]
 
 
 def test_the_folder_holds_the_result_the_weighted_log_and_the_page(stored: Stored, tmp_path: Path) -> None:
     log, out = stored(rho=0.3, users=250, items=400, length=6), tmp_path / "out"
-    found = audit(log.path, out=out, quick=True, judge=log.oracle, page=lambda result: result.verdict.sentences)
+    found = audit(log.path, out=out, plan=QUICK, judge=log.oracle, page=lambda result: result.verdict.sentences)
     told = json.loads((out / "audit.json").read_text())
     assert told == json.loads(json.dumps(found.to_json()))
     assert (out / "audit.html").read_text() == found.verdict.sentences
@@ -117,7 +119,7 @@ def test_weights_of_the_log_are_kept_and_multiplied(stored: Stored, tmp_path: Pa
     log = stored(rho=0.3, users=250, items=400, length=6)
     half = pl.read_parquet(log.path).with_columns(weight=pl.lit(0.5))
     half.write_parquet(tmp_path / "half.parquet")
-    audit(tmp_path / "half.parquet", out=tmp_path / "out", quick=True, judge=log.oracle)
+    audit(tmp_path / "half.parquet", out=tmp_path / "out", plan=QUICK, judge=log.oracle)
     weight = pl.read_parquet(tmp_path / "out" / "weighted.parquet")["weight"].to_numpy()
     np.testing.assert_allclose(weight, np.where(log.planted.noisy, 0.025, 0.475), atol=1e-6)
 
@@ -136,13 +138,13 @@ def test_a_page_that_fails_leaves_no_folder(stored: Stored, tmp_path: Path) -> N
         raise EnvironmentProblem("no page today")
 
     with pytest.raises(EnvironmentProblem, match="no page today"):
-        audit(log.path, out=tmp_path / "out", quick=True, judge=log.oracle, page=broken)
+        audit(log.path, out=tmp_path / "out", plan=QUICK, judge=log.oracle, page=broken)
     assert [each.name for each in tmp_path.iterdir()] == ["events.parquet"]
 
 
 def test_events_plan_first_and_close_every_step(stored: Stored, tmp_path: Path) -> None:
     log, events = stored(rho=0.3, users=30, items=400, length=6), list[Event]()
-    audit(log.path, out=tmp_path / "out", quick=True, judge=log.oracle, on_event=events.append)
+    audit(log.path, out=tmp_path / "out", plan=QUICK, judge=log.oracle, on_event=events.append)
     plan, *rest = events
     assert isinstance(plan, Planned)
     assert plan.seconds > 0
@@ -162,11 +164,36 @@ def test_features_are_aligned_and_given_to_the_judge(stored: Stored, tmp_path: P
     ids = np.arange(1, 401)
     vectors = pl.DataFrame({"item": ids, "vector": np.eye(400, 8, dtype=np.float32) + 1})
     vectors.write_parquet(tmp_path / "vectors.parquet")
-    found = audit(log.path, {"look": tmp_path / "vectors.parquet"}, quick=True, judge=watching)
+    found = audit(log.path, {"look": tmp_path / "vectors.parquet"}, plan=QUICK, judge=watching)
     assert [list(catalog) for catalog in catalogs] == [["look"]] * len(catalogs)
     assert found.to_json()["modalities"]["look"] == {"width": 8, "coverage": 1.0}
     with pytest.raises(DataError, match=r"missing\.npy"):
         audit(log.path, {"look": tmp_path / "missing.npy"}, judge=watching)
+
+
+def test_progress_of_the_judge_is_told_in_parts(stored: Stored) -> None:
+    log, events = stored(rho=0.3, users=250, items=400, length=6), list[Event]()
+
+    def in_two_parts(shown: Sequences, catalog: Catalog, *, on_fold: OnFold, **named: object) -> NoiseScores:
+        on_fold(1, 2)
+        on_fold(2, 2)
+        return log.oracle(shown, catalog)
+
+    audit(log.path, plan=QUICK, judge=in_two_parts, on_event=events.append)
+    told = [(each.step, each.done, each.of) for each in events if isinstance(each, Advanced)]
+    assert told[:2] == [(JUDGE, 1, 2), (JUDGE, 2, 2)]
+    assert [done for step, done, _ in told if step == PLANT] == list(range(1, 9))
+    assert [each[1:] for each in told if each[0] == TRAIN] == [(1, 2), (2, 2)]
+
+
+def test_where_nothing_is_planted_nobody_looks_for_it(stored: Stored) -> None:
+    log, events = stored(rho=0.5, users=250, items=400, length=6), list[Event]()
+    found = audit(log.path, plan=replace(QUICK, mechanisms=()), judge=log.oracle, on_event=events.append)
+    assert found.findable == ()
+    assert "planted here" not in found.verdict.sentences
+    assert len(log.oracle.seen) == 2
+    assert PLANT not in {each.step for each in events if isinstance(each, Began)}
+    assert found.verdict.gains
 
 
 @pytest.mark.slow

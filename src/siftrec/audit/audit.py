@@ -18,7 +18,7 @@ from siftrec.audit.events import Advanced, Began, Ended, OnEvent, Planned
 from siftrec.audit.gains import Gain, Pair, gains
 from siftrec.audit.judging import Judge, library_judge, weights_of
 from siftrec.audit.output import Page, check_free, write
-from siftrec.audit.plan import DESCRIBE, EARLIER, JUDGE, PLANT, TRAIN, WRITE, Plan
+from siftrec.audit.plan import DESCRIBE, EARLIER, FULL, JUDGE, PLANT, TRAIN, WRITE, Plan
 from siftrec.audit.planting import Findable, findable
 from siftrec.audit.proxies import metric, pairs, proxies
 from siftrec.audit.result import Audit
@@ -33,7 +33,7 @@ def audit(
     features: Mapping[str, str | os.PathLike[str]] | None = None,
     out: str | os.PathLike[str] | None = None,
     *,
-    quick: bool = False,
+    plan: Plan = FULL,
     seed: int = 7,
     on_event: OnEvent | None = None,
     judge: Judge = library_judge,
@@ -45,7 +45,7 @@ def audit(
         source: a log file, or a folder in a known layout.
         features: modality name → file of item vectors; None: what the layout has beside the log.
         out: folder to write; None writes nothing.
-        quick: the quick scorer, counted models only, and fewer users where there are many.
+        plan: how much to do: `FULL` or `QUICK`, the quick scorer, counted models only, fewer users where there are many.
         seed: of everything random.
         on_event: called with every event, see `siftrec.audit.events`.
         judge: the scorer; by default the library's.
@@ -61,18 +61,18 @@ def audit(
         check_free(Path(out))
     opened = open_source(Path(source), {name: Path(path) for name, path in (features or {}).items()})
     parts = cut(opened.events)
-    work = _Work(opened, parts, Plan.of(quick), judge, seed)
-    steps = _Steps(_names(parts, out is not None), on_event)
+    work = _Work(opened, parts, plan, judge, seed)
+    steps = _Steps(_names(work, out is not None), on_event)
     steps.announce(work)
     with steps(DESCRIBE) as step:
         description = describe(opened)
         step.found(f"{len(opened.log.items):,} interactions of {len(opened.users):,} users")
     with steps(JUDGE) as step:
-        scores = judge(opened.log, opened.catalog, seed=seed, quick=quick, on_fold=step.advanced)
+        scores = judge(opened.log, opened.catalog, seed=seed, quick=plan.quick, on_fold=step.advanced)
         step.found(_noise(scores))
     found, verdict = work.tried(steps, scores)
     spent = time.monotonic() - started
-    result = Audit(opened, quick, seed, version("siftrec"), spent, description, scores, found, parts, verdict)
+    result = Audit(opened, plan.quick, seed, version("siftrec"), spent, description, scores, found, parts, verdict)
     if out is not None:
         with steps(WRITE) as step:
             write(result, Path(out), page)
@@ -80,9 +80,9 @@ def audit(
     return result
 
 
-def _names(parts: Cut | None, writes: bool) -> tuple[str, ...]:
-    tried = () if parts is None else (PLANT, EARLIER, TRAIN)
-    return (DESCRIBE, JUDGE, *tried, *((WRITE,) if writes else ()))
+def _names(work: _Work, writes: bool) -> tuple[str, ...]:
+    done = {DESCRIBE: True, JUDGE: True, PLANT: work.plants, EARLIER: work.parts, TRAIN: work.parts, WRITE: writes}
+    return tuple(name for name, is_done in done.items() if is_done)
 
 
 class _Steps:
@@ -132,13 +132,20 @@ class _Work:
     judge: Judge
     seed: int
 
+    @property
+    def plants(self) -> bool:
+        """Whether noise is planted."""
+        return self.parts is not None and len(self.plan.mechanisms) > 0
+
     def tried(self, steps: _Steps, scores: NoiseScores) -> tuple[tuple[Findable, ...], Verdict]:
         """Plant noise and look for it, then train with and without weights; `scores` are of the whole log."""
         if self.parts is None:
             return (), decide((), 0, _second(scores, ()))
-        with steps(PLANT) as step:
-            found = tuple(self._planted(self.parts, step))
-            step.found(", ".join(map(str, found)))
+        found: tuple[Findable, ...] = ()
+        if self.plants:
+            with steps(PLANT) as step:
+                found = tuple(self._planted(self.parts, step))
+                step.found(", ".join(map(str, found)))
         with steps(EARLIER) as step:
             weights = self._weights(self.parts, step)
         with steps(TRAIN) as step:
@@ -146,9 +153,9 @@ class _Work:
         return found, decide(family, self.parts.asked, _second(scores, found))
 
     def _planted(self, parts: Cut, step: _Step) -> Iterator[Findable]:
-        # The quick scorer in every plan: four more full ones would take most of the time there is.
         copy = some_users(parts.split, self.plan.planted_users, self.seed)
-        return findable(copy, self.source.catalog, self.judge, seed=self.seed, quick=True, on_part=step.advanced)
+        catalog, mechanisms = self.source.catalog, self.plan.mechanisms
+        return findable(copy, catalog, self.judge, mechanisms, seed=self.seed, on_part=step.advanced)
 
     def _weights(self, parts: Cut, step: _Step) -> np.ndarray:
         """(E,) float32 from the earlier part alone; 1 for the holdout, which nobody reads."""
@@ -177,6 +184,10 @@ def _noise(scores: NoiseScores) -> str:
 def _second(scores: NoiseScores, found: tuple[Findable, ...]) -> str:
     """The second sentence of the verdict."""
     low, high = scores.rho_interval
-    share = f"At most {scores.rho_upper:.0%} of the interactions are noise (95 % interval {low:.0%} to {high:.0%})"
+    share = f"At most {scores.rho_upper:.1%} of the interactions are noise (95 % interval {low:.1%} to {high:.1%})"
     told = ", ".join(map(str, found))
-    return f"{share}, and of noise planted here the detector finds: {told}." if told else f"{share}."
+    return (
+        f"{share}; noise planted here is found with {told} (AUROC: .5 is a coin, 1 is perfect)."
+        if told
+        else f"{share}."
+    )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from siftrec.audit.planting import MECHANISMS
 from siftrec.audit.proxies import EASE_UP_TO, Proxy
 from siftrec.methods.ease import EASE
+from siftrec.noise.inject import Mechanism
 
 # Seconds on one core of the machine that docs/results.md names; memory in bytes.
 _JUDGED, _JUDGED_QUICKLY = 3.3e-4, 5.5e-5  # per interaction
@@ -32,23 +34,20 @@ class Plan:
 
     Attributes:
         quick: use the quick scorer throughout, and counted models only.
+        mechanisms: noise that is planted and looked for; none: nobody learns what could be found.
         planted_users: noise is planted among at most so many users.
         asked_users: at most so many users are asked on the holdout.
     """
 
     quick: bool
-    planted_users: int
-    asked_users: int
-
-    @classmethod
-    def of(cls, quick: bool) -> Plan:
-        """The plan of `siftrec audit`, with or without `--quick`."""
-        return cls(True, 20_000, 50_000) if quick else cls(False, 50_000, 50_000)
+    mechanisms: Sequence[Mechanism] = MECHANISMS
+    planted_users: int = 50_000
+    asked_users: int = 50_000
 
     def seconds(self, interactions: int, users: int, items: int, proxies: tuple[Proxy, ...]) -> float:
         """What all steps will take, roughly."""
         judged = interactions * (_JUDGED_QUICKLY if self.quick else _JUDGED)
-        planted = interactions * min(1.0, self.planted_users / users) * _JUDGED_QUICKLY * len(MECHANISMS)
+        planted = interactions * min(1.0, self.planted_users / users) * _JUDGED_QUICKLY * len(self.mechanisms)
         ranked = min(users, self.asked_users) * items * _RANKED
         trained = 0.0
         for proxy in proxies:
@@ -63,3 +62,6 @@ class Plan:
         """Peak bytes of the process, roughly."""
         dense = 3 * 4 * items**2 if items <= EASE_UP_TO else 0
         return int(_BASE + interactions * _PER_INTERACTION + max(items * _PER_ITEM, dense))
+
+
+FULL, QUICK = Plan(False), Plan(True, planted_users=20_000)

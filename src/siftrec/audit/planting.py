@@ -6,7 +6,7 @@ What the log holds of noise already counts as clean here, so the figures are on 
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,18 +50,21 @@ class Findable:
 
 
 def findable(
-    split: Split, catalog: Catalog, judge: Judge, *, seed: int, quick: bool, on_part: OnFold
+    split: Split, catalog: Catalog, judge: Judge, mechanisms: Sequence[Mechanism], *, seed: int, on_part: OnFold
 ) -> Iterator[Findable]:
-    """Plant each mechanism in turn; `split`'s items are the catalog's."""
-    for index, mechanism in enumerate(MECHANISMS):
+    """Plant each mechanism in turn; `split`'s items are the catalog's.
+
+    The quick scorer in every plan: four more full ones would take most of the time there is.
+    """
+    for index, mechanism in enumerate(mechanisms):
 
         def tell(done: int, of: int, before: int = index) -> None:
-            on_part(before * of + done, len(MECHANISMS) * of)
+            on_part(before * of + done, len(mechanisms) * of)
 
         injected = inject(split, mechanism, RHO, seed)
         earlier = injected.split.role < TEST
         log, truth = injected.split.log.where(earlier), injected.noisy[earlier]
-        scores = judge(log, catalog, seed=seed, quick=quick, on_fold=tell)
+        scores = judge(log, catalog, seed=seed, quick=True, on_fold=tell)
         popularity = log.counts(len(catalog))[log.items].astype(np.float64)
         lengths = np.repeat(log.lengths, log.lengths)
         told = detection(scores, truth, log.owners, popularity, lengths, planted=mechanism)

@@ -76,7 +76,7 @@ def _answer(gains: Sequence[Gain], users: int) -> tuple[Answer, str]:
     overall = next((gain for gain in gains if gain.proxy == TOGETHER), gains[0])
     harmed = [gain for gain in gains if gain.proxy != TOGETHER and gain.p_holm < ALPHA and gain.relative < -HARM]
     gained = any(gain.p_holm < ALPHA and gain.relative > 0 for gain in gains)
-    told = "; ".join(map(_told, gains))
+    told = f"change with 95 % interval: {', '.join(map(_told, gains))}"
     if harmed:
         names = " and ".join(gain.proxy for gain in harmed)
         return LEAVE, f"the weights make {names} predict the held-out interactions worse ({told})"
@@ -86,11 +86,10 @@ def _answer(gains: Sequence[Gain], users: int) -> tuple[Answer, str]:
         return LEAVE, f"the weights help by less than {USEFUL:.0%}, which is not worth the trouble ({told})"
     if overall.low < -MARGIN and overall.high > MARGIN:
         return SHORT, f"neither harm nor benefit of more than {MARGIN:.0%} can be excluded ({told})"
-    bound = (
-        f"a gain of up to {overall.high:.1%} cannot be excluded" if overall.high >= USEFUL else "no useful gain is left"
-    )
-    return LEAVE, f"models trained with weights predict the held-out interactions no better, though {bound} ({told})"
+    if overall.high < USEFUL:
+        return LEAVE, f"models trained with weights gain less than {USEFUL:.0%}, if anything ({told})"
+    return LEAVE, f"no gain is shown, though one of up to {overall.high:.1%} cannot be excluded ({told})"
 
 
 def _told(gain: Gain) -> str:
-    return f"{gain.proxy} {gain.relative:+.1%}, {gain.low:+.1%} to {gain.high:+.1%}, p {p_text(gain.p_holm)}"
+    return f"{gain.proxy} {gain.relative:+.1%} [{gain.low:+.1%} to {gain.high:+.1%}], p {p_text(gain.p_holm)}"

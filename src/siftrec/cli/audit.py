@@ -40,6 +40,7 @@ def audit_command(
     import torch
 
     from siftrec.audit import audit
+    from siftrec.audit.plan import FULL, QUICK
 
     torch.set_num_threads(1)
 
@@ -49,7 +50,7 @@ def audit_command(
 
         return audit_page(view(result, shlex.join(["siftrec", *sys.argv[1:]])))
 
-    result = audit(source, named, output, quick=quick, seed=seed, on_event=_Shown(), page=page)
+    result = audit(source, named, output, plan=QUICK if quick else FULL, seed=seed, on_event=_Shown(), page=page)
     if json is not None:
         write_result(result.to_json(), json)
     if json != "-":
