@@ -103,7 +103,7 @@ def _case(runs: Sequence[Figures], table: Table) -> list[str]:
             "AUROC by length of history:",
             table(("", *lengths), [*rows, ("interactions", *map("{:,}".format, events))]),
         ]
-    truths = ", ".join(f"{figures['rho']:.3f}" for figures in next(iter(by_name.values())))
+    truths = ", ".join(f"{figures['rho']:.3f}" for figures in by_name["likelihood"])
     return [*parts, f"True share of noise: {truths}. Commits: {', '.join(sorted({run['commit'] for run in runs}))}."]
 
 
