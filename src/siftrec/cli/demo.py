@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +12,7 @@ import typer
 from siftrec.cli.console import Reporter, say, table
 
 if TYPE_CHECKING:
+    from siftrec.audit import Audit
     from siftrec.demo import Demo, Interval, Person
 
 
@@ -18,11 +21,11 @@ def demo_command(
         "demo-run"
     ),
 ) -> None:
-    """The main job on real data, offline, in about a minute: train, evaluate, find planted noise, recommend."""
+    """The main job on real data, offline, in about a minute: train, evaluate, find planted noise, recommend, audit."""
     from siftrec.demo import demo
 
     with Reporter() as reporter:
-        found = demo(output, say, reporter)
+        found = demo(output, say, reporter, page=_page)
     typer.echo(text(found))
 
 
@@ -40,9 +43,26 @@ def text(found: Demo) -> str:
             [("CCL4Rec's importance", found.auroc), ("control: popularity alone", found.auroc_popularity)],
         ).lstrip(),
         *(_person(person) for person in found.people),
-        f"Run folder: {found.folder}\nAsk it:     siftrec recommend {found.folder} --history 260,1196 -k 5",
+        f"Audit of the noisy log, which knows nothing of what was planted\n{_filled(found.audit.verdict.sentences)}",
+        f"Run folder: {found.folder}\n"
+        f"Ask it:     siftrec recommend {found.folder} --history 260,1196 -k 5\n"
+        f"The audit:  {found.folder / 'audit' / 'audit.html'}",
     ]
     return "\n\n".join(blocks)
+
+
+def _page(audited: Audit) -> str:
+    from siftrec.cli.audit_view import view
+    from siftrec.data.titles import titles
+    from siftrec.report import audit_page
+
+    source = audited.source
+    named = {str(item): title for item, title in titles(source.path.parent / "titles.parquet").iter_rows()}
+    return audit_page(view(replace(audited, source=replace(source, titles=named)), "siftrec demo"))
+
+
+def _filled(sentences: str) -> str:
+    return textwrap.fill(sentences, 120, break_on_hyphens=False)
 
 
 def _interval(value: Interval) -> str:
