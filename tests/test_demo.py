@@ -39,6 +39,7 @@ def test_it_reports_every_method_with_intervals(found: Demo) -> None:
         assert all(value.low <= value.mean <= value.high for value in values.values())
     assert 0.5 <= found.auroc_popularity < 1
     assert 0 < found.auroc < 1
+    assert 0 < found.auroc_audit < 1
 
 
 def test_the_noise_it_plants_is_the_noise_it_reports(found: Demo) -> None:
@@ -122,4 +123,8 @@ def test_the_whole_demo_takes_at_most_ninety_seconds_and_beats_the_control(tmp_p
     began = time.perf_counter()
     whole = demo(tmp_path / "demo-run")
     assert time.perf_counter() - began < 90
-    assert whole.auroc > whole.auroc_popularity
+    assert min(whole.auroc, whole.auroc_audit) > whole.auroc_popularity
+    assert whole.audit.verdict.answer == WEIGHT
+    low, high = whole.audit.scores.rho_interval
+    assert low < whole.audit.scores.rho_upper < high
+    assert whole.audit.scores.rho_upper > 0.29

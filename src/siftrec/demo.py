@@ -116,6 +116,7 @@ class Demo:
         summary: what the data is → how much.
         accuracy: method → (metric, `filtered` or `unfiltered`) → mean with interval, on test users.
         auroc: how well low importance finds planted interactions; .5 = not at all.
+        auroc_audit: the same for the audit's noise probabilities.
         auroc_popularity: the same for popularity alone, in whichever direction finds more.
         people: three users drawn at random.
         audit: of the noisy log, by itself: it knows neither the truth nor a trained model.
@@ -125,6 +126,7 @@ class Demo:
     summary: dict[str, str]
     accuracy: dict[str, dict[tuple[str, str], Interval]]
     auroc: float
+    auroc_audit: float
     auroc_popularity: float
     people: list[Person]
     audit: Audit
@@ -172,7 +174,7 @@ def demo(
     return Demo(
         _summary(prepared),
         {name: intervals(evaluation) for name, evaluation in evaluations.items()},
-        *_auroc(prepared, importance, trained["CCL4Rec"].popularity),
+        *_auroc(prepared, importance, audited, trained["CCL4Rec"].popularity),
         _people(prepared, importance, trained["CCL4Rec"], folder),
         audited,
         folder,
@@ -270,14 +272,19 @@ def intervals(
     return found
 
 
-def _auroc(prepared: Prepared, importance: np.ndarray, popularity: np.ndarray) -> tuple[float, float]:
+def _auroc(
+    prepared: Prepared, importance: np.ndarray, audited: Audit, popularity: np.ndarray
+) -> tuple[float, float, float]:
     from sklearn.metrics import roc_auc_score
 
     assert prepared.injected is not None
     known = prepared.split.role < TEST
     planted, items = prepared.injected.noisy[known], prepared.split.log.items[known]
     control = float(roc_auc_score(planted, popularity[items]))
-    return float(roc_auc_score(planted, -importance)), max(control, 1 - control)
+    noise = np.empty(len(known), np.float32)
+    noise[audited.source.log.rows] = audited.scores.noise
+    found = [float(roc_auc_score(planted, each)) for each in (-importance, noise[known])]
+    return found[0], found[1], max(control, 1 - control)
 
 
 def _people(

@@ -29,7 +29,8 @@ def view(audit: Audit, command: str) -> AuditView:
 
 def _verdict(audit: Audit) -> Verdict:
     proxies = tuple(_proxy(gain) for gain in audit.verdict.gains if gain.proxy != TOGETHER)
-    return Verdict(_ANSWERS[audit.verdict.answer], audit.verdict.sentences, proxies, HARM)
+    why = audit.verdict.sentences.removeprefix(f"{audit.verdict.answer.capitalize()}: ")  # the page has it as headline
+    return Verdict(_ANSWERS[audit.verdict.answer], f"{why[0].upper()}{why[1:]}", proxies, HARM)
 
 
 def _proxy(gain: Gain) -> Proxy:
@@ -43,7 +44,7 @@ def _log(audit: Audit, names: Names) -> Log:
     time = basic["time"]
     span = f"{time['first'][:10]} to {time['last'][:10]}" if time["kind"] == "clock" else None
     suspects = [
-        Suspect(str(one.get("user") or one["users"][0]), one["count"], f"{look.kind}: {look.rule}")
+        Suspect(str(one.get("user") or one["users"][0]), one["count"], f"{look.kind} ({look.users:,} users): {look.rule}")
         for look in looks
         for one in look.examples
     ]

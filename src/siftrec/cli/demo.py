@@ -40,7 +40,11 @@ def text(found: Demo) -> str:
         "Finding the planted interactions: AUROC, .5 = chance\n"
         + table(
             ("", ""),
-            [("CCL4Rec's importance", found.auroc), ("control: popularity alone", found.auroc_popularity)],
+            [
+                ("CCL4Rec's importance", found.auroc),
+                ("the audit's noise probability", found.auroc_audit),
+                ("control: popularity alone", found.auroc_popularity),
+            ],
         ).lstrip(),
         *(_person(person) for person in found.people),
         f"Audit of the noisy log, which knows nothing of what was planted\n{_filled(found.audit.verdict.sentences)}",

@@ -85,10 +85,10 @@ def _noise_scale(summary: Summary) -> Scale:
     return Scale.over([group.noise for group in groups], ticks=2)
 
 
-def _best(detections: Sequence[Detection]) -> Detection | None:
-    """The mechanism that is found best; None where none was planted."""
+def _first(detections: Sequence[Detection], mechanism: str) -> Detection | None:
+    """Noise as it was calibrated on, else the kind that is found worst: not the kindest; None where none was planted."""
     known = [each for each in detections if words.known(each.auroc.value)]
-    return max(known, key=lambda each: each.auroc.value, default=None)
+    return min(known, key=lambda each: (each.mechanism != mechanism, each.auroc.value), default=None)
 
 
 def _levels(detections: Sequence[Detection]) -> list[float]:
@@ -120,7 +120,7 @@ def _environment() -> jinja2.Environment:
         words.between,
     )
     environment.filters.update({each.__name__: each for each in (*named, words.judged, words.vouched)})
-    environment.filters.update({"best": _best, "levels": _levels, "measured": _measured, "dict": dict})
+    environment.filters.update({"first_of": _first, "levels": _levels, "measured": _measured, "dict": dict})
     drawn = (charts.bar, charts.interval, charts.ruler, charts.strip, charts.histogram, charts.reliability)
     environment.globals.update({each.__name__: each for each in (*drawn, charts.concentration)})
     environment.globals["mechanisms"] = words.MECHANISMS
