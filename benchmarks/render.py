@@ -15,6 +15,7 @@ from typing import Any
 from accuracy import DATASETS, MAIN, RHOS
 from noise_tables import sections as finding_noise
 from variants import PEER, VARIANTS
+from verdict_tables import sections as audited
 
 from siftrec.settings import describe, resolve
 
@@ -28,7 +29,7 @@ Figures = dict[str, Any]
 def main() -> None:
     """Render every section whose figures are there."""
     noise = finding_noise(RESULTS / "noise", table)
-    sections = [HEAD, *planted(), *noise, *speed(), *accuracy(), *comparisons()]
+    sections = [HEAD, *planted(), *noise, *speed(), *audited(RESULTS / "audit", table), *accuracy(), *comparisons()]
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text("\n\n".join(sections) + "\n", "utf-8")
 
