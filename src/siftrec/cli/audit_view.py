@@ -44,7 +44,9 @@ def _log(audit: Audit, names: Names) -> Log:
     time = basic["time"]
     span = f"{time['first'][:10]} to {time['last'][:10]}" if time["kind"] == "clock" else None
     suspects = [
-        Suspect(str(one.get("user") or one["users"][0]), one["count"], f"{look.kind} ({look.users:,} users): {look.rule}")
+        Suspect(
+            str(one.get("user") or one["users"][0]), one["count"], f"{look.kind} ({look.users:,} users): {look.rule}"
+        )
         for look in looks
         for one in look.examples
     ]
