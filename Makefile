@@ -23,7 +23,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 
 setup: $(VENV)/.dev ## install siftrec and its development tools into .venv
 
-demo: $(VENV)/.demo ## the main job on real data, offline, in about a minute
+demo: $(VENV)/.demo ## the main job on real data, offline, in a minute and a half
 	$(BIN)/siftrec demo -o demo-run
 
 test: $(VENV)/.dev ## the fast test suite

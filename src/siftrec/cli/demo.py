@@ -21,7 +21,7 @@ def demo_command(
         "demo-run"
     ),
 ) -> None:
-    """The main job on real data, offline, in about a minute: train, evaluate, find planted noise, recommend, audit."""
+    """The main job on real data, offline, in a minute and a half: train, evaluate, find planted noise, recommend, audit."""
     from siftrec.demo import demo
 
     with Reporter() as reporter:
