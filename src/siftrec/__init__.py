@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from siftrec.data.interactions import Interactions
     from siftrec.data.read import read
     from siftrec.data.split import LeaveOneOut, Predefined, Split, TemporalSplit, leave_one_out
+    from siftrec.detectors.likelihood import Likelihood
     from siftrec.evaluate.compare import compare
     from siftrec.evaluate.evaluation import evaluate
     from siftrec.methods.ccl4rec import CCL4Rec
+    from siftrec.methods.denoise import Denoise
     from siftrec.methods.ease import EASE
     from siftrec.methods.itemknn import ItemKNN
     from siftrec.methods.markov import Markov
@@ -44,10 +46,12 @@ __all__ = [
     "EASE",
     "CCL4Rec",
     "Catalog",
+    "Denoise",
     "Inject",
     "Interactions",
     "ItemKNN",
     "LeaveOneOut",
+    "Likelihood",
     "Markov",
     "Modality",
     "Popularity",
@@ -74,10 +78,12 @@ _HOME = {
     "EASE": "methods.ease",
     "CCL4Rec": "methods.ccl4rec",
     "Catalog": "data.catalog",
+    "Denoise": "methods.denoise",
     "Inject": "noise.inject",
     "Interactions": "data.interactions",
     "ItemKNN": "methods.itemknn",
     "LeaveOneOut": "data.split",
+    "Likelihood": "detectors.likelihood",
     "Markov": "methods.markov",
     "Modality": "data.catalog",
     "Popularity": "methods.popularity",

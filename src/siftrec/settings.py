@@ -147,7 +147,7 @@ def describe(thing: Any) -> dict[str, Any]:
 def _plain(value: Any, hint: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         table = describe(value)
-        if hint is type(value):
+        if [kind for kind in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(kind)] == [type(value)]:
             del table["use"]
         return table
     return list(value) if isinstance(value, tuple) else value

@@ -95,3 +95,24 @@ def test_standardisation_folds_into_the_map():
     tower.standardise({"m": (mean, scale)})
     found = tower(torch.arange(50), {"m": raw}, {"m": torch.ones(50, dtype=torch.bool)})
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_full_trust_changes_nothing(name):
+    encoder = made(name)
+    vectors, real = rows([3, 6], 6)
+    trusted = encoder(vectors, real, None, torch.zeros(2, 6))
+    torch.testing.assert_close(trusted, encoder(vectors, real, None), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_what_is_not_believed_is_not_read(name):
+    encoder = made(name)
+    vectors, real = rows([6, 6], 6)
+    trust = torch.zeros(2, 6)
+    trust[:, 2] = -60.0
+    other = vectors.clone()
+    other[:, 2] = 5.0
+    heard = encoder(other, real, None, torch.zeros(2, 6)) - encoder(vectors, real, None, torch.zeros(2, 6))
+    assert heard.abs().max() > 1e-3
+    torch.testing.assert_close(encoder(other, real, None, trust), encoder(vectors, real, None, trust))

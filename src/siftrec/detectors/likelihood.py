@@ -9,6 +9,7 @@ known, are judged by the least convinced model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import cast
 
@@ -131,7 +132,12 @@ class CrossFitted(nn.Module):
         return each_event(log, LONGEST, scores)
 
     def fit(
-        self, log: Sequences, content_NG: torch.Tensor, seed: int, on_fold: OnFold = lambda done, of: None
+        self,
+        log: Sequences,
+        content_NG: torch.Tensor,
+        seed: int,
+        on_fold: OnFold = lambda done, of: None,
+        share: float = 1.0,
     ) -> CrossFitted:
         """Fit every fold's model on the users of the others; row r of `log` belongs to fold r mod F.
 
@@ -140,6 +146,7 @@ class CrossFitted(nn.Module):
             content_NG: content vectors (`detectors.content.units`).
             seed: of parameters, order and background.
             on_fold: progress.
+            share: of the steps that are made; less than 1 to see what a fit will cost.
         """
         histories = pieces(log, LONGEST)
         owner = piece_rows(log, LONGEST)
@@ -149,12 +156,12 @@ class CrossFitted(nn.Module):
             rows = np.flatnonzero((owner % self.how.folds != fold) & (histories.lengths > 1))
             with seeds.initialised(seed, "likelihood", fold):
                 fresh = Cloze(len(model.bias), content_NG.shape[1], self.how.dim, self.how.dropout)
-                self._fit(fresh, histories.take(rows), content_NG, seeds.derive(seed, "likelihood", fold))
+                self._fit(fresh, histories.take(rows), content_NG, seeds.derive(seed, "likelihood", fold), share)
             model.load_state_dict(fresh.state_dict())
             on_fold(fold + 1, self.how.folds)
         return self
 
-    def _fit(self, model: Cloze, histories: Sequences, content_NG: torch.Tensor, seed: int) -> None:
+    def _fit(self, model: Cloze, histories: Sequences, content_NG: torch.Tensor, seed: int, share: float) -> None:
         how, rng = self.how, seeds.generator(seed, "negatives")
         optimiser = torch.optim.AdamW(model.parameters(), lr=how.learning_rate, weight_decay=0.0, fused=True)
         size = min(how.batch_size, max(_SMALLEST, len(histories) // _PER_PASS))
@@ -163,7 +170,8 @@ class CrossFitted(nn.Module):
         steps = max(sum(map(len, plans)), 1)
         falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, how.learning_rate * _FINAL_RATE)
         model.train()
-        for rows in (batch for plan in plans for batch in plan):
+        every = [batch for plan in plans for batch in plan]
+        for rows in every[: math.ceil(share * len(every))]:
             items_BL = pad(histories, rows, LONGEST)
             weights_BL = _weights(histories, rows, items_BL)
             background_K = _popular(histories.items, how.negatives, rng)

@@ -109,8 +109,11 @@ class Learned(Protocol):
 class Preparing(Protocol):
     """A learned method that fits something before its first epoch."""
 
-    def prepare(self, model: Model, data: Fitting, seed: int) -> None:
-        """Fill buffers of a fresh model; depends on `data` and `seed` alone, and is not repeated when a run resumes."""
+    def prepare(self, model: Model, data: Fitting, seed: int, share: float = 1.0) -> None:
+        """Fill buffers of a fresh model; depends on `data` and `seed` alone, and is not repeated when a run resumes.
+
+        With a `share` below 1 only that part of the work is done, to see what the whole will cost.
+        """
         ...
 
 

@@ -89,14 +89,14 @@ class CCL4Rec:
         denoising = None if self.denoise is None else Denoising(self.denoise, len(catalog), content)
         return SequenceModel(catalog, tower, encoder, self.dim, relation, denoising)
 
-    def prepare(self, model: Model, data: Fitting, seed: int) -> None:
+    def prepare(self, model: Model, data: Fitting, seed: int, share: float = 1.0) -> None:
         """See `Preparing`: fit the detector."""
         model = cast(SequenceModel, model)
         if model.denoising is None:
             return
         model.count(data)
         content_MNG = principal(model.features, model.tower.statistics, model.get_buffer("popularity"))
-        model.denoising.fit(data.train, units(content_MNG), seed)
+        model.denoising.fit(data.train, units(content_MNG), seed, share)
 
     def notes(self, data: Fitting) -> dict[str, float]:
         """Share of the training rows that contrast can use, judged on at most 50,000 rows."""
@@ -203,8 +203,7 @@ class CCL4Rec:
         items_BL, targets_B, user_B = batch.items_BL[rows], batch.targets_BP[rows, -1], batch.user_B[rows]
         relation = cast(Relation, model.extra)
         score_BL = self._importance(model, local, batch, rows, rng)
-        age_L = torch.arange(items_BL.shape[1] - 1, -1, -1)
-        importance_BL = shares(score_BL * self.views.sharpness - age_L * self.views.recency, items_BL > 0)
+        importance_BL = shares(score_BL * self.views.sharpness, items_BL > 0)
         own_BO = (items_BL.unsqueeze(2) == offers_O).any(dim=1) | (targets_B.unsqueeze(1) == offers_O)
         vectors_BLG = relation.space.vectors_NG[items_BL]
         content_BG = torch.bmm(importance_BL.unsqueeze(1), vectors_BLG).squeeze(1)

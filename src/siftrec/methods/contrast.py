@@ -39,7 +39,6 @@ class Views:
         neighbours: k, how many of the most similar other interactions vouch for one.
         learned: weight, between 0 and 1, of the learned item vectors in the geometry after warm-up.
         sharpness: inverse temperature of the softmax that turns calibrated scores into importance.
-        recency: how much the logarithm of importance falls with every step back in the history.
         count: views per side.
         hardness: κ, how hard the hardest view is.
         ramp: epochs over which κ grows from 0; 0 = at once.
@@ -55,7 +54,6 @@ class Views:
     neighbours: Size = 3
     learned: Fraction = 0.5
     sharpness: Rate = 2.0
-    recency: Weight = 0.0
     count: Size = 2
     hardness: Fraction = 1.0
     ramp: Count = 0

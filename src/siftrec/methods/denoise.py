@@ -9,7 +9,6 @@ Nothing here sees the target it helps to score: the trust of a history comes fro
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  the usual name
@@ -53,16 +52,19 @@ class Denoising(nn.Module):
         if how.pooling:
             self.strength, self.steepness, self.level = (nn.Parameter(torch.tensor(x)) for x in (1.0, 0.0, 0.0))
 
-    def fit(self, train: Sequences, content_NG: torch.Tensor, seed: int) -> None:
+    def fit(self, train: Sequences, content_NG: torch.Tensor, seed: int, share: float = 1.0) -> None:
         """Fit the detector on training interactions, and bound their share of noise.
 
         Args:
             train: training sequences.
             content_NG: content vectors (`detectors.content.units`).
             seed: of the run.
+            share: of the steps that are made; with less than 1 the result is of no use, but what it cost is.
         """
         self.get_buffer("content").copy_(content_NG)
-        self.detector.fit(train, content_NG, seed)
+        self.detector.fit(train, content_NG, seed, share=share)
+        if share < 1:
+            return
         self.get_buffer("rho").fill_(calibrated(self.detector, train, content_NG, seed=seed).rho_upper)
 
     def scores(self, items_BL: torch.Tensor, users_B: torch.Tensor | None = None) -> torch.Tensor:
@@ -83,9 +85,3 @@ class Denoising(nn.Module):
         around_BW, place_B1 = batch.around_BW, batch.place_B.unsqueeze(1)
         score_B1 = self.detector.scores(around_BW, self.get_buffer("content"), batch.user_B, place_B1)
         return 1 - (self.get_buffer("rho") * (-score_B1.squeeze(1)).exp()).clamp(0, 1)
-
-
-def sample_of(train: Sequences, share: float) -> Sequences:
-    """The training sequences of the first users that hold about a `share` of the interactions."""
-    rows = int(np.searchsorted(train.offsets, share * train.offsets[-1]))
-    return train.take(np.arange(max(rows, 1)))

@@ -74,6 +74,11 @@ class State:
         """Before the first step."""
         return cls(model, adamw(model, training))
 
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has been trained yet."""
+        return self.progress.epoch == 0 and self.progress.step == 0
+
     def keep_best(self) -> None:
         """Remember the current weights."""
         self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}

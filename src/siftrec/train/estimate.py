@@ -17,7 +17,7 @@ from siftrec import seeds
 from siftrec.data.catalog import Catalog
 from siftrec.data.split import Fitting
 from siftrec.evaluate.rank import BLOCK_BYTES
-from siftrec.methods.base import Learned, Model, total
+from siftrec.methods.base import Learned, Model, Preparing, total
 from siftrec.train.checkpoint import State, adamw
 from siftrec.train.events import Estimate
 from siftrec.train.loop import loader_of
@@ -26,6 +26,9 @@ from siftrec.train.validate import sampled, validate
 
 PLACES = (0.5, 0.1, 0.3, 0.5, 0.7, 0.9)
 """Which batches are tried, among all by length, for a long one takes longer; the first one warms up and does not count."""
+
+PREPARED = 0.01
+"""Share of the work before the first epoch that is tried."""
 
 QUESTIONS = 256
 SCORE_BYTES = 16
@@ -47,6 +50,7 @@ def estimate(method: Learned, state: State, catalog: Catalog, data: Fitting, tra
     with seeds.initialised(seed, "estimate"):
         trial = method.build(catalog)
     trial.load_state_dict(state.model.state_dict())
+    once = _prepare_seconds(method, trial, data, seed) if state.is_new else 0.0
     refresh = _seconds(lambda: method.start_epoch(trial.eval(), data, state.progress.epoch, seed))
     method.start_epoch(trial, data, max(training.epochs - 1, state.progress.epoch), seed)
     before = peak_memory()
@@ -59,10 +63,18 @@ def estimate(method: Learned, state: State, catalog: Catalog, data: Fitting, tra
 
     steps = len(loader_of(method, data, training, seed).plan(0))
     epochs = max(training.epochs - state.progress.epoch, 0)
-    seconds = epochs * (refresh + step * steps + answer * len(asked)) - step * state.progress.step
+    seconds = once + epochs * (refresh + step * steps + answer * len(asked)) - step * state.progress.step
     weights = sum(tensor.nbytes for tensor in trial.state_dict().values())
     extra = 3 * sum(p.nbytes for p in trial.parameters()) + weights
     return Estimate(max(seconds, 0.0), before + extra + batch, weights, extra, batch, held_bytes(catalog))
+
+
+def _prepare_seconds(method: Learned, trial: Model, data: Fitting, seed: int) -> float:
+    if not isinstance(method, Preparing):
+        return 0.0
+    method.prepare(trial.eval(), data, seed, 0.0)
+    fixed = _seconds(lambda: method.prepare(trial, data, seed, 0.0))
+    return fixed + (_seconds(lambda: method.prepare(trial, data, seed, PREPARED)) - fixed) / PREPARED
 
 
 def _step_seconds(method: Learned, trial: Model, data: Fitting, training: Training, seed: int) -> float:

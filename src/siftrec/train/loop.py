@@ -55,7 +55,7 @@ def train(
     while progress.epoch < training.epochs and not _patience_is_over(progress, training):
         if progress.step == 0:
             model.eval()
-            if progress.epoch == 0 and isinstance(method, Preparing):
+            if state.is_new and isinstance(method, Preparing):
                 method.prepare(model, data, seed)
             method.start_epoch(model, data, progress.epoch, seed)
 
