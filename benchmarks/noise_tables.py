@@ -38,7 +38,7 @@ noise, to be compared with the truth in the headline. Calibrated throughout on p
 planted. *Loss*: −log p(item | rest) by a model that has seen the user, as methods that drop large losses take it."""
 NATURAL = """Nothing is planted: every rating is an interaction, and a rating of at most 2 counts as noise. It is chosen,
 watched and disliked, which is not what the mechanism describes: the rest of a history vouches for such films as for
-others. Nothing here should be taken to find dislikes."""
+others, and the bound does not hold. Nothing here should be taken to find dislikes."""
 
 
 def sections(results: Path, table: Table) -> list[str]:
