@@ -82,12 +82,20 @@ def test_gini_is_the_mean_difference_of_all_pairs(counts: list[int]) -> None:
 def test_without_a_clock_or_with_few_on_both_sides_last_interactions_are_the_holdout() -> None:
     parts = cut(read(calm().drop("time")))
     assert parts is not None
-    assert (parts.split.protocol, parts.asked) == ("leave-one-out", 40)
+    assert (parts.split.protocol, parts.asked) == ("last-tenth", 40)
     assert "no clock" in parts.why
     parts = cut(read(calm()))
     assert parts is not None
     assert "would ask" in parts.why
     assert len(parts.earlier.items) == 40 * 7
+
+
+def test_long_histories_are_asked_about_their_last_tenth() -> None:
+    parts = cut(read(calm(length=35).drop("time")))
+    assert parts is not None
+    role = parts.split.role.reshape(40, 35)
+    assert (role == ([0] * 31 + [1] + [2] * 3)).all()
+    assert (parts.split.test.targets.lengths == 3).all()
 
 
 def test_many_users_on_both_sides_are_cut_in_time() -> None:
