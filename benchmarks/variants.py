@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from siftrec.methods.base import Method
 from siftrec.methods.ccl4rec import CCL4Rec
 from siftrec.methods.contrast import Contrast, Views
+from siftrec.methods.denoise import Denoise
 from siftrec.methods.ease import EASE
 from siftrec.methods.itemknn import ItemKNN
 from siftrec.methods.markov import Markov
@@ -26,6 +27,8 @@ class Variant:
         content: whether its catalog has the content vectors.
         seeded: whether its result depends on the seed when no noise is planted.
         training: settings of `siftrec.Training` that are not its defaults.
+        oracle: what is known of the planted noise, as a ceiling: nothing; which targets it is (they do not count); or
+            which interactions it is (they are taken out of training, of validation and of all histories).
     """
 
     what: str
@@ -33,6 +36,7 @@ class Variant:
     content: bool = False
     seeded: bool = True
     training: dict[str, Any] = field(default_factory=dict)
+    oracle: Literal["nothing", "targets", "interactions"] = "nothing"
 
 
 PEER = "rectools-sasrec"
@@ -58,6 +62,33 @@ VARIANTS = {
         "CCL4Rec, full, random importance", lambda: CCL4Rec(dim=64, views=Views(importance="random")), content=True
     ),
     "ccl4rec": Variant("CCL4Rec, full", lambda: CCL4Rec(dim=64), content=True),
+    "ccl4rec-denoise": Variant(
+        "CCL4Rec, next-item only, weighted targets",
+        lambda: CCL4Rec(dim=64, contrast=NEXT, denoise=Denoise()),
+        content=True,
+    ),
+    "ccl4rec-denoise-pooling": Variant(
+        "CCL4Rec, next-item only, weighted targets, noise-aware pooling",
+        lambda: CCL4Rec(dim=64, contrast=NEXT, denoise=Denoise(pooling=True)),
+        content=True,
+    ),
+    "ccl4rec-denoise-contrast": Variant(
+        "CCL4Rec, full, weighted targets, importance by likelihood",
+        lambda: CCL4Rec(dim=64, denoise=Denoise(), views=Views(importance="likelihood")),
+        content=True,
+    ),
+    "oracle-targets": Variant(
+        "CCL4Rec, next-item only, told which targets are noise",
+        lambda: CCL4Rec(dim=64, contrast=NEXT),
+        content=True,
+        oracle="targets",
+    ),
+    "oracle-all": Variant(
+        "CCL4Rec, next-item only, told which interactions are noise",
+        lambda: CCL4Rec(dim=64, contrast=NEXT),
+        content=True,
+        oracle="interactions",
+    ),
     "ccl4rec-ids-next": Variant("CCL4Rec without content, next-item only", lambda: CCL4Rec(dim=64, contrast=NEXT)),
     "ccl4rec-ids": Variant("CCL4Rec without content, full", lambda: CCL4Rec(dim=64)),
 }
@@ -72,6 +103,11 @@ PAIRS = (
     ("ccl4rec", "ccl4rec-vanilla"),
     ("ccl4rec", "ccl4rec-random"),
     ("ccl4rec-ids", "ccl4rec-ids-next"),
+    ("ccl4rec-denoise", "ccl4rec-next"),
+    ("ccl4rec-denoise-pooling", "ccl4rec-denoise"),
+    ("ccl4rec-denoise-contrast", "ccl4rec-denoise"),
+    ("oracle-targets", "ccl4rec-next"),
+    ("oracle-all", "ccl4rec-next"),
     ("sasrec", PEER),
     ("ccl4rec", PEER),
 )

@@ -1,7 +1,7 @@
 """What a sequential method does about probable false-positive interactions, judged by a cross-fitted detector.
 
     n_t = min(1, ρ e^(−PMI_t))      probability of noise: a popularity-drawn item has probability p(item), whatever the rest
-    1 − n_t                         weight of a target among the user's training interactions around it
+    1 − min(1, s n_t)               weight of a target among the user's training interactions around it; s = severity
     λ log σ(α PMI_t + β)            log-trust of an interaction of a history, an attention bias; learned λ ≥ 0, α > 0, β
 
 Nothing here sees the target it helps to score: the trust of a history comes from that history alone.
@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812  the usual name
 from siftrec.data.loader import Batch
 from siftrec.data.sequences import Sequences
 from siftrec.detectors.likelihood import CrossFitted, Likelihood, calibrated
-from siftrec.settings import settings
+from siftrec.settings import Rate, settings
 
 
 @settings
@@ -25,12 +25,14 @@ class Denoise:
 
     Attributes:
         targets: whether each target of the next-item loss is weighted by 1 minus its probability of noise.
+        severity: s, by which the probability of noise of a target is multiplied before it is believed.
         pooling: whether the user encoder trusts interactions less that the rest of the history does not vouch for.
         detector: how the detector is fitted, on training interactions alone.
     """
 
     targets: bool = True
-    pooling: bool = True
+    severity: Rate = 1.8
+    pooling: bool = False
     detector: Likelihood = Likelihood()
 
 
@@ -50,7 +52,7 @@ class Denoising(nn.Module):
         self.register_buffer("content", torch.zeros(size, content))
         self.register_buffer("rho", torch.zeros(()))
         if how.pooling:
-            self.strength, self.steepness, self.level = (nn.Parameter(torch.tensor(x)) for x in (1.0, 0.0, 0.0))
+            self.strength, self.steepness, self.level = (nn.Parameter(torch.tensor(x)) for x in (-2.0, 0.0, 0.0))
 
     def fit(self, train: Sequences, content_NG: torch.Tensor, seed: int, share: float = 1.0) -> None:
         """Fit the detector on training interactions, and bound their share of noise.
@@ -79,9 +81,10 @@ class Denoising(nn.Module):
         return F.softplus(self.strength) * F.logsigmoid(logits_BL)
 
     def target_weights(self, batch: Batch) -> torch.Tensor:
-        """(B,) 1 − n of each target among the user's training interactions around it; 1 where targets are not weighted."""
+        """(B,) weight of each target among the user's training interactions around it; 1 where targets are not weighted."""
         if not self.how.targets:
             return torch.ones(len(batch))
         around_BW, place_B1 = batch.around_BW, batch.place_B.unsqueeze(1)
         score_B1 = self.detector.scores(around_BW, self.get_buffer("content"), batch.user_B, place_B1)
-        return 1 - (self.get_buffer("rho") * (-score_B1.squeeze(1)).exp()).clamp(0, 1)
+        noise_B = self.get_buffer("rho") * (-score_B1.squeeze(1)).exp()
+        return 1 - (self.how.severity * noise_B).clamp(0, 1)
