@@ -98,12 +98,17 @@ def run_cell(cell: Cell, folder: Path, peers: bool) -> None:
         "wall_s": spent,
         "machine": machine.describe(),
         "command": f"python benchmarks/audit.py run --only '{cell}'" + " --quick" * cell.quick,
-        "audit": audited.to_json() | {"source": cell.data},
+        "audit": named(audited.to_json(), cell.data),
         "truth": truth,
         "right": right(audited.verdict.answer, truth),
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
     cell.result.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def named(report: dict[str, Any], name: str) -> dict[str, Any]:
+    """The report of a log that was a temporary file, under the name of its data set."""
+    return report | {"source": name, "log": report["log"] | {"source": name}}
 
 
 def audit_of(data: Data, work: Path, quick: bool) -> Audit:
