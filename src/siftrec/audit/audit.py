@@ -178,7 +178,7 @@ class _Work:
 
 
 def _noise(scores: NoiseScores) -> str:
-    return f"at most {scores.rho_upper:.0%} noise, {int(scores.flagged.sum()):,} interactions flagged"
+    return f"at most {scores.rho_upper:.1%} noise, {int(scores.flagged.sum()):,} interactions flagged"
 
 
 def _second(scores: NoiseScores, found: tuple[Findable, ...]) -> str:
