@@ -15,7 +15,7 @@ from siftrec.report.words import between, counted, decimal, exactly, judged, lev
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (0.0, "0 %"), (1.0, "100 %"), (0.312, "31 %"), (0.042, "4.2 %"), (0.0042, "0.42 %"), (0.00003, "0.003 %"),
+        (0.0, "0 %"), (1.0, "100 %"), (0.312, "31 %"), (0.042, "4.2 %"), (0.0042, "0.42 %"), (0.00003, "0.0030 %"),
         (0.9999, "99.99 %"), (0.0999, "10 %"), (-0.05, "−5.0 %"), (None, "not measured"), (math.nan, "not measured"),
     ],
 )  # fmt: skip

@@ -43,11 +43,11 @@ def known(value: float | None) -> bool:
 
 
 def percent(value: float | None, signed: bool = False) -> str:
-    """0.312 → `31 %`, 0.042 → `4.2 %`, 0.0003 → `0.03 %`; never rounded to none or to all."""
+    """0.312 → `31 %`, 0.042 → `4.2 %`, 0.0003 → `0.030 %`; never rounded to none or to all."""
     if value is None or not math.isfinite(value):
         return MISSING
     size = abs(100 * value)
-    digits = 0 if size >= 9.95 or size == 0 else 1 if size >= 0.95 else max(2, -math.floor(math.log10(size)))
+    digits = 0 if size >= 9.95 or size == 0 else 1 if size >= 0.95 else 1 - math.floor(math.log10(size))
     text = f"{math.floor(size * 100) / 100:.2f}" if 99.5 <= size < 100 else f"{size:.{digits}f}"
     sign = ("+" if value > 0 else "") if signed else ""
     return f"{'−' if value < 0 else sign}{text}\u00a0%"
