@@ -41,7 +41,8 @@ def answer(*family: Gain, users: int = 5000) -> str:
         (gain("a", 0.0, UNSURE), gain("b", 0.0, UNSURE), gain(TOGETHER, 0.0, UNSURE), LEAVE),
         (gain("a", -0.2, SURE), gain("b", -0.1, SURE), gain(TOGETHER, -0.15, SURE), LEAVE),
         (gain("a", 0.02, UNSURE), gain("b", 0.0, UNSURE), gain(TOGETHER, 0.01, UNSURE, wide=0.07), SHORT),
-        (gain("a", 0.04, UNSURE), gain("b", 0.04, UNSURE), gain(TOGETHER, 0.04, UNSURE, wide=0.07), LEAVE),
+        (gain("a", 0.04, UNSURE), gain("b", 0.04, UNSURE), gain(TOGETHER, 0.04, UNSURE, wide=0.07), SHORT),
+        (gain("a", 0.02, UNSURE), gain("b", 0.02, UNSURE), gain(TOGETHER, 0.02, UNSURE, wide=0.02), LEAVE),
     ],
 )
 def test_rules(first: Gain, second: Gain, both: Gain, right: str) -> None:
