@@ -11,6 +11,7 @@ import torch
 
 from siftrec import artifact, seeds
 from siftrec.data.loader import Loader
+from siftrec.data.sequences import Sequences
 from siftrec.detectors.likelihood import Likelihood
 from siftrec.errors import SettingsError
 from siftrec.methods.base import Preparing
@@ -114,3 +115,28 @@ def test_recommendations_improve_under_planted_noise_and_lose_nothing_without():
             ranked[rho, name] = measures.ranking(trained, planted)
     assert ranked[0.4, "aware"]["p@10"] > ranked[0.4, "plain"]["p@10"] + 0.01
     assert ranked[0.0, "aware"]["gauc"] > ranked[0.0, "plain"]["gauc"] - 0.01
+
+
+def test_where_nothing_can_be_told_apart_no_target_is_taken_away():
+    """Interactions at random: the bound is near 1, and weights by it would leave nothing to learn."""
+    planted = behaviours("easy", rho=0.4, users=200, items=1000, null=True)
+    method = CCL4Rec(dim=8, denoise=dataclasses.replace(SMALL, detector=TINY.detector), contrast=measures.OFF)
+    with seeds.initialised(1, "weights"):
+        model = method.build(planted.catalog)
+    method.prepare(model.eval(), planted.split.fitting, 1)
+    loader = Loader(planted.split.train, "prefix", 20, 512, 1)
+    weights = torch.cat([model.denoising.target_weights(loader.batch(*rows)) for rows in loader.plan(0)])
+    assert weights.mean() > 0.2
+
+
+def test_a_lonely_target_counts_fully(prepared):
+    _, model = prepared
+    lonely = Loader(Sequences.from_items(np.array([5, 5, 5], np.int32), np.array([3])), "prefix", 20, 8, 1)
+    assert model.denoising.target_weights(lonely.batch(*lonely.plan(0)[0])).tolist() == [1.0, 1.0]
+
+
+def test_what_cannot_be_judged_is_refused_by_name():
+    catalog = behaviours("easy", users=20, items=1000).catalog
+    with pytest.raises(SettingsError, match=r"method\.length.*at most 20"):
+        CCL4Rec(length=30, denoise=SMALL).build(catalog)
+    CCL4Rec(length=30, denoise=Denoise()).build(catalog)

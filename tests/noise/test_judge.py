@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 
 from detectors.worlds import world
+from siftrec.data.catalog import Catalog
+from siftrec.data.sequences import Sequences
 from siftrec.detectors.likelihood import Likelihood
 from siftrec.noise.judge import judge
 from siftrec.noise.measure import auroc
@@ -50,3 +53,10 @@ def test_a_log_of_single_interactions_has_nothing_to_say(recwarn: pytest.Warning
     assert not found.flagged.any()
     assert found.rho_upper == 1
     assert not recwarn.list
+
+
+def test_a_log_in_which_everybody_has_everything_says_nothing() -> None:
+    dense = Sequences.from_items(np.tile(np.arange(1, 5, dtype=np.int32), 30), np.full(30, 4))
+    scores = judge(dense, Catalog(pl.Series([f"i{n}" for n in range(4)])), detector=Likelihood(folds=2, dim=4, steps=5))
+    assert not scores.flagged.any()
+    assert (scores.weight == 1).all()

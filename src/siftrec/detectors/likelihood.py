@@ -199,7 +199,9 @@ def calibrated(
     drawn = fitted.judge(background.histories, content_NG, background.owners)[background.slots]
     there = others(background.histories)[background.slots]
     score = fitted.judge(log, content_NG, np.arange(len(log)))
-    return calibrate(score, others(histories), log.owners, drawn, there, q=q, seed=seed)[0]
+    # Where every user has every item there is nothing to compare with, and nothing can be said.
+    evidence = others(histories) if len(drawn) else np.zeros(len(score), np.int64)
+    return calibrate(score, evidence, log.owners, drawn, there, q=q, seed=seed)[0]
 
 
 def _popular(items: np.ndarray, count: int, rng: torch.Generator) -> torch.Tensor:

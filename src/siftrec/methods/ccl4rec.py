@@ -23,6 +23,7 @@ from siftrec.methods.denoise import Denoise, Denoising
 from siftrec.methods.model import Local, SequenceModel
 from siftrec.methods.relation import WINDOW, Relation
 from siftrec.methods.trained import Trained
+from siftrec.nn.cloze import LONGEST
 from siftrec.nn.encoders import Context, EncoderName, make_encoder
 from siftrec.nn.importance import shares
 from siftrec.nn.towers import ItemTower
@@ -80,6 +81,9 @@ class CCL4Rec:
             raise SettingsError("method.heads", f"must divide dim={self.dim}, {self.heads} does not")
         if self.views.importance == "likelihood" and self.denoise is None:
             raise SettingsError("method.views.importance", "'likelihood' needs the detector of method.denoise")
+        if self.length > LONGEST and self._judges_histories:
+            problem = f"at most {LONGEST} with denoise.pooling or importance 'likelihood', whose detector reads no more"
+            raise SettingsError("method.length", problem)
         widths = {name: aligned.width for name, aligned in catalog.modalities.items()}
         tower = ItemTower(widths, self.dim, len(catalog) if self.ids else 0, self.scale)
         encoder = make_encoder(self.encoder, self.dim, self.length, self.dropout, self.blocks, self.heads)
@@ -88,6 +92,10 @@ class CCL4Rec:
         content = len(widths) * DIRECTIONS
         denoising = None if self.denoise is None else Denoising(self.denoise, len(catalog), content)
         return SequenceModel(catalog, tower, encoder, self.dim, relation, denoising)
+
+    @property
+    def _judges_histories(self) -> bool:
+        return self.views.importance == "likelihood" or (self.denoise is not None and self.denoise.pooling)
 
     def prepare(self, model: Model, data: Fitting, seed: int, share: float = 1.0) -> None:
         """See `Preparing`: fit the detector."""

@@ -61,13 +61,15 @@ class Denoising(nn.Module):
             train: training sequences.
             content_NG: content vectors (`detectors.content.units`).
             seed: of the run.
-            share: of the steps that are made; with less than 1 the result is of no use, but what it cost is.
+            share: of the detector's steps; with less than 1 only what it cost is of use, and nothing is bounded.
         """
         self.get_buffer("content").copy_(content_NG)
         self.detector.fit(train, content_NG, seed, share=share)
         if share < 1:
             return
-        self.get_buffer("rho").fill_(calibrated(self.detector, train, content_NG, seed=seed).rho_upper)
+        found = calibrated(self.detector, train, content_NG, seed=seed)
+        # Where the scores tell nothing apart, the bound is near 1, and weights by it would take every target away.
+        self.get_buffer("rho").fill_(found.rho_upper if (found.weight < 1).any() else 0.0)
 
     def scores(self, items_BL: torch.Tensor, users_B: torch.Tensor | None = None) -> torch.Tensor:
         """PMI_BL of every interaction and the rest of its history (see `CrossFitted.scores`)."""
@@ -81,10 +83,14 @@ class Denoising(nn.Module):
         return F.softplus(self.strength) * F.logsigmoid(logits_BL)
 
     def target_weights(self, batch: Batch) -> torch.Tensor:
-        """(B,) weight of each target among the user's training interactions around it; 1 where targets are not weighted."""
+        """(B,) weight of each target among the user's training interactions around it.
+
+        It is 1 where targets are not weighted, and where nothing else of the user could vouch.
+        """
         if not self.how.targets:
             return torch.ones(len(batch))
         around_BW, place_B1 = batch.around_BW, batch.place_B.unsqueeze(1)
         score_B1 = self.detector.scores(around_BW, self.get_buffer("content"), batch.user_B, place_B1)
-        noise_B = self.get_buffer("rho") * (-score_B1.squeeze(1)).exp()
-        return 1 - (self.how.severity * noise_B).clamp(0, 1)
+        score_B = score_B1.squeeze(1)
+        noise_B = self.get_buffer("rho") * (-score_B).exp()
+        return torch.where(score_B == 0, 1.0, 1 - (self.how.severity * noise_B).clamp(0, 1))

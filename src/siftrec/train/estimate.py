@@ -27,7 +27,7 @@ from siftrec.train.validate import sampled, validate
 PLACES = (0.5, 0.1, 0.3, 0.5, 0.7, 0.9)
 """Which batches are tried, among all by length, for a long one takes longer; the first one warms up and does not count."""
 
-PREPARED = 0.01
+PREPARED = 0.03
 """Share of the work before the first epoch that is tried."""
 
 QUESTIONS = 256
@@ -74,7 +74,8 @@ def _prepare_seconds(method: Learned, trial: Model, data: Fitting, seed: int) ->
         return 0.0
     method.prepare(trial.eval(), data, seed, 0.0)
     fixed = _seconds(lambda: method.prepare(trial, data, seed, 0.0))
-    return fixed + (_seconds(lambda: method.prepare(trial, data, seed, PREPARED)) - fixed) / PREPARED
+    tried = _seconds(lambda: method.prepare(trial, data, seed, PREPARED))
+    return fixed + max(tried - fixed, 0.0) / PREPARED
 
 
 def _step_seconds(method: Learned, trial: Model, data: Fitting, training: Training, seed: int) -> float:
