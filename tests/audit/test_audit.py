@@ -61,6 +61,19 @@ def test_few_users_are_too_short_to_tell(stored: Stored) -> None:
     assert "30 users" in found.verdict.sentences
 
 
+def test_one_user_is_too_short_to_tell_and_nothing_is_trained(tmp_path: Path) -> None:
+    path, events = tmp_path / "one.csv", list[Event]()
+    two_each = "".join(f"u{n},i{n % 9}\nu{n},i{n % 9 + 9}\n" for n in range(40))
+    path.write_text("user,item\n" + two_each + "".join(f"long,i{n}\n" for n in range(12)))
+    found = audit(path, plan=QUICK, judge=dice, on_event=events.append)
+    assert (found.verdict.answer, found.verdict.users, found.verdict.gains) == (SHORT, 1, ())
+    assert "the holdout asks 1 user, and fewer than 200" in found.verdict.sentences
+    began = [each.step for each in events if isinstance(each, Began)]
+    assert TRAIN not in began
+    assert isinstance(events[0], Planned)
+    assert list(events[0].steps) == began
+
+
 def test_a_log_that_cannot_be_cut_is_described_and_scored_all_the_same(tmp_path: Path) -> None:
     path = tmp_path / "short.csv"
     path.write_text("user,item\n" + "".join(f"u{n},i{n % 3}\nu{n},i{n % 2 + 3}\n" for n in range(20)))
@@ -129,6 +142,13 @@ def test_a_folder_that_holds_anything_is_refused_before_anything_is_read(tmp_pat
     (tmp_path / "out" / "mine.txt").write_text("x")
     with pytest.raises(UsageError, match=r"already holds 'mine.txt'"):
         audit(tmp_path / "missing.csv", out=tmp_path / "out")
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(EnvironmentProblem, match=r"out: a file stands where a folder is needed"):
+        audit(tmp_path / "missing.csv", out=tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "x"
 
 
 def test_a_page_that_fails_leaves_no_folder(stored: Stored, tmp_path: Path) -> None:

@@ -61,6 +61,37 @@ def test_wrong_features_are_refused_in_one_line(
     assert says in capsys.readouterr().err
 
 
+def test_the_folder_one_stands_in_is_written_where_it_is_empty(
+    log: OnDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main.run(["audit", str(log.path), "--quick", "-o", "."]) == 0, capsys.readouterr().err
+    assert "audit.html" in {each.name for each in (tmp_path / "here").iterdir()}
+    monkeypatch.chdir(tmp_path)
+    assert main.run(["audit", str(tmp_path / "none.csv"), "-o", "."]) == 2
+    assert "already holds" in capsys.readouterr().err
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused_before_any_work(
+    log: OnDisk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["audit", str(log.path), "-o", str(log.path)]) == 6
+    told = capsys.readouterr()
+    assert "a file stands where a folder is needed" in told.err
+    assert "about " not in told.err
+
+
+def test_page_and_json_say_what_the_weights_are_compared_with(log: OnDisk, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main.run(["audit", str(log.path), "--quick", "-o", str(out)]) == 0
+    gains = json.loads((out / "audit.json").read_text())["verdict"]["gains"]
+    text, baselines = (out / "audit.html").read_text(), [each["against"] for each in gains[:-1]]
+    raw, level = (text.count(f">weights against {what}<") for what in ("the log as it is", "one mean weight for all"))
+    assert (raw, level) == (baselines.count("raw"), baselines.count("level"))
+    assert gains[-1]["against"] == (baselines[0] if len(set(baselines)) == 1 else "mixed")
+
+
 def test_a_full_folder_and_a_missing_log_are_refused(
     log: OnDisk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,6 +43,11 @@ def answer(*family: Gain, users: int = 5000) -> str:
         (gain("a", 0.02, UNSURE), gain("b", 0.0, UNSURE), gain(TOGETHER, 0.01, UNSURE, wide=0.07), SHORT),
         (gain("a", 0.04, UNSURE), gain("b", 0.04, UNSURE), gain(TOGETHER, 0.04, UNSURE, wide=0.07), SHORT),
         (gain("a", 0.02, UNSURE), gain("b", 0.02, UNSURE), gain(TOGETHER, 0.02, UNSURE, wide=0.02), LEAVE),
+        # Harm, and a gain that is shown but small, answer before the interval does; a gain of nothing does not.
+        (gain("a", 0.04, SURE), gain("b", -0.03, SURE), gain(TOGETHER, 0.005, UNSURE, wide=0.09), LEAVE),
+        (gain("a", 0.03, SURE), gain("b", -0.02, UNSURE), gain(TOGETHER, 0.005, UNSURE, wide=0.09), LEAVE),
+        (gain("a", 0.03, SURE), gain("b", -0.05, UNSURE), gain(TOGETHER, -0.01, UNSURE, wide=0.09), SHORT),
+        (gain("a", 0.03, UNSURE), gain("b", -0.02, UNSURE), gain(TOGETHER, 0.005, UNSURE, wide=0.09), SHORT),
     ],
 )
 def test_rules(first: Gain, second: Gain, both: Gain, right: str) -> None:
@@ -103,6 +108,21 @@ def test_a_proxy_answers_with_its_smallest_gain_and_is_silent_without_hits() -> 
         [pair("a", [more], [base]), pair("a", [more], [more], "level"), pair("b", [base], [base * 0])], "ndcg@50", 7
     )
     assert [(each.proxy, each.against, each.relative) for each in found] == [("a", "level", 0.0)]
+
+
+def test_all_together_say_what_they_are_compared_with() -> None:
+    rng = np.random.default_rng(4)
+    base = rng.random(300)
+    more, most = base + 0.05 * rng.random(300), base + 0.1 * rng.random(300)
+    harder, easier = pair("a", [most], [more], "level"), pair("a", [most], [base])
+    other = pair("b", [most], [base])
+    assert {name: each.against for name, each in family(easier, harder, other).items()} == {
+        "a": "level",
+        "b": "raw",
+        TOGETHER: "mixed",
+    }
+    same = family(easier, harder, pair("b", [most], [base], "level"))
+    assert {each.against for each in same.values()} == {"level"}
 
 
 def test_training_noise_widens_the_interval_and_a_lucky_seed_proves_nothing() -> None:

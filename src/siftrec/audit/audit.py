@@ -23,7 +23,7 @@ from siftrec.audit.planting import Findable, findable
 from siftrec.audit.proxies import metric, pairs, proxies
 from siftrec.audit.result import Audit
 from siftrec.audit.source import Source, open_source
-from siftrec.audit.verdict import Verdict, decide
+from siftrec.audit.verdict import FEWEST_USERS, Verdict, decide
 from siftrec.data.split import TEST
 from siftrec.detectors.calibrate import NoiseScores
 
@@ -54,15 +54,16 @@ def audit(
     Raises:
         DataError: a log or a feature file that is not what it claims to be.
         UsageError: `out` is not empty.
-        EnvironmentProblem: `out` cannot be written; nothing half-written stays.
+        EnvironmentProblem: `out` is a file or cannot be written; nothing half-written stays.
     """
     started = time.monotonic()
-    if out is not None:
-        check_free(Path(out))
+    folder = None if out is None else Path(out).absolute()  # `.` has no name
+    if folder is not None:
+        check_free(folder)
     opened = open_source(Path(source), {name: Path(path) for name, path in (features or {}).items()})
     parts = cut(opened.events)
     work = _Work(opened, parts, plan, judge, seed)
-    steps = _Steps(_names(work, out is not None), on_event)
+    steps = _Steps(_names(work, folder is not None), on_event)
     steps.announce(work)
     with steps(DESCRIBE) as step:
         description = describe(opened)
@@ -73,15 +74,15 @@ def audit(
     found, verdict = work.tried(steps, scores)
     spent = time.monotonic() - started
     result = Audit(opened, plan.quick, seed, version("siftrec"), spent, description, scores, found, parts, verdict)
-    if out is not None:
+    if folder is not None:
         with steps(WRITE) as step:
-            write(result, Path(out), page)
+            write(result, folder, page)
             step.found(str(out))
     return result
 
 
 def _names(work: _Work, writes: bool) -> tuple[str, ...]:
-    done = {DESCRIBE: True, JUDGE: True, PLANT: work.plants, EARLIER: work.parts, TRAIN: work.parts, WRITE: writes}
+    done = {DESCRIBE: True, JUDGE: True, PLANT: work.plants, EARLIER: work.trains, TRAIN: work.trains, WRITE: writes}
     return tuple(name for name, is_done in done.items() if is_done)
 
 
@@ -137,6 +138,11 @@ class _Work:
         """Whether noise is planted."""
         return self.parts is not None and len(self.plan.mechanisms) > 0
 
+    @property
+    def trains(self) -> bool:
+        """Whether models are trained: not where too few users are asked for any answer."""
+        return self.parts is not None and self.parts.asked >= FEWEST_USERS
+
     def tried(self, steps: _Steps, scores: NoiseScores) -> tuple[tuple[Findable, ...], Verdict]:
         """Plant noise and look for it, then train with and without weights; `scores` are of the whole log."""
         if self.parts is None:
@@ -146,6 +152,8 @@ class _Work:
             with steps(PLANT) as step:
                 found = tuple(self._planted(self.parts, step))
                 step.found(", ".join(map(str, found)))
+        if not self.trains:
+            return found, decide((), self.parts.asked, _second(scores, found))
         with steps(EARLIER) as step:
             weights = self._weights(self.parts, step)
         with steps(TRAIN) as step:

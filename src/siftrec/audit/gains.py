@@ -13,6 +13,7 @@ from siftrec.evaluate.evaluation import Evaluation
 from siftrec.evaluate.significance import bootstrap_interval, holm, standard_error
 
 TOGETHER = "all proxies"
+MIXED = "mixed"
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class Gain:
-    """Relative gain of weighting, as a share of the mean without weights.
+    """Relative gain of weighting, as a share of the mean of what it is compared with.
 
     Attributes:
         proxy: name, or `all proxies`: their mean, user by user.
-        against: see `Pair`.
+        against: see `Pair`; the pair with the smaller gain. Of `all proxies`: theirs, or `mixed` where they differ.
         metric: what is compared, over all items but those the user had.
         users: pairs.
         seeds: trainings per side.
-        without, with_weights: means over users; None for `all proxies`.
+        without, with_weights: means over users, `without` of `against`; None for `all proxies`.
         relative: the gain.
         low, high: 95 % interval: users resampled, stretched where training itself is random.
         p: two-sided.
@@ -99,7 +100,9 @@ def gains(pairs: Sequence[Pair], metric: str, seed: int) -> tuple[Gain, ...]:
         return ()
     listed = [gain for gain, _ in found.values()]
     if len(listed) > 1:
-        listed.append(_gain(_together([measured for _, measured in found.values()]), metric, seed))
+        together = _gain(_together([measured for _, measured in found.values()]), metric, seed)
+        baselines = {gain.against for gain in listed}
+        listed.append(replace(together, against=baselines.pop() if len(baselines) == 1 else MIXED))
     corrected = holm([gain.p for gain in listed])
     return tuple(replace(gain, p_holm=p) for gain, p in zip(listed, corrected, strict=True))
 

@@ -11,23 +11,24 @@ import polars as pl
 from siftrec.audit.judging import weights_of
 from siftrec.audit.result import Audit
 from siftrec.errors import UsageError
-from siftrec.files import MANIFEST, Writer, clear_errors, seal
+from siftrec.files import MANIFEST, Writer, check_replaceable, clear_errors, seal
 
 JSON, TABLE, PAGE = "audit.json", "weighted.parquet", "audit.html"
 Page = Callable[[Audit], str]
 
 
 def check_free(folder: Path) -> None:
-    """Refuse a folder that holds anything.
+    """Refuse a path where something stands that is not an empty folder.
 
     Raises:
-        UsageError: it does.
+        UsageError: a folder that holds anything.
+        EnvironmentProblem: a file, or a folder that cannot be read.
     """
-    if folder.is_dir():
-        with clear_errors(folder):
-            held = next(iter(sorted(folder.iterdir())), None)
+    with clear_errors(folder):
+        held = next(iter(sorted(folder.iterdir())), None) if folder.is_dir() else None
         if held is not None:
             raise UsageError(f"{folder} already holds {held.name!r}; choose another folder with -o")
+        check_replaceable(folder)
 
 
 def write(audit: Audit, folder: Path, page: Page | None) -> None:
@@ -37,7 +38,7 @@ def write(audit: Audit, folder: Path, page: Page | None) -> None:
 
     Raises:
         UsageError: `folder` is not empty.
-        EnvironmentProblem: disk full, read-only folder; nothing half-written stays.
+        EnvironmentProblem: `folder` is a file, disk full, read-only folder; nothing half-written stays.
     """
     check_free(folder)
     text = json.dumps(audit.to_json(), indent=1, allow_nan=False) + "\n"

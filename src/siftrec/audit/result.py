@@ -54,9 +54,10 @@ class Audit:
                      `flagged_at` q → interactions, `mean` noise probability
         findable     per mechanism: `mechanism, rho, users, interactions, planted, detection`
         holdout      `protocol`, `users` asked, `why`; null where the log is too short
-        verdict      `answer`, `sentences`, `users`, `gains`: per proxy and for all together, relative to training on
-                     the log as it is: `proxy, against, metric, users, seeds, without, with_weights, relative, low,
-                     high, p, p_holm`
+        verdict      `answer`, `sentences`, `users`, `gains`: per proxy and for all together, relative to training
+                     `against` `raw`, the log as it is, or `level`, all interactions at the mean weight, whichever
+                     gains less (all together: `mixed` where proxies differ): `proxy, against, metric, users, seeds,
+                     without, with_weights, relative, low, high, p, p_holm`
         """
         scores, content = self.scores, self.source.catalog.contents
         described = dataclasses.asdict(self.description)

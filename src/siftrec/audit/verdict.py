@@ -1,19 +1,26 @@
-"""The verdict, by rules written down beforehand, one of them mended since. A person acts on it, so a gain must be worth the trouble.
+"""The verdict, by rules written down beforehand, one of them mended since.
+
+A person acts on it, so a gain must be worth the trouble.
 
 The family: the gain of each proxy, and of all proxies together, Holm-corrected. Models trained on weighted logs are
 judged on the holdout; logs with flagged interactions dropped are no part of it.
 
-1. *too short to tell*: fewer than 200 users are asked, or no proxy places a single held-out item.
-2. *weight it*: some gain of the family is significantly above 0 (Holm, 5 %), all proxies together gain at least 1 %, and
-   no proxy is harmed, that is significantly below 0 and below -1 %. What is significant is not yet useful: among many
-   users a gain of .3 % is both certain and less than another column, another version of the log and another thing to
-   explain are worth. 1 % is also the harm that is put up with: what is too little to count for weights is too little to
-   count against them.
-3. *too short to tell*: nothing is shown, but the 95 % interval of all together reaches above +5 %: so large a gain
-   would be missed. (At first it had to reach below -5 % as well; ml_latest_small with 30 % of planted noise then said
-   *leave it alone* at +7.1 % [-0.8, +14.6], and it was wrong.)
-4. *no detectable benefit, leave it alone*: everything else, real harm included. It is the answer that costs nothing if
-   it is wrong, and its sentence says which gain could still be there.
+The first that applies is the answer; *all together* is the one proxy where there is only one.
+
+1. *too short to tell*: fewer than 200 users are asked (then nothing is trained), or no proxy places a single held-out
+   item.
+2. *no detectable benefit, leave it alone*: some proxy is harmed, that is significantly (Holm, 5 %) below 0 and below
+   -1 %, whatever the others gain. 1 % is the harm that is put up with: what is too little to count for weights is too
+   little to count against them.
+3. Some gain of the family, all together included, is significantly above 0. *weight it* where all together gain at
+   least 1 %; *leave it alone* where they gain more than nothing but less than 1 %, however far the interval reaches:
+   among many users a gain of .3 % is both certain and less than another column, another version of the log and another
+   thing to explain are worth. Where all together gain nothing, rules 4 and 5 decide.
+4. *too short to tell*: the 95 % interval of all together reaches above +5 %: so large a gain would be missed. (At first
+   it had to reach below -5 % as well; ml_latest_small with 30 % of planted noise then said *leave it alone* at +7.1 %
+   [-0.8, +14.6], and it was wrong.)
+5. *leave it alone*: everything else. It is the answer that costs nothing if it is wrong, and its sentence says which
+   gain could still be there.
 """
 
 from __future__ import annotations
@@ -68,10 +75,8 @@ def decide(gains: Sequence[Gain], users: int, noise: str) -> Verdict:
 
 def _answer(gains: Sequence[Gain], users: int) -> tuple[Answer, str]:
     if users < FEWEST_USERS:
-        return (
-            SHORT,
-            f"the holdout asks {users:,} users, and fewer than {FEWEST_USERS} can show neither harm nor benefit",
-        )
+        asked = f"{users:,} user{'' if users == 1 else 's'}"
+        return SHORT, f"the holdout asks {asked}, and fewer than {FEWEST_USERS} can show neither harm nor benefit"
     if not gains:
         return SHORT, f"no model places any held-out interaction of {users:,} users among its best"
     overall = next((gain for gain in gains if gain.proxy == TOGETHER), gains[0])

@@ -9,6 +9,7 @@ from siftrec.cli.noise_view import detection, level
 from siftrec.report.data import Answer, AuditView, Estimate, Log, Origin, Proxy, Suspect, Verdict
 from siftrec.report.summary import Names, log_view, summarise
 
+_AGAINST = {"raw": "weights against the log as it is", "level": "weights against one mean weight for all"}
 _ANSWERS: dict[str, Answer] = {WEIGHT: "weight", LEAVE: "leave", SHORT: "short"}
 
 
@@ -36,7 +37,9 @@ def _verdict(audit: Audit) -> Verdict:
 def _proxy(gain: Gain) -> Proxy:
     without = gain.without or 0.0
     difference = Estimate(gain.relative * without, gain.low * without, gain.high * without)
-    return Proxy(gain.proxy, gain.metric.replace("ndcg", "NDCG"), gain.users, without, difference)
+    return Proxy(
+        gain.proxy, gain.metric.replace("ndcg", "NDCG"), gain.users, without, difference, _AGAINST[gain.against]
+    )
 
 
 def _log(audit: Audit, names: Names) -> Log:
