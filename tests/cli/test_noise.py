@@ -195,3 +195,22 @@ def test_a_log_that_has_changed_since_training_is_refused(runs: Path, tmp_path: 
     artifact.save(artifact.load(runs / "clean"), tmp_path / "run" / "artifact")
     assert run(["noise", str(tmp_path / "run"), "-o", str(tmp_path / "n")]) == 3
     assert not (tmp_path / "n").exists()
+
+
+@pytest.mark.parametrize(("column", "setting"), [("conf", 'weight = "conf"'), ("weight", "")])
+def test_a_log_with_weights_is_refused_before_anything_is_judged(
+    runs: Path, tmp_path: Path, column: str, setting: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pl.read_csv(runs / "log.csv", infer_schema=False).with_columns(pl.lit("0.5").alias(column)).write_csv(
+        tmp_path / "log.csv"
+    )
+    (tmp_path / "run").mkdir()
+    text = (runs / "clean" / "config.toml").read_text().replace('titles = "../titles.csv"', setting)
+    (tmp_path / "run" / "config.toml").write_text(text)
+    split, catalog = config.load(tmp_path / "run" / "config.toml").load_data()
+    artifact.save(fit(Popularity(), split, catalog), tmp_path / "run" / "artifact")
+    assert run(["sift", str(tmp_path / "run"), "-o", str(tmp_path / "w.csv")]) == 3
+    said = capsys.readouterr().err
+    assert f"has weights in its column '{column}' already" in said
+    assert "judging" not in said
+    assert not (tmp_path / "w.csv").exists()

@@ -197,6 +197,48 @@ def test_any_text_that_can_be_read_comes_back(rows: list[tuple[str, str, str]]) 
         assert pl.read_csv(out, infer_schema=False).drop("weight").equals(frame)
 
 
+ODD = {
+    "text after a closed quote": '"one"two',
+    "text and quotes after it": '"one"two"three"',
+    "quotes inside plain text": 'say "hi"',
+    "a separator behind a quote": '"one"two " "',
+    "an empty field": '""',
+    "two lines": '"one\ntwo""\n\n"',
+    "longer than the csv module takes": f'"{"x" * 140_000}"',
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_records_end_where_the_reader_ends_them(tmp_path: Path, odd: str, end: str) -> None:
+    lines = ["title,user,item,note", f"{odd},a,x,{odd}", f"plain,b,y,{odd}", '"q",c,z,-']
+    (tmp_path / "a.csv").write_bytes("".join(line + end for line in lines).encode())
+    weights = np.array([0.25, 0.5, 0.75], np.float32)
+    rewrite(tmp_path / "a.csv", tmp_path / "w.csv", Marks(weights, np.ones(3, bool)))
+    added = zip(lines, ["weight", "0.25", "0.5", "0.75"], strict=True)
+    assert (tmp_path / "w.csv").read_bytes() == "".join(f"{line},{more}{end}" for line, more in added).encode()
+    before, after = read(tmp_path / "a.csv"), read(tmp_path / "w.csv")
+    assert after.frame.drop("weight").equals(before.frame)
+    np.testing.assert_array_equal(weights_by_row(after), weights)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.lists(st.text('"a,\n', max_size=9), min_size=1, max_size=4))
+def test_the_writer_counts_the_rows_that_the_reader_counts(notes: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        source, out = Path(name) / "a.csv", Path(name) / "b.csv"
+        source.write_text("user,item,note\n" + "".join(f"u{at},i{at},{note}\n" for at, note in enumerate(notes)))
+        try:
+            before = read(source)
+        except DataError:
+            return
+        weights = np.random.default_rng(len(before)).random(len(before)).astype(np.float32)
+        rewrite(source, out, Marks(weights, np.ones(len(before), bool)))
+        after = read(out)
+        assert after.frame.drop("weight").equals(before.frame)
+        np.testing.assert_array_equal(weights_by_row(after), weights)
+
+
 def test_rows_that_were_never_scored_pass_with_weight_one(tmp_path: Path) -> None:
     for name, source in named(tmp_path).items():
         if name in ("a.csv", "a.parquet", "a_pairs.tsv"):

@@ -93,6 +93,15 @@ def test_any_other_method_leaves_the_judgement_to_the_log(world: Planted) -> Non
         judged_by(popular, world.split.log)
 
 
+def test_the_level_reaches_the_judge_of_a_log(world: Planted) -> None:
+    popular = sr.fit(sr.Popularity(), world.split, world.catalog)
+    strict, lax = (sr.sift(popular, world.events, q=q).scores for q in (0.05, 0.4))
+    assert (strict.q, lax.q) == (0.05, 0.4)
+    np.testing.assert_array_equal(strict.noise, lax.noise)
+    assert lax.flagged.sum() > strict.flagged.sum()
+    assert lax.flagged[strict.flagged].all()
+
+
 def scores_of(noise: np.ndarray) -> NoiseScores:
     flagged, evidence = noise > 0.5, np.ones(len(noise), np.int32)
     return NoiseScores(noise.astype(np.float32), flagged, evidence, -noise, 0.2, (0.1, 0.3), 0.2, "replace")
@@ -130,6 +139,17 @@ def test_a_log_from_memory_becomes_parquet(tmp_path: Path) -> None:
     heavy = Sifted(replace(events, frame=events.frame.with_columns(weight=pl.lit(1.0))), found.rows, found.scores)
     with pytest.raises(DataError, match="'weight' already"):
         heavy.write(tmp_path / "x.parquet")
+
+
+def test_a_log_read_with_weights_of_any_name_gets_no_second_ones(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("user,item,conf\na,x,0.5\nb,y,1\n")
+    events = sr.read(tmp_path / "a.csv", weight="conf")
+    found = Sifted(events, np.array([0, 1]), scores_of(np.array([0.9, 0.25])))
+    with pytest.raises(DataError, match="has weights in its column"):
+        found.write(tmp_path / "w.csv")
+    assert not (tmp_path / "w.csv").exists()
+    found.write(tmp_path / "k.csv", drop=True)
+    assert (tmp_path / "k.csv").read_text() == "user,item,conf\nb,y,1\n"
 
 
 def log(*rows: list[int]) -> Sequences:

@@ -77,7 +77,7 @@ def sift_command(
     if experiment.data.inject is not None:
         raise UsageError(f"{run} planted noise into its log; the file {experiment.data.path} does not hold it")
     check_target(experiment.data.path, output, drop)
-    judged = _judged(run, part)
+    judged = _judged(run, part, unweighted=not drop)
     rows, scores = judged.log.rows, judged.scores
     marks = Marks.without(rows, scores.flagged) if drop else Marks.weights(rows, scores.weight)
     rewrite(experiment.data.path, output, marks)
@@ -174,11 +174,12 @@ def _experiment(run: Path) -> Experiment:
     return config.load(folder(run) / "config.toml")
 
 
-def _judged(run: Path, part: PartName) -> _Judged:
+def _judged(run: Path, part: PartName, unweighted: bool = False) -> _Judged:
     import numpy as np
 
     from siftrec import artifact
     from siftrec.data.split import TEST, TRAIN
+    from siftrec.data.writers.marks import WEIGHT, refuse_weighted
     from siftrec.errors import DataError
     from siftrec.noise.sift import scores_for
 
@@ -188,6 +189,8 @@ def _judged(run: Path, part: PartName) -> _Judged:
     split = prepared.split
     if split.train.fingerprint != artifact.load(run).facts.train:
         raise DataError(f"the data have changed since {run} was trained; train again", experiment.data.path)
+    if unweighted and split.log.weights is not None:
+        refuse_weighted(experiment.data.path, experiment.data.weight or WEIGHT)
     chosen = np.ones(len(split.log.items), bool)
     if part is PartName.train:
         chosen = split.role == TRAIN

@@ -19,6 +19,7 @@ def judge(
     catalog: Catalog,
     *,
     detector: Likelihood | None = None,
+    q: float = 0.2,
     seed: int = 7,
     quick: bool = False,
     on_fold: OnFold = lambda done, of: None,
@@ -29,6 +30,7 @@ def judge(
         log: histories in the codes of `catalog`.
         catalog: the items; its content, where it has any, speaks too.
         detector: how the scorer is fitted; None = its defaults.
+        q: share of genuine interactions aimed at among the flagged.
         seed: of the scorer and the background.
         quick: fewer folds and epochs; ignored where `detector` is given.
         on_fold: progress.
@@ -37,4 +39,4 @@ def judge(
     counts_N = torch.from_numpy(log.counts(len(catalog)).astype(np.float32))
     content_NG = units(content_of(catalog, counts_N))
     fitted = CrossFitted(how, len(catalog), content_NG.shape[1]).fit(log, content_NG, seed, on_fold)
-    return calibrated(fitted, log, content_NG, seed=seed)
+    return calibrated(fitted, log, content_NG, q=q, seed=seed)

@@ -12,8 +12,8 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.interactions import Interactions
 from siftrec.data.readers import arrow
 from siftrec.data.sequences import Sequences
-from siftrec.data.writers.marks import Marks, refuse_weight
-from siftrec.data.writers.rewrite import rewrite
+from siftrec.data.writers.marks import WEIGHT, Marks, refuse_weighted
+from siftrec.data.writers.rewrite import check_target, rewrite
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.errors import UsageError
 from siftrec.files import write_file
@@ -53,10 +53,15 @@ class Sifted:
         """
         rows, scores = self.rows, self.scores
         marks = Marks.without(rows, scores.flagged) if drop else Marks.weights(rows, scores.weight)
-        if self.events.source == MEMORY:
+        source = self.events.source
+        if source != MEMORY:
+            check_target(source, Path(path), drop)
+        if not drop and WEIGHT in self.events.frame.columns:
+            refuse_weighted(source)
+        if source == MEMORY:
             _write_memory(self.events, marks, Path(path))
         else:
-            rewrite(self.events.source, Path(path), marks)
+            rewrite(source, Path(path), marks)
 
 
 def sift(trained: Trained, events: Interactions, *, q: float = 0.2, seed: int = 7) -> Sifted:
@@ -70,22 +75,29 @@ def sift(trained: Trained, events: Interactions, *, q: float = 0.2, seed: int = 
     """
     kept = events.positives()
     if not isinstance(trained.method, CCL4Rec):
-        return judged(events, Catalog(kept.items), seed=seed)
+        return judged(events, Catalog(kept.items), q=q, seed=seed)
     known = replace(kept, frame=kept.frame.filter(pl.col("item").is_in(trained.items.ids.implode())))
     log = known.sequences(known.users, trained.items)
     return Sifted(events, log.rows, judged_by(trained, log, q=q, seed=seed)[0])
 
 
-def judged(events: Interactions, catalog: Catalog, *, seed: int = 7) -> Sifted:
-    """Judge every interaction of a log by the log and the content of its items; no trained model is needed."""
+def judged(events: Interactions, catalog: Catalog, *, q: float = 0.2, seed: int = 7) -> Sifted:
+    """Judge every interaction of a log by the log and the content of its items; no trained model is needed.
+
+    Args:
+        events: the log.
+        catalog: its items.
+        q: share of genuine interactions aimed at among the flagged.
+        seed: of the scorer and the background.
+    """
     kept = events.positives()
     log = kept.sequences(kept.users, catalog.vocab)
-    return Sifted(events, log.rows, scores_for(log, catalog, seed))
+    return Sifted(events, log.rows, scores_for(log, catalog, seed, q))
 
 
-def scores_for(log: Sequences, catalog: Catalog, seed: int) -> NoiseScores:
+def scores_for(log: Sequences, catalog: Catalog, seed: int, q: float = 0.2) -> NoiseScores:
     """Where the noise scores of the commands come from."""
-    return judge(log, catalog, seed=seed)
+    return judge(log, catalog, q=q, seed=seed)
 
 
 def weighted(
@@ -114,7 +126,6 @@ def _write_memory(events: Interactions, marks: Marks, out: Path) -> None:
     if marks.weight is None:
         frame = frame.filter(pl.Series([marks.stays(each) for each in row]))
     else:
-        refuse_weight(frame.columns, events.source)
         beyond = np.ones(max(int(row.max()) + 1 - len(marks.weight), 0), np.float32)
         frame = frame.with_columns(pl.Series("weight", np.concatenate([marks.weight, beyond])[row]))
     log = replace(events, frame=frame.drop("row"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
@@ -58,4 +59,9 @@ def refuse_weight(names: Iterable[str], source: str) -> None:
     """Refuse a source with a weight: nobody could tell which of the two is meant."""
     for name in names:
         if plain(name) == WEIGHT:
-            raise DataError(f"has a column {name!r} already; give weights to the log without it", source)
+            refuse_weighted(source, name)
+
+
+def refuse_weighted(source: str, name: str = WEIGHT) -> NoReturn:
+    """Refuse a log that was read with the weights in its column `name`."""
+    raise DataError(f"has weights in its column {name!r} already; give weights to the log without it", source)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from siftrec.data.layout import suffix
 from siftrec.data.readers import movielens
-from siftrec.data.readers.delimited import CSV, TSV
+from siftrec.data.readers.delimited import CSV, TSV, header_of
 from siftrec.data.readers.recbole import ATOMIC
 from siftrec.data.readers.text import Dialect, open_text, readable, scan
 from siftrec.data.writers.marks import WEIGHT, Marks, refuse_weight
@@ -37,7 +36,9 @@ def lines(source: Path, kind: str, marks: Marks) -> Iterator[str]:
         return _lists(source, marks)
     dialect = dialect_of(source, kind)
     append = _key(source) if kind == "jsonl" else _field(source, dialect, kind)
-    return _rows(source, _records(source, dialect), append, kind in ("delimited", "recbole"), marks)
+    return _rows(
+        source, _records(source, dialect), append, dialect if kind in ("delimited", "recbole") else None, marks
+    )
 
 
 def dialect_of(source: Path, kind: str) -> Dialect:
@@ -49,15 +50,15 @@ def dialect_of(source: Path, kind: str) -> Dialect:
     return ATOMIC
 
 
-def _rows(source: Path, records: Iterable[str], append: Append, headed: bool, marks: Marks) -> Iterator[str]:
+def _rows(source: Path, records: Iterable[str], append: Append, headed: Dialect | None, marks: Marks) -> Iterator[str]:
     row, texts = 0, marks.texts()
     for record in records:
         bare = record.rstrip("\r\n")
         if not bare.strip(" \t"):
             yield record
         elif headed:
-            headed = False
-            yield record if texts is None else _header(bare, source) + record[len(bare) :]
+            yield record if texts is None else _header(bare, source, headed) + record[len(bare) :]
+            headed = None
         else:
             if marks.stays(row):
                 text = "" if texts is None else texts[row] if row < len(texts) else "1.0"
@@ -74,20 +75,37 @@ def _records(source: Path, dialect: Dialect) -> Iterator[str]:
             yield from file
             return
         taken: list[str] = []
-        for _ in csv.reader(_noted(file, taken), delimiter=dialect.separator, strict=True):
+        inside = False
+        for line in file:
+            taken.append(line)
+            inside = _left_open(line, dialect.separator, inside)
+            if not inside:
+                yield "".join(taken)
+                taken.clear()
+        if taken:
             yield "".join(taken)
-            taken.clear()
 
 
-def _noted(file: Iterable[str], taken: list[str]) -> Iterator[str]:
-    for line in file:
-        taken.append(line)
-        yield line
+def _left_open(line: str, separator: str, inside: bool) -> bool:
+    """Whether a quoted field runs over the end of a line that starts `inside` one.
+
+    As the reader has it, a quote opens a field only at its start, and after the closing one everything is plain text.
+    """
+    opening, at = f'{separator}"', 0
+    if not inside:
+        line = separator + line
+    while inside or (found := line.find(opening, at)) >= 0:
+        end = line.find('"', at if inside else found + len(opening))
+        while end >= 0 and line[end + 1 : end + 2] == '"':
+            end = line.find('"', end + 2)
+        if end < 0:
+            return True
+        inside, at = False, end + 1
+    return False
 
 
-def _header(bare: str, source: Path) -> str:
-    dialect = dialect_of(source, "recbole" if suffix(source) == ".inter" else "delimited")
-    names = next(csv.reader([bare], delimiter=dialect.separator)) if dialect.quoted else bare.split(dialect.separator)
+def _header(bare: str, source: Path, dialect: Dialect) -> str:
+    names = header_of(source, dialect)
     refuse_weight(names, str(source))
     return f"{bare}{dialect.separator}{WEIGHT}{':float' if ':' in names[0] else ''}"
 
