@@ -91,7 +91,7 @@ def test_switches_do_what_they_say(planted):
     histories = torch.arange(1, 31).view(3, 10)
     assert torch.equal(one.scorer.users(histories), other.scorer.users(histories))
     no_pooling = fit(
-        CCL4Rec(dim=8, denoise=dataclasses.replace(TINY, pooling=False), contrast=measures.OFF),
+        CCL4Rec(dim=8, denoise=dataclasses.replace(SMALL, pooling=False), contrast=measures.OFF),
         planted.split, planted.catalog, epochs=1, patience=0,
     )  # fmt: skip
     assert not torch.equal(no_pooling.scorer.users(histories), other.scorer.users(histories))

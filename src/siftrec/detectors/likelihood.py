@@ -83,8 +83,11 @@ class CrossFitted(nn.Module):
         return super().train(False)
 
     def fold(self, users_B: torch.Tensor) -> torch.Tensor:
-        """Fold of users by their row in the log the models were fitted on."""
-        return users_B % self.how.folds
+        """Fold of users by their row in the log the models were fitted on.
+
+        The rows are scrambled (Knuth's multiplicative hash): users are sorted by id, and ids may have a rhythm.
+        """
+        return (users_B * 2_654_435_761 % 2**32 >> 16) % self.how.folds
 
     @torch.no_grad()
     def scores(
@@ -139,7 +142,7 @@ class CrossFitted(nn.Module):
         on_fold: OnFold = lambda done, of: None,
         share: float = 1.0,
     ) -> CrossFitted:
-        """Fit every fold's model on the users of the others; row r of `log` belongs to fold r mod F.
+        """Fit every fold's model on the users of the others; `fold` says whose fold is which.
 
         Args:
             log: histories; their weights, where there are any, weigh the interactions.
@@ -149,11 +152,11 @@ class CrossFitted(nn.Module):
             share: of the steps that are made; less than 1 to see what a fit will cost.
         """
         histories = pieces(log, LONGEST)
-        owner = piece_rows(log, LONGEST)
+        fold_of = self.fold(torch.from_numpy(piece_rows(log, LONGEST))).numpy()
         rng = seeds.generator(seed, "likelihood", "background")
         self.get_buffer("background").copy_(_popular(log.items, self.how.negatives, rng))
         for fold, model in enumerate(self._models()):
-            rows = np.flatnonzero((owner % self.how.folds != fold) & (histories.lengths > 1))
+            rows = np.flatnonzero((fold_of != fold) & (histories.lengths > 1))
             with seeds.initialised(seed, "likelihood", fold):
                 fresh = Cloze(len(model.bias), content_NG.shape[1], self.how.dim, self.how.dropout)
                 self._fit(fresh, histories.take(rows), content_NG, seeds.derive(seed, "likelihood", fold), share)
