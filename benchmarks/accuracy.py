@@ -151,7 +151,7 @@ def split_of(cell: Cell, split: Split) -> Split:
     """The split with the cell's noise, and with what its oracle tells; the test questions stay what they are."""
     from variants import PEER, VARIANTS
 
-    from siftrec.data.split import TRAIN
+    from siftrec.data.split import TEST, TRAIN
     from siftrec.noise.inject import inject
 
     if not cell.rho:
@@ -163,7 +163,9 @@ def split_of(cell: Cell, split: Split) -> Split:
         weights = np.where(noisy & (split.role == TRAIN), 0, 1).astype(np.float32)
         return replace(split, log=replace(split.log, weights=weights))
     if oracle == "interactions":
-        return replace(split, log=split.log.where(~noisy), role=split.role[~noisy])
+        genuine = np.bincount(split.log.owners, (~noisy & (split.role < TEST)), minlength=len(split.log)) > 0
+        kept = ~noisy | ~genuine[split.log.owners]  # who would be left with no history keeps a noisy one, to be asked too
+        return replace(split, log=split.log.where(kept), role=split.role[kept])
     return split
 
 
