@@ -164,7 +164,8 @@ def split_of(cell: Cell, split: Split) -> Split:
         return replace(split, log=replace(split.log, weights=weights))
     if oracle == "interactions":
         genuine = np.bincount(split.log.owners, (~noisy & (split.role < TEST)), minlength=len(split.log)) > 0
-        kept = ~noisy | ~genuine[split.log.owners]  # who would be left with no history keeps a noisy one, to be asked too
+        # Who would be left with no history keeps a noisy one, to be asked too.
+        kept = ~noisy | ~genuine[split.log.owners]
         return replace(split, log=split.log.where(kept), role=split.role[kept])
     return split
 
