@@ -75,6 +75,7 @@ path = "data/genre_vectors.parquet"
 use = "siftrec:CCL4Rec"
 
 [train]
+threads = 2
 epochs = 6
 batch_size = 256
 rows_per_user = 40
