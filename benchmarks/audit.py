@@ -7,8 +7,7 @@
 A cell plants noise in everything before each user's last interaction, audits that part as a log of its own, and then
 does what a user would do: trains models on it as it is, with the weights, and without the flagged interactions. They are
 judged on the last interactions of the original log, which nobody else has seen. A verdict is right if it is *weight it*
-and the weights help there (mean over models above 0), or anything else and they are not seen to help by more than 1 %
-(mean over models, no interval above 0); the aim is that *weight it* never costs a model more than 1 %.
+and the weights help there (mean over models above 0), or anything else and they do not help by more than 1 %; the aim is that *weight it* never costs a model more than 1 %.
 """
 
 from __future__ import annotations
@@ -227,10 +226,10 @@ def compared(name: str, arms: dict[str, list[Evaluation]]) -> Iterator[dict[str,
 
 
 def right(answer: str, truth: list[dict[str, Any]]) -> bool:
-    """Whether the verdict was right, by what the weights did to the models: a mean over models, a gain that is one."""
-    told = [each for each in truth if each["arm"] == "weighted" and each["relative"] is not None]
-    mean = sum(each["relative"] for each in told) / max(len(told), 1)
-    return mean > 0 if answer == "weight it" else not (mean > HELPS and any(each["interval"][0] > 0 for each in told))
+    """Whether the verdict was right, by the mean over models that the weights were given to."""
+    gains = [each["relative"] for each in truth if each["arm"] == "weighted" and each["relative"] is not None]
+    mean = sum(gains) / max(len(gains), 1)
+    return mean > 0 if answer == "weight it" else mean <= HELPS
 
 
 def run(given: argparse.Namespace) -> None:

@@ -114,7 +114,7 @@ def test_recommendations_improve_under_planted_noise_and_lose_nothing_without():
             trained = measures.trained_on(planted, CCL4Rec(contrast=measures.OFF, denoise=denoise), 3)
             ranked[rho, name] = measures.ranking(trained, planted)
     assert ranked[0.4, "aware"]["p@10"] > ranked[0.4, "plain"]["p@10"] + 0.01
-    assert ranked[0.0, "aware"]["gauc"] > ranked[0.0, "plain"]["gauc"] - 0.01
+    assert ranked[0.0, "aware"]["gauc"] > ranked[0.0, "plain"]["gauc"] - 0.005
 
 
 def test_where_nothing_can_be_told_apart_no_target_is_taken_away():

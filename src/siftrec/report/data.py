@@ -185,9 +185,9 @@ class Proxy:
         name: e.g. "EASE".
         metric: e.g. "NDCG@20".
         users: pairs.
-        without: mean of the metric when trained on the log as it is.
+        without: mean of the metric without the weights, on the baseline that `variant` names.
         difference: with weights minus without, paired over users, in the metric's unit.
-        variant: what was compared with the log as it is, e.g. "weights" or "drop".
+        variant: what was compared with what, e.g. "weights against the log as it is".
     """
 
     name: str
