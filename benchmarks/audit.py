@@ -7,7 +7,8 @@
 A cell plants noise in everything before each user's last interaction, audits that part as a log of its own, and then
 does what a user would do: trains models on it as it is, with the weights, and without the flagged interactions. They are
 judged on the last interactions of the original log, which nobody else has seen. A verdict is right if it is *weight it*
-and the weights help there (mean over models above 0), or anything else and they do not help by more than 1 %; the aim is that *weight it* never costs a model more than 1 %.
+and the weights help there (mean over models above 0), or anything else and they do not help by more than 1 %; the aim
+is that *weight it* never costs a model more than 1 %.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ def sections(folder: Path, table: Table) -> list[str]:
         "then models trained on it as it is, with the weights, and without what is flagged, and asked for the untouched "
         "last interactions, which the audit never saw. Changes of NDCG@20, filtered, with 95 % intervals over users. "
         "*Right*: it says *weight it* and the weights help there, or it does not and they do not help by more than "
-        "1 %, by the mean over models. The holdout was changed after cells like these were seen (one target per user before), "
-        "and a rule of the verdict after these (`siftrec.audit.verdict`), so they are no untouched evidence."
+        "1 %, by the mean over models. The holdout was changed after cells like these were seen (one target per user "
+        "before), and a rule of the verdict after these (`siftrec.audit.verdict`), so they are no untouched evidence."
     )
     head = (
         "log",
