@@ -151,7 +151,7 @@ class Table(Model):
         super().__init__()
         self.table = torch.nn.Parameter(torch.randn(size, 8) * 0.1)
 
-    def users(self, items_BL: torch.Tensor) -> torch.Tensor:
+    def users(self, items_BL: torch.Tensor, shown_BLM: torch.Tensor | None = None) -> torch.Tensor:
         real = (items_BL > 0)[..., None]
         return (self.table[items_BL] * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
 

@@ -1,5 +1,7 @@
 """Ragged sequences against loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -86,3 +88,20 @@ def test_weights_follow_their_events():
     sequences = Sequences(plain.items, plain.offsets, plain.times, plain.rows, weights)
     assert sequences.take(np.array([1])).weights == pytest.approx([0.3, 0.4])
     assert sequences.where(np.array([0, 1, 1, 0], dtype=bool)).weights == pytest.approx([0.2, 0.3])
+
+
+def test_shown_content_stays_with_its_events_through_selection_windows_and_recoding() -> None:
+    shown = np.array([[1, 4], [2, 2], [3, 1], [4, 3], [1, 1]], np.int32)
+    rows = replace(Sequences.from_items(np.array([1, 2, 3, 4, 1]), np.array([3, 2])), shown=shown)
+
+    assert shown_of(rows.take(np.array([1, 0]))).tolist() == shown[[3, 4, 0, 1, 2]].tolist()
+    assert shown_of(rows.where(np.array([True, False, True, True, False]))).tolist() == shown[[0, 2, 3]].tolist()
+    assert shown_of(rows.recode(np.array([0, 9, 8, 7, 6], np.int32))).tolist() == (10 - shown).tolist()
+    window = rows.window(np.array([0, 1]), np.array([3, 1]), 2, shown)
+    assert window.tolist() == [[[2, 2], [3, 1]], [[0, 0], [4, 3]]]
+    assert rows.fingerprint != replace(rows, shown=None).fingerprint
+
+
+def shown_of(rows: Sequences) -> np.ndarray:
+    assert rows.shown is not None
+    return rows.shown

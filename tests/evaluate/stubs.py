@@ -33,7 +33,7 @@ class Vectors:
     users_QD: torch.Tensor
     items_ND: torch.Tensor
 
-    def users(self, items_BL: torch.Tensor) -> torch.Tensor:
+    def users(self, items_BL: torch.Tensor, shown_BLM: torch.Tensor | None = None) -> torch.Tensor:
         return self.users_QD[items_BL[:, -1]]
 
     def items(self) -> torch.Tensor:

@@ -56,7 +56,7 @@ class TinyModel(Model):
         real = (items_BL > 0).unsqueeze(-1)
         return self.mix((vectors_ND[items_BL] * real).sum(1) / real.sum(1).clamp_min(1))
 
-    def users(self, items_BL: torch.Tensor) -> torch.Tensor:
+    def users(self, items_BL: torch.Tensor, shown_BLM: torch.Tensor | None = None) -> torch.Tensor:
         return self.encode(items_BL, self.items())
 
 

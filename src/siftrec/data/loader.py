@@ -29,6 +29,7 @@ class Batch:
         trust_BL: float32 weight of each interaction of the history, 1 where the log has no weights.
         around_BW: int64 the last target among the user's training interactions before and after it, at most 20.
         place_B: int64 column of that target in `around_BW`.
+        shown_BLM: int64 item whose content of each modality stood with each interaction, 0 on padding; None = its own.
     """
 
     items_BL: torch.Tensor
@@ -38,6 +39,7 @@ class Batch:
     trust_BL: torch.Tensor
     around_BW: torch.Tensor
     place_B: torch.Tensor
+    shown_BLM: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.items_BL)
@@ -113,7 +115,8 @@ class Loader:
             trust = self.train.window(users, ends, length, self.train.weights)
         around, place = self._around(users, ends)
         arrays = (_long(items), _long(targets), weights, _long(users), trust, _long(around), _long(place))
-        return Batch(*(torch.from_numpy(array) for array in arrays))
+        shown = shown_content(self.train, users, ends, length)
+        return Batch(*(torch.from_numpy(array) for array in arrays), shown_BLM=shown)
 
     def _around(self, users: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         lengths = self.train.lengths[users]
@@ -152,8 +155,21 @@ def _long(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
+def shown_content(rows: Sequences, which: np.ndarray, ends: np.ndarray, length: int) -> torch.Tensor | None:
+    """shown_BLM of windows of rows (see `Sequences.window` and `Batch`); None where all content is the items' own."""
+    if rows.shown is None:
+        return None
+    return torch.from_numpy(_long(rows.window(which, ends, length, rows.shown)))
+
+
 def pad(histories: Sequences, rows: np.ndarray, length: int) -> torch.Tensor:
     """items_BL of whole histories (their last `length` items), for scoring."""
     ends = histories.lengths[rows]
     longest = int(min(max(int(ends.max(initial=1)), 1), length))
     return torch.from_numpy(_long(histories.window(rows, ends, longest)))
+
+
+def pad_shown(histories: Sequences, rows: np.ndarray, length: int) -> torch.Tensor | None:
+    """shown_BLM beside `pad`'s items_BL; None where all content is the items' own."""
+    ends = histories.lengths[rows]
+    return shown_content(histories, rows, ends, int(min(max(int(ends.max(initial=1)), 1), length)))

@@ -21,6 +21,7 @@ class Sequences:
         times: (E,) int64 µs UTC or positions.
         rows: (E,) int64 row of each event in its source file; -1 = planted.
         weights: (E,) float32 in [0, 1], or None when every event counts fully.
+        shown: (E, M) int32 item whose content of each modality of the catalog stood with the event; None = its own.
     """
 
     items: np.ndarray
@@ -28,6 +29,7 @@ class Sequences:
     times: np.ndarray
     rows: np.ndarray
     weights: np.ndarray | None = None
+    shown: np.ndarray | None = None
 
     @classmethod
     def from_items(cls, items: np.ndarray, lengths: np.ndarray) -> Sequences:
@@ -68,11 +70,13 @@ class Sequences:
 
     def _events(self, event: np.ndarray, offsets: np.ndarray) -> Sequences:
         weights = None if self.weights is None else self.weights[event]
-        return Sequences(self.items[event], offsets, self.times[event], self.rows[event], weights)
+        shown = None if self.shown is None else self.shown[event]
+        return Sequences(self.items[event], offsets, self.times[event], self.rows[event], weights, shown)
 
     def recode(self, table: np.ndarray) -> Sequences:
         """Every item code replaced by `table[code]`; `table` is (N,) int32."""
-        return Sequences(table[self.items], self.offsets, self.times, self.rows, self.weights)
+        shown = None if self.shown is None else table[self.shown]
+        return Sequences(table[self.items], self.offsets, self.times, self.rows, self.weights, shown)
 
     def window(self, rows: np.ndarray, ends: np.ndarray, length: int, of: np.ndarray | None = None) -> np.ndarray:
         """The last `length` items before position `ends` of each named row, padded with 0 on the left.
@@ -81,17 +85,18 @@ class Sequences:
             rows: (B,) row numbers.
             ends: (B,) positions within the row, exclusive.
             length: L.
-            of: (E,) values to gather instead of the items, e.g. the weights.
+            of: (E, ...) values to gather instead of the items, e.g. the weights.
 
         Returns:
-            items_BL int32 (or the type of `of`): the most recent is in the last column.
+            items_BL int32 (or the type and further shape of `of`): the most recent is in the last column.
         """
         values = self.items if of is None else of
         start = self.offsets[rows]
         index = (start + ends)[:, None] + np.arange(-length, 0)
         if not len(values):
-            return np.zeros(index.shape, values.dtype)
-        window: np.ndarray = np.where(index >= start[:, None], values[np.maximum(index, 0)], values.dtype.type(0))
+            return np.zeros(index.shape + values.shape[1:], values.dtype)
+        inside = (index >= start[:, None]).reshape(index.shape + (1,) * (values.ndim - 1))
+        window: np.ndarray = np.where(inside, values[np.maximum(index, 0)], values.dtype.type(0))
         return window
 
     def counts(self, catalog_size: int) -> np.ndarray:
@@ -100,9 +105,11 @@ class Sequences:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of items, offsets and weights (not of clocks or source rows)."""
+        """SHA-256 of items, offsets, weights and shown content (not of clocks or source rows)."""
         digest = hashlib.sha256(np.ascontiguousarray(self.items).tobytes())
         digest.update(np.ascontiguousarray(self.offsets).tobytes())
         if self.weights is not None:
             digest.update(np.ascontiguousarray(self.weights).tobytes())
+        if self.shown is not None:
+            digest.update(np.ascontiguousarray(self.shown).tobytes())
         return digest.hexdigest()

@@ -62,11 +62,11 @@ class Part:
     def fingerprint(self) -> str:
         """SHA-256 of users, targets, filtered items and candidates: what two runs must share to be compared.
 
-        Weights are left out, for they change no question.
+        Weights and shown content are left out, for they change no question.
         """
         digest = hashlib.sha256(self.user_ids.cast(pl.String).str.join("\x1f").item().encode())
         for rows in (self.targets, self.seen):
-            digest.update(replace(rows, weights=None).fingerprint.encode())
+            digest.update(replace(rows, weights=None, shown=None).fingerprint.encode())
         digest.update(b"" if self.items is None else self.items.fingerprint.encode())
         return digest.hexdigest()
 

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from siftrec.data.loader import pad
+from siftrec.data.loader import pad, pad_shown
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import Part
 from siftrec.errors import NonFiniteLossError
@@ -130,7 +130,8 @@ def _questions(
     space = items_CD.new_empty(ROWS * width)  # one buffer for all blocks: fresh pages cost as much as the product
     for start in range(0, len(order), ROWS):
         here = order[start : start + ROWS]
-        yield here, _products(scorer.users(pad(part.histories, here, length)), items_CD, width, space)
+        users_BD = scorer.users(pad(part.histories, here, length), pad_shown(part.histories, here, length))
+        yield here, _products(users_BD, items_CD, width, space)
 
 
 def _products(users_BD: torch.Tensor, items_CD: torch.Tensor, width: int, space: torch.Tensor) -> Blocks:

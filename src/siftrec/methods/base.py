@@ -42,8 +42,8 @@ class Scorer(Protocol):
 class VectorScorer(Scorer, Protocol):
     """A scorer whose score is the inner product of a user vector and an item vector."""
 
-    def users(self, items_BL: torch.Tensor) -> torch.Tensor:
-        """users_BD of histories."""
+    def users(self, items_BL: torch.Tensor, shown_BLM: torch.Tensor | None = None) -> torch.Tensor:
+        """users_BD of histories; `shown_BLM` as in `Batch`, for those that read content apart from items."""
         ...
 
     def items(self) -> torch.Tensor:
@@ -55,8 +55,8 @@ class Model(torch.nn.Module, abc.ABC):
     """Base of learned models: a torch module that is a `VectorScorer`. The only base class in the library."""
 
     @abc.abstractmethod
-    def users(self, items_BL: torch.Tensor) -> torch.Tensor:
-        """users_BD of histories."""
+    def users(self, items_BL: torch.Tensor, shown_BLM: torch.Tensor | None = None) -> torch.Tensor:
+        """users_BD of histories; `shown_BLM` as in `Batch`, for those that read content apart from items."""
 
     @abc.abstractmethod
     def items(self) -> torch.Tensor:

@@ -92,7 +92,7 @@ class SequenceModel(Model):
         """See `Model.items`."""
         return self.get_buffer("item_vectors")
 
-    def users(self, items_BL: torch.Tensor) -> torch.Tensor:
+    def users(self, items_BL: torch.Tensor, shown_BLM: torch.Tensor | None = None) -> torch.Tensor:
         """See `VectorScorer.users`."""
         vectors_BLD = nn.functional.embedding(items_BL, self.items())
         users: torch.Tensor = self.encoder(vectors_BLD, items_BL > 0, None, self.log_trust(items_BL))
