@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -115,8 +115,8 @@ class Loader:
             trust = self.train.window(users, ends, length, self.train.weights)
         around, place = self._around(users, ends)
         arrays = (_long(items), _long(targets), weights, _long(users), trust, _long(around), _long(place))
-        shown = shown_content(self.train, users, ends, length)
-        return Batch(*(torch.from_numpy(array) for array in arrays), shown_BLM=shown)
+        batch = Batch(*(torch.from_numpy(array) for array in arrays))
+        return replace(batch, shown_BLM=shown_content(self.train, users, ends, length))
 
     def _around(self, users: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         lengths = self.train.lengths[users]
