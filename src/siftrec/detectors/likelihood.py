@@ -66,12 +66,13 @@ class CrossFitted(nn.Module):
         how: settings.
         size: N.
         content: width of the content vectors.
+        ids: whether items have embeddings of their own beside their content.
     """
 
-    def __init__(self, how: Likelihood, size: int, content: int) -> None:
+    def __init__(self, how: Likelihood, size: int, content: int, ids: bool = True) -> None:
         super().__init__()
-        self.how = how
-        self.models = nn.ModuleList(Cloze(size, content, how.dim, how.dropout) for _ in range(how.folds))
+        self.how, self.ids = how, ids
+        self.models = nn.ModuleList(Cloze(size, content, how.dim, how.dropout, ids) for _ in range(how.folds))
         self.register_buffer("background", torch.zeros(how.negatives, dtype=torch.int64))
         self.requires_grad_(False).eval()
 
@@ -158,7 +159,7 @@ class CrossFitted(nn.Module):
         for fold, model in enumerate(self._models()):
             rows = np.flatnonzero((fold_of != fold) & (histories.lengths > 1))
             with seeds.initialised(seed, "likelihood", fold):
-                fresh = Cloze(len(model.bias), content_NG.shape[1], self.how.dim, self.how.dropout)
+                fresh = Cloze(len(model.bias), content_NG.shape[1], self.how.dim, self.how.dropout, self.ids)
                 self._fit(fresh, histories.take(rows), content_NG, seeds.derive(seed, "likelihood", fold), share)
             model.load_state_dict(fresh.state_dict())
             on_fold(fold + 1, self.how.folds)

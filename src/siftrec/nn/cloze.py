@@ -43,19 +43,24 @@ class Cloze(nn.Module):
         content: G, width of the content vectors; 0 = none.
         dim: D.
         rate: dropout of the embeddings, which would learn single users by heart.
+        ids: without them an item is its content and nothing else.
     """
 
-    def __init__(self, size: int, content: int, dim: int, rate: float) -> None:
+    def __init__(self, size: int, content: int, dim: int, rate: float, ids: bool = True) -> None:
         super().__init__()
+        if not ids and not content:
+            raise ValueError("an item needs an id embedding or content")
         self.rate = rate
-        self.asked, self.speaks = nn.Embedding(size, dim), nn.Embedding(size, dim)
+        self.asked = nn.Embedding(size, dim) if ids else None
+        self.speaks = nn.Embedding(size, dim) if ids else None
         for table in (self.asked, self.speaks):
-            nn.init.normal_(table.weight, std=0.5 / dim**0.5)
+            if table is not None:
+                nn.init.normal_(table.weight, std=0.5 / dim**0.5)
         self.content_asked = nn.Linear(content, dim, bias=False) if content else None
         self.content_speaks = nn.Linear(content, dim, bias=False) if content else None
         if self.content_asked is not None and self.content_speaks is not None:
             self.content_speaks.weight.data.copy_(self.content_asked.weight.data)
-        self.bias = nn.Parameter(torch.zeros(size))
+        self.bias = nn.Parameter(torch.zeros(size), requires_grad=ids)
         self.distance = nn.Parameter(torch.zeros(2 * LONGEST + 1))
         self.scale = nn.Parameter(torch.ones(LONGEST + 1))
         self.wide, self.back = nn.Linear(dim, dim), nn.Linear(dim, dim)
@@ -108,7 +113,7 @@ class Cloze(nn.Module):
                 self._mapped(*both, background_K, content_NG),
             )
         if self._tables is None:
-            every = torch.arange(self.asked.num_embeddings)
+            every = torch.arange(len(self.bias))
             with torch.no_grad():
                 speaks = self._mapped(self.speaks, self.content_speaks, every, content_NG)
                 self._tables = speaks, self._mapped(self.asked, self.content_asked, every, content_NG)
@@ -116,10 +121,12 @@ class Cloze(nn.Module):
         return F.embedding(items_BL, speaks_ND), F.embedding(asked_BQ, asked_ND), asked_ND[background_K]
 
     def _mapped(
-        self, table: nn.Embedding, content: nn.Linear | None, codes: torch.Tensor, content_NG: torch.Tensor
+        self, table: nn.Embedding | None, content: nn.Linear | None, codes: torch.Tensor, content_NG: torch.Tensor
     ) -> torch.Tensor:
-        learned: torch.Tensor = F.dropout(table(codes), self.rate, self.training)
-        return learned if content is None else learned + content(content_NG[codes])
+        parts = [] if table is None else [F.dropout(table(codes), self.rate, self.training)]
+        if content is not None:
+            parts.append(content(content_NG[codes]))
+        return parts[0] + parts[1] if len(parts) > 1 else parts[0]
 
     def information(
         self,

@@ -1,0 +1,136 @@
+"""Probabilities that what an interaction showed of a modality is foreign to its history.
+
+Each modality is judged alone, from what it showed in the rest of the same history: a cross-fitted leave-one-out model of
+the shown vectors (`siftrec.detectors.likelihood`, without item ids), against vectors of popularity-drawn items put in the
+same places. Neither the item's own row in the catalog is looked at nor what its other modalities say: comparing with
+either finds that something was exchanged, which no real log lets anybody do, and not that it does not belong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from siftrec import seeds
+from siftrec.data.catalog import Catalog
+from siftrec.data.sequences import Sequences
+from siftrec.detectors.calibrate import NoiseScores
+from siftrec.detectors.content import content_of, units
+from siftrec.detectors.likelihood import CrossFitted, Likelihood, OnFold, calibrated
+from siftrec.errors import UsageError
+from siftrec.noise.judge import QUICK
+
+MECHANISM = "foreign"
+
+
+@dataclass(frozen=True)
+class ModalityNoise:
+    """What is believed of the content of each event of a `Sequences`, by modality; nan and False where there is none.
+
+    Attributes:
+        names: M modalities of the catalog.
+        present_EM: (E, M) bool: the event showed content of this modality.
+        noise_EM: (E, M) float32 in [0, 1], 1 = foreign: the probability that it is a random item's; nan where absent.
+        flagged_EM: (E, M) bool: as many as keep the share of genuine content among them at `q`.
+        evidence_EM: (E, M) int32 number of other vectors of the modality in the history; 0 = nothing can be said.
+        score_EM: (E, M) float32 detector score, higher = more at home; nan where absent.
+        rho_upper: upper bound of the share of foreign content, by modality.
+        rho_interval: their 95 % intervals.
+        q: share of genuine content aimed at among the flagged, by modality.
+    """
+
+    names: tuple[str, ...]
+    present_EM: np.ndarray
+    noise_EM: np.ndarray
+    flagged_EM: np.ndarray
+    evidence_EM: np.ndarray
+    score_EM: np.ndarray
+    rho_upper: tuple[float, ...]
+    rho_interval: tuple[tuple[float, float], ...]
+    q: float
+
+    def of(self, name: str) -> NoiseScores:
+        """One modality's scores, over the events that showed it: `present_EM[:, m]`."""
+        m = self.names.index(name)
+        columns = (self.noise_EM, self.flagged_EM, self.evidence_EM, self.score_EM)
+        noise, flagged, evidence, score = (table[self.present_EM[:, m], m] for table in columns)
+        return NoiseScores(noise, flagged, evidence, score, self.rho_upper[m], self.rho_interval[m], self.q, MECHANISM)
+
+
+def judge_content(
+    log: Sequences,
+    catalog: Catalog,
+    *,
+    seed: int = 7,
+    quick: bool = False,
+    q: float = 0.2,
+    detector: Likelihood | None = None,
+    on_fold: OnFold = lambda done, of: None,
+) -> ModalityNoise:
+    """Probabilities that what each modality showed with each interaction is foreign.
+
+    Args:
+        log: histories in the codes of `catalog`; `shown` says whose content stood there, None = each item's own.
+        catalog: the items and their content.
+        seed: of the scorers and the background.
+        quick: fewer folds and epochs; ignored where `detector` is given.
+        q: share of genuine content aimed at among the flagged.
+        detector: how the scorers are fitted; None = the defaults of `Likelihood`.
+        on_fold: progress, over the folds of all modalities.
+
+    Raises:
+        UsageError: a catalog without modalities.
+    """
+    names, how = tuple(catalog), detector or (QUICK if quick else Likelihood())
+    if not names:
+        raise UsageError("the catalog has no modality, so no content can be judged")
+    shown_EM = shown_content(log, len(names))
+    content_MNG = content_of(catalog, torch.from_numpy(np.bincount(shown_EM.ravel(), minlength=len(catalog))).float())
+    present_EM = np.stack([catalog.modalities[name].present[shown_EM[:, m]] for m, name in enumerate(names)], axis=1)
+    found = []
+    for m, name in enumerate(names):
+        vectors = showing(log, shown_EM[:, m], present_EM[:, m])
+        content_NG = units(content_MNG[m : m + 1])
+        own = seeds.derive(seed, MECHANISM, name)
+        fitted = CrossFitted(how, len(catalog), content_NG.shape[1], ids=False).fit(
+            vectors, content_NG, own, _after(on_fold, m * how.folds, len(names) * how.folds)
+        )
+        found.append(calibrated(fitted, vectors, content_NG, q=q, seed=own))
+
+    def table(part: str, absent: float, kind: type[np.generic]) -> np.ndarray:
+        filled = np.full(present_EM.shape, absent, kind)
+        for m, scores in enumerate(found):
+            filled[present_EM[:, m], m] = getattr(scores, part)
+        return filled
+
+    return ModalityNoise(
+        names,
+        present_EM,
+        table("noise", np.nan, np.float32),
+        table("flagged", False, np.bool_),
+        table("evidence", 0, np.int32),
+        table("score", np.nan, np.float32),
+        tuple(scores.rho_upper for scores in found),
+        tuple(scores.rho_interval for scores in found),
+        q,
+    )
+
+
+def shown_content(log: Sequences, modalities: int) -> np.ndarray:
+    """(E, M) int32 item whose content stood with each event."""
+    if log.shown is None:
+        return np.repeat(log.items[:, None], modalities, axis=1)
+    if log.shown.shape[1] != modalities:
+        raise UsageError(f"the log shows content of {log.shown.shape[1]} modalities, but the catalog has {modalities}")
+    return log.shown
+
+
+def showing(log: Sequences, shown_E: np.ndarray, present_E: np.ndarray) -> Sequences:
+    """The histories as one modality showed them: events without it are gone, items are those whose vector was there."""
+    return replace(log, items=np.ascontiguousarray(shown_E, dtype=np.int32), shown=None).where(present_E)
+
+
+def _after(on_fold: OnFold, before: int, total: int) -> OnFold:
+    return lambda done, of: on_fold(before + done, total)
