@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import nn
 
 from siftrec.data.catalog import Catalog
+from siftrec.data.loader import Batch
 from siftrec.data.split import Fitting
-from siftrec.methods.base import Model
+from siftrec.methods.base import Learned, Losses, Model
 from siftrec.methods.denoise import Denoising
+from siftrec.methods.gates import Gated, Gating, settled
 from siftrec.modality.features import Features
+from siftrec.nn.late import StackedTower
 from siftrec.nn.losses.softmax import Negatives, every_item, sampled_negatives, slots_of, softmax_loss
-from siftrec.nn.towers import ItemTower
+from siftrec.nn.towers import ItemTower, Parts, Seen
 
 POPULARITY_POWER = 0.75
+NO_PARTS = Parts(torch.empty(0, 0, 0), torch.empty(0, 0), torch.empty(0, 0, dtype=torch.bool))
 
 
 class Local(NamedTuple):
@@ -25,14 +29,58 @@ class Local(NamedTuple):
     Attributes:
         vectors_nD: one row per distinct item.
         slot_N: row of each item code.
+        parts: their modality vectors, where the model has a gate.
     """
 
     vectors_nD: torch.Tensor
     slot_N: torch.Tensor
+    parts: Parts = NO_PARTS
 
     def __call__(self, codes: torch.Tensor) -> torch.Tensor:
         """Vectors of item codes of any shape; one dimension D is added."""
         return nn.functional.embedding(self.slot_N[codes], self.vectors_nD)
+
+    def plain(self, codes: torch.Tensor) -> torch.Tensor:
+        """Sums of the items' modality vectors."""
+        slot, parts = self.slot_N[codes], self.parts
+        return (parts.units_nMD[slot] * parts.norm_nM[slot].unsqueeze(-1)).sum(dim=-2)
+
+
+class History(NamedTuple):
+    """A history as encoders read it.
+
+    Attributes:
+        vectors_BLD: vector of each interaction.
+        gated: what the gate made of it, where the model has one.
+    """
+
+    vectors_BLD: torch.Tensor
+    gated: Gated | None
+
+
+class Step(NamedTuple):
+    """What a method has computed of a batch, for methods built around it.
+
+    Attributes:
+        losses: its own.
+        local: item vectors.
+        history: the batch's histories.
+        users_BD: vectors after the whole histories.
+    """
+
+    losses: Losses
+    local: Local
+    history: History
+    users_BD: torch.Tensor
+
+
+@runtime_checkable
+class Sequential(Learned, Protocol):
+    """A learned method on `SequenceModel` that others can be built around."""
+
+    def step(self, model: Model, batch: Batch, rng: torch.Generator) -> Step:
+        """The losses of one batch, and what they were computed from."""
+        ...
 
 
 class SequenceModel(Model):
@@ -45,22 +93,26 @@ class SequenceModel(Model):
         dim: D.
         extra: state of the method beside the two towers; saved and restored with them.
         denoising: which interactions of a history are to be believed; None = all.
+        gating: which modalities of an interaction are to be believed; None: item vectors are read whole.
     """
 
     def __init__(
         self,
         catalog: Catalog,
-        tower: ItemTower,
+        tower: ItemTower | StackedTower,
         encoder: nn.Module,
         dim: int,
         extra: nn.Module | None = None,
         denoising: Denoising | None = None,
+        gating: Gating | None = None,
     ) -> None:
         super().__init__()
         self.tower, self.encoder, self.extra, self.denoising = tower, encoder, extra, denoising
+        self.gating = gating
         self.features = Features(catalog)
         self.register_buffer("popularity", torch.ones(len(catalog)))
         self.register_buffer("item_vectors", torch.zeros(len(catalog), dim))
+        self.register_load_state_dict_post_hook(lambda *_: self.features.forget())  # type: ignore[no-untyped-call]
 
     def train(self, mode: bool = True) -> SequenceModel:
         """Training mode; leaving it computes the item vectors once, unless the content is not at hand (loaded model)."""
@@ -79,14 +131,24 @@ class SequenceModel(Model):
         codes = torch.arange(1, len(self.get_buffer("item_vectors")))
         known_N = self.get_buffer("popularity") > 0
         for block in self.features.blocks(codes):
-            vectors = self.tower(block, *self.features.rows(block), known_N[block] if self.features.present else None)
-            self.get_buffer("item_vectors")[block] = vectors
+            vectors_nD, parts = self._embedded(block, known_N[block] if self.features.present else None)
+            self.get_buffer("item_vectors")[block] = vectors_nD
+            if self.gating is not None:
+                self.gating.keep(block, parts)
+
+    def _embedded(self, codes_n: torch.Tensor, known_n: torch.Tensor | None) -> tuple[torch.Tensor, Parts]:
+        content_nF = self.features.standardised(codes_n, self.tower.statistics)
+        if self.gating is None:
+            return self.tower(codes_n, content_nF, known_n), NO_PARTS
+        assert known_n is not None
+        return self.tower.parted(codes_n, content_nF, self.gating.parts.present_nM[codes_n], known_n)
 
     def count(self, data: Fitting) -> None:
         """Fit what depends on training data alone: popularity, and the mean and scale of content."""
         counts = torch.from_numpy(data.train.counts(len(data.items)).astype(np.float32))
         self.get_buffer("popularity").copy_(counts)
         self.tower.standardise(self.features.statistics(counts))
+        self.features.forget()
 
     def items(self) -> torch.Tensor:
         """See `Model.items`."""
@@ -94,22 +156,64 @@ class SequenceModel(Model):
 
     def users(self, items_BL: torch.Tensor, shown_BLM: torch.Tensor | None = None) -> torch.Tensor:
         """See `VectorScorer.users`."""
-        vectors_BLD = nn.functional.embedding(items_BL, self.items())
-        users: torch.Tensor = self.encoder(vectors_BLD, items_BL > 0, None, self.log_trust(items_BL))
+        history = self.history(self.kept, items_BL, shown_BLM)
+        users: torch.Tensor = self.encoder(history.vectors_BLD, items_BL > 0, None, self.log_trust(items_BL))
         return users
+
+    @property
+    def kept(self) -> Local:
+        """The kept vectors of all items, without gradient."""
+        every_N = torch.arange(len(self.items()))
+        return Local(self.items(), every_N, NO_PARTS if self.gating is None else self.gating.parts)
+
+    def history(
+        self,
+        local: Local,
+        items_BL: torch.Tensor,
+        shown_BLM: torch.Tensor | None = None,
+        weight_BML: torch.Tensor | None = None,
+    ) -> History:
+        """Vectors of the interactions of histories, behind the gate where the model has one.
+
+        Args:
+            local: vectors of the items at hand.
+            items_BL: item codes.
+            shown_BLM: as in `Batch`; without a gate items are read whole, and it is not looked at.
+            weight_BML: γ as it was found before some of the histories' content was replaced; None: found now.
+        """
+        if self.gating is None:
+            return History(local(items_BL), None)
+        seen = self.gating.look(local.parts, local.slot_N, items_BL, shown_BLM)
+        gated = self.gating(seen, items_BL) if weight_BML is None else settled(seen, weight_BML)
+        return History(self.fused(local, items_BL, seen, gated.weight_BML, shown_BLM is None), gated)
+
+    def fused(
+        self, local: Local, items_BL: torch.Tensor, seen: Seen, weight_BML: torch.Tensor, own: bool
+    ) -> torch.Tensor:
+        """Vectors of interactions from the content that stood with them, see `ItemTower.fused`.
+
+        Args:
+            local: vectors of the items at hand.
+            items_BL: item codes.
+            seen: the content.
+            weight_BML: γ.
+            own: whether all content is the items' own.
+        """
+        return self.tower.fused(local(items_BL), None if own else local.plain(items_BL), seen, weight_BML)
 
     def log_trust(self, items_BL: torch.Tensor, users_B: torch.Tensor | None = None) -> torch.Tensor | None:
         """How far each interaction is to be believed (see `Denoising.log_trust`); `users_B` are rows of training."""
         return None if self.denoising is None else self.denoising.log_trust(items_BL, users_B)
 
-    def local(self, *codes: torch.Tensor) -> Local:
-        """Item vectors, with gradient, of all distinct items among the codes."""
+    def local(self, *codes: torch.Tensor | None) -> Local:
+        """Item vectors, with gradient, of all distinct items among the codes; None stands for no code."""
         touched_N = torch.zeros(len(self.get_buffer("popularity")), dtype=torch.bool)
         for each in codes:
-            touched_N[each.reshape(-1)] = True
+            if each is not None:
+                touched_N[each.reshape(-1)] = True
         distinct = touched_N.nonzero().squeeze(1)
-        vectors = self.tower(distinct, *self.features.rows(distinct)) * (distinct > 0).unsqueeze(1)
-        return Local(vectors, touched_N.cumsum(0) - 1)
+        vectors_nD, parts = self._embedded(distinct, distinct > 0)
+        return Local(vectors_nD, touched_N.cumsum(0) - 1, parts)
 
     def negatives(self, count: int, full_up_to: int, rng: torch.Generator) -> Negatives:
         """All items when the catalog has at most `full_up_to`, else `count` shared ones drawn by popularity^.75."""

@@ -1,10 +1,9 @@
-"""Raw content of items as tensors, gathered a few rows at a time."""
+"""Content of items as tensors, gathered a few rows at a time: as it came, or standardised for an item tower."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-import numpy as np
 import torch
 
 from siftrec.data.catalog import Catalog
@@ -12,11 +11,15 @@ from siftrec.data.catalog import Catalog
 IN_MEMORY_BYTES = 512 << 20
 _ROWS = 4096
 
+Statistics = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+"""Mean and 1/deviation, each (F,) float32, by modality."""
+
 
 class Features:
     """The catalog's modalities, ready to be gathered by item code.
 
-    Modalities that fit the byte budget are held in memory in their own precision; larger ones stay memory-mapped.
+    The standardised content is kept in memory, in float32, if it fits the byte budget; otherwise it is read and
+    standardised anew from what the catalog holds, perhaps a memory map.
 
     Args:
         catalog: item ids and modalities.
@@ -26,22 +29,42 @@ class Features:
         self.catalog = catalog
         self.held = all(bool(aligned.present.any()) for aligned in catalog.modalities.values())
         self.present = {name: torch.from_numpy(a.present) for name, a in catalog.modalities.items()}
-        self._tables: dict[str, torch.Tensor] = {}
-        for name, aligned in catalog.modalities.items():
-            size = np.dtype(aligned.modality.features.dtype).itemsize
-            if aligned.present.any() and len(catalog) * aligned.width * size <= IN_MEMORY_BYTES:
-                self._tables[name] = torch.from_numpy(aligned.vectors(np.arange(len(catalog))))
+        self._kept_NF: torch.Tensor | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Of the standardised content in memory; 0 if it does not fit."""
+        size = 4 * len(self.catalog) * sum(aligned.width for aligned in self.catalog.modalities.values())
+        return size if size <= IN_MEMORY_BYTES else 0
 
     def gather(self, name: str, codes_n: torch.Tensor) -> torch.Tensor:
         """(n, F) float32 raw vectors; zero where absent."""
-        if name in self._tables:
-            return self._tables[name].index_select(0, codes_n).float()
         return torch.from_numpy(self.catalog.modalities[name].vectors(codes_n.numpy())).float()
 
-    def rows(self, codes_n: torch.Tensor) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """Raw vectors and presence of items, by modality: what `ItemTower` takes."""
-        features = {name: self.gather(name, codes_n) for name in self.catalog.modalities}
-        return features, {name: self.present[name][codes_n] for name in self.catalog.modalities}
+    def standardised(self, codes_n: torch.Tensor, statistics: Statistics) -> torch.Tensor:
+        """(n, ΣF) standardised content divided by √F, so that each norm is about 1, modalities side by side; 0 if absent.
+
+        Args:
+            codes_n: item codes.
+            statistics: of every modality; the same ones at every call, until `forget`.
+        """
+        if not self.bytes:
+            return self._standardise(codes_n, statistics)
+        if self._kept_NF is None:
+            blocks = self.blocks(torch.arange(len(self.catalog)))
+            self._kept_NF = torch.cat([self._standardise(block, statistics) for block in blocks])
+        return self._kept_NF.index_select(0, codes_n)
+
+    def forget(self) -> None:
+        """The statistics have changed."""
+        self._kept_NF = None
+
+    def _standardise(self, codes_n: torch.Tensor, statistics: Statistics) -> torch.Tensor:
+        parts = [codes_n.new_empty((len(codes_n), 0), dtype=torch.float32)]
+        for name, (mean_F, scale_F) in statistics.items():
+            content_nF = (self.gather(name, codes_n) - mean_F) * (scale_F / len(scale_F) ** 0.5)
+            parts.append(content_nF * self.present[name][codes_n].unsqueeze(1))
+        return torch.cat(parts, dim=1)
 
     def blocks(self, codes_n: torch.Tensor) -> Iterator[torch.Tensor]:
         """The codes in blocks that keep memory small."""
