@@ -22,13 +22,18 @@ if TYPE_CHECKING:
     from siftrec.data.interactions import Interactions
     from siftrec.data.read import read
     from siftrec.data.split import LeaveOneOut, Predefined, Split, TemporalSplit, leave_one_out
+    from siftrec.detectors.agreement import Agreement
+    from siftrec.detectors.blend import Blend
+    from siftrec.detectors.cooccurrence import Cooccurrence
     from siftrec.detectors.likelihood import Likelihood
     from siftrec.evaluate.compare import compare
     from siftrec.evaluate.evaluation import evaluate
     from siftrec.methods.ccl4rec import CCL4Rec
+    from siftrec.methods.demure import Demure
     from siftrec.methods.denoise import Denoise
     from siftrec.methods.ease import EASE
     from siftrec.methods.itemknn import ItemKNN
+    from siftrec.methods.late import LateFusion
     from siftrec.methods.markov import Markov
     from siftrec.methods.popularity import Popularity
     from siftrec.methods.sasrec import SASRec
@@ -44,12 +49,17 @@ __version__ = "0.1.0"
 
 __all__ = [
     "EASE",
+    "Agreement",
+    "Blend",
     "CCL4Rec",
     "Catalog",
+    "Cooccurrence",
+    "Demure",
     "Denoise",
     "Inject",
     "Interactions",
     "ItemKNN",
+    "LateFusion",
     "LeaveOneOut",
     "Likelihood",
     "Markov",
@@ -76,12 +86,17 @@ __all__ = [
 
 _HOME = {
     "EASE": "methods.ease",
+    "Agreement": "detectors.agreement",
+    "Blend": "detectors.blend",
     "CCL4Rec": "methods.ccl4rec",
     "Catalog": "data.catalog",
+    "Cooccurrence": "detectors.cooccurrence",
+    "Demure": "methods.demure",
     "Denoise": "methods.denoise",
     "Inject": "noise.inject",
     "Interactions": "data.interactions",
     "ItemKNN": "methods.itemknn",
+    "LateFusion": "methods.late",
     "LeaveOneOut": "data.split",
     "Likelihood": "detectors.likelihood",
     "Markov": "methods.markov",

@@ -1,0 +1,219 @@
+"""Demure: denoising multi-modal sequential recommenders with contrastive learning (arXiv 2305.01915), as built here.
+
+The abstract fixes the ideas; the formulas are ours. docs/methods/demure.md keeps the two apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import numpy as np
+import torch
+
+from siftrec import seeds
+from siftrec.data.catalog import Catalog
+from siftrec.data.loader import Batch, pad, pad_shown
+from siftrec.data.sequences import Sequences
+from siftrec.data.split import Fitting
+from siftrec.detectors.slots import pieces
+from siftrec.errors import UsageError
+from siftrec.methods.base import Losses, Model, Noted, Preparing
+from siftrec.methods.gates import Background, Gate, Gated, Gating, gating_of
+from siftrec.methods.late import LateFusion
+from siftrec.methods.model import SequenceModel, Sequential, Step
+from siftrec.methods.trained import Trained
+from siftrec.modality.features import Features
+from siftrec.nn.losses.mil import bags, mil_logistic, mil_nce
+from siftrec.nn.towers import ItemTower
+from siftrec.settings import Size, Weight, settings
+
+
+@settings
+class Mil:
+    """The weak supervision: an interaction agrees with its history in some modality, a popularity-drawn item in none.
+
+    Attributes:
+        kind: `nce` lets interactions compete with background items, `logistic` judges each by itself.
+        weight: λ.
+        background: popularity-drawn items put into each history; they also calibrate the gate.
+    """
+
+    kind: Literal["nce", "logistic"] = "nce"
+    weight: Weight = 0.1
+    background: Size = 32
+
+
+@settings
+class Demure:
+    """Weighs the modalities of every interaction by what the rest of the history vouches for.
+
+    Attributes:
+        base: what recommends. `LateFusion` keeps the modalities apart; any other sequential method (`CCL4Rec`, `SASRec`)
+            reads their gated sum in place of its item vectors, and keeps its own losses.
+        gate: the gate.
+        mil: its weak supervision.
+    """
+
+    base: Sequential = LateFusion()
+    gate: Gate = Gate()
+    mil: Mil = Mil()
+
+    @property
+    def length(self) -> int:
+        """L of the base."""
+        return self.base.length
+
+    @property
+    def rows(self) -> Literal["prefix", "sequence"]:
+        """As the base's."""
+        return self.base.rows
+
+    def build(self, catalog: Catalog) -> Model:
+        """See `Learned.build`."""
+        model = cast(SequenceModel, self.base.build(catalog))
+        if not catalog.modalities:
+            return model
+        if isinstance(model.tower, ItemTower) and not model.tower.maps:
+            _give_content(model, catalog)
+        maps = model.tower if isinstance(model.tower, ItemTower) else model.tower.maps
+        dim = next(iter(maps.maps.values())).get_parameter("weight").shape[0]
+        # Where every position has a target of its own, later interactions are the answers to earlier ones.
+        model.gating = gating_of(self.gate, catalog, dim, causal=self.rows == "sequence")
+        return model
+
+    def prepare(self, model: Model, data: Fitting, seed: int, share: float = 1.0) -> None:
+        """See `Preparing`."""
+        if isinstance(self.base, Preparing):
+            self.base.prepare(model, data, seed, share)
+
+    def notes(self, data: Fitting) -> dict[str, float]:
+        """What the base has to say."""
+        return self.base.notes(data) if isinstance(self.base, Noted) else {}
+
+    def start_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
+        """See `Learned.start_epoch`; before the first step the gate is calibrated on random content maps."""
+        self.base.start_epoch(model, data, epoch, seed)
+        model = cast(SequenceModel, model)
+        if epoch == 0 and model.gating is not None and model.gating.how.judged:
+            model.refresh()
+            self._calibrate(model, model.gating, data.train, seeds.generator(seed, "gate"))
+
+    @torch.no_grad()
+    def _calibrate(self, model: SequenceModel, gating: Gating, train: Sequences, rng: torch.Generator) -> None:
+        able = np.flatnonzero(train.lengths >= 2)
+        rows = able[torch.randperm(len(able), generator=rng)[:_CALIBRATING].numpy()]
+        order = rows[np.argsort(train.lengths[rows], kind="stable")]
+        for block in np.array_split(order, -(-len(order) // _BLOCK)) if len(order) else ():
+            items_BL, shown_BLM = pad(train, block, self.length), pad_shown(train, block, self.length)
+            kept = model.kept
+            seen = gating.look(kept.parts, kept.slot_N, items_BL, shown_BLM)
+            gating.observe(gating.background(seen, items_BL, self.mil.background, rng))
+
+    def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
+        """See `Learned.loss`: the base's losses and the gate's."""
+        return self.step(model, batch, rng).losses
+
+    def step(self, model: Model, batch: Batch, rng: torch.Generator) -> Step:
+        """See `Sequential.step`."""
+        model = cast(SequenceModel, model)
+        done = self.base.step(model, batch, rng)
+        gated = done.history.gated
+        if gated is None or model.gating is None or not model.gating.how.judged:
+            return done
+        background = model.gating.background(gated.seen, batch.items_BL, self.mil.background, rng)
+        losses = {**done.losses}
+        if self.mil.weight:
+            losses["mil"] = self.mil.weight * self._mil(model.gating, gated, background)
+        model.gating.observe(background)
+        return done._replace(losses=losses)
+
+    def _mil(self, gating: Gating, gated: Gated, background: Background) -> torch.Tensor:
+        present_BML = gated.seen.present_BML
+        chosen_BL = bags(gating.logits(gated.score_BML), present_BML)
+        asked_BL = (gated.evidence_BML > 0).any(dim=1)
+        there_BMJ = background.evidence_BMJ > 0
+        score_BMJ = gating.calibrated(background.raw_BMJ, background.evidence_BMJ)
+        background_BJ = bags(gating.logits(score_BMJ), there_BMJ)
+        loss = mil_nce if self.mil.kind == "nce" else mil_logistic
+        return loss(chosen_BL, asked_BL, background_BJ, there_BMJ.any(dim=1))
+
+
+_CALIBRATING = 2048
+_BLOCK = 256
+
+
+def _give_content(model: SequenceModel, catalog: Catalog) -> None:
+    """An item tower with content for a base that reads ids alone."""
+    ids = cast(ItemTower, model.tower).ids
+    assert ids is not None
+    size, dim = ids.weight.shape
+    scale = float(ids.weight.detach().square().sum(dim=1).mean().sqrt())
+    widths = {name: aligned.width for name, aligned in catalog.modalities.items()}
+    model.tower, model.features = ItemTower(widths, dim, size, scale), Features(catalog)
+
+
+@dataclass(frozen=True)
+class SlotWeights:
+    """How the modalities of interactions were weighed.
+
+    Attributes:
+        names: the M modalities.
+        weight_EM: float32 γ, 0 where absent; a row sums to 1 where anything is present.
+        score_EM: float32 ẑ, deviations above the agreement of a popularity-drawn item; 0 = nothing could vouch.
+        evidence_EM: int32, how many other interactions could vouch.
+        present_EM: bool.
+        share_E: float32, the share of the user's attention each interaction gets; sums to 1 over a judged piece.
+    """
+
+    names: tuple[str, ...]
+    weight_EM: np.ndarray
+    score_EM: np.ndarray
+    evidence_EM: np.ndarray
+    present_EM: np.ndarray
+    share_E: np.ndarray
+
+
+@torch.no_grad()
+def slot_weights(trained: Trained, histories: Sequences) -> SlotWeights:
+    """Which modalities of each interaction counted, for any histories, of users trained on or not.
+
+    Args:
+        trained: a trained Demure.
+        histories: item codes of the trained catalog; their `shown` content is respected. Those longer than the method's
+            are judged in consecutive, about equal pieces.
+
+    Raises:
+        UsageError: the model has no gate.
+    """
+    model = cast(SequenceModel, trained.scorer)
+    gating = getattr(model, "gating", None)
+    if not isinstance(gating, Gating):
+        raise UsageError(f"{type(trained.method).__name__} weighs no modalities; train Demure on items with content")
+    rows, kept = pieces(histories, trained.method.length), model.kept
+    size, count = len(histories.items), len(gating.names)
+    weight_EM, score_EM = np.zeros((size, count), np.float32), np.zeros((size, count), np.float32)
+    evidence_EM, present_EM = np.zeros((size, count), np.int32), np.zeros((size, count), np.bool_)
+    found = SlotWeights(gating.names, weight_EM, score_EM, evidence_EM, present_EM, np.zeros(size, np.float32))
+    order = np.argsort(rows.lengths, kind="stable")
+    for block in np.array_split(order, max(1, len(order) // 512)):
+        items_BL = pad(rows, block, trained.method.length)
+        history = model.history(kept, items_BL, pad_shown(rows, block, trained.method.length))
+        gated = cast(Gated, history.gated)
+        real = (items_BL > 0).numpy()
+        at = (rows.offsets[block + 1][:, None] + np.arange(-items_BL.shape[1], 0))[real]
+        slots = (gated.weight_BML, gated.score_BML, gated.evidence_BML, gated.seen.present_BML)
+        for values_EM, each in zip((weight_EM, score_EM, evidence_EM, present_EM), slots, strict=True):
+            values_EM[at] = each.transpose(1, 2).numpy()[real]
+        found.share_E[at] = _shares(model, history.vectors_BLD, items_BL).numpy()[real]
+    return found
+
+
+def _shares(model: SequenceModel, vectors_BLX: torch.Tensor, items_BL: torch.Tensor) -> torch.Tensor:
+    """a_BL of encoders that pool; the others read all interactions alike."""
+    real_BL = items_BL > 0
+    shares = getattr(model.encoder, "shares", None)
+    if shares is None:
+        return real_BL / real_BL.sum(dim=1, keepdim=True).clamp_min(1)
+    found: torch.Tensor = shares(vectors_BLX, real_BL, model.log_trust(items_BL))
+    return found

@@ -1,0 +1,261 @@
+"""Gates: which modalities of each interaction are to be believed, judged by the other interactions of its history.
+
+    g_tm = mean of the k largest cosines of modality m of interaction t to modality m of the others     agreement
+    ẑ_tm = (g_tm − μ_m) / σ_m      μ, σ: of popularity-drawn items on the same histories; 0 without neighbour
+    ℓ_tm = softplus(κ_m) ẑ_tm + b_m
+    γ_tm = softmax over the modalities present                                                               the gate
+
+A gate sees the history alone, and where each position has a target of its own, nothing after its interaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812  the usual name
+
+from siftrec.data.catalog import Catalog
+from siftrec.nn.importance import NEIGHBOUR_CAP, top_mean
+from siftrec.nn.towers import Parts, Seen
+from siftrec.settings import Size, settings
+
+GateName = Literal["softmax", "sigmoid", "attention", "none", "random", "oracle"]
+_DECAY = 0.99
+_FEWEST = 50
+
+
+@settings
+class Gate:
+    """How the modalities of an interaction are weighed against each other.
+
+    Attributes:
+        kind: `softmax` or `sigmoid` (normalised) of calibrated agreement; `none`: equal weights. Controls: `attention` asks
+            the content alone and learns from the recommendation loss, `random` gives every content a fixed random weight,
+            `oracle` knows which content is not the item's own.
+        neighbours: k, how many of the most similar others vouch for a modality.
+        calibrated: whether agreement is compared with that of popularity-drawn items, for each modality by itself.
+    """
+
+    kind: GateName = "softmax"
+    neighbours: Size = 3
+    calibrated: bool = True
+
+    @property
+    def judged(self) -> bool:
+        """Whether the weights come from agreement."""
+        return self.kind in ("softmax", "sigmoid")
+
+
+class Gated(NamedTuple):
+    """What a gate made of the content of histories.
+
+    Attributes:
+        seen: what was judged.
+        score_BML: ẑ, calibrated agreement; 0 where nothing could vouch.
+        evidence_BML: how many other interactions could vouch.
+        weight_BML: γ; sums to 1 over the modalities present.
+    """
+
+    seen: Seen
+    score_BML: torch.Tensor
+    evidence_BML: torch.Tensor
+    weight_BML: torch.Tensor
+
+
+def settled(seen: Seen, weight_BML: torch.Tensor) -> Gated:
+    """Weights found earlier, on content of which some has been replaced since; shared out among what is present now."""
+    left_BML = weight_BML * seen.present_BML
+    nothing = torch.zeros_like(weight_BML)
+    shared_BML = left_BML / left_BML.sum(dim=1, keepdim=True).clamp_min(torch.finfo(left_BML.dtype).tiny)
+    return Gated(seen, nothing, nothing.long(), shared_BML)
+
+
+class Background(NamedTuple):
+    """Agreement of J popularity-drawn items, each put into one slot of each history.
+
+    Attributes:
+        raw_BMJ: agreement; -inf where nothing could vouch.
+        evidence_BMJ: how many interactions could; 0 also where the item is the user's own or lacks the modality.
+    """
+
+    raw_BMJ: torch.Tensor
+    evidence_BMJ: torch.Tensor
+
+
+def agreement(seen: Seen, k: int, causal: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Leave-one-out agreement g_BML inside each modality (-inf without evidence), and the evidence.
+
+    The same content elsewhere in the history does not vouch for itself.
+
+    Args:
+        seen: content.
+        k: how many of the most similar others are averaged.
+        causal: only earlier interactions vouch.
+    """
+    similar_BMLL = seen.units_BMLD @ seen.units_BMLD.transpose(2, 3)
+    present_BML, codes_BML = seen.present_BML, seen.codes_BML
+    other = present_BML.unsqueeze(3) & present_BML.unsqueeze(2) & (codes_BML.unsqueeze(3) != codes_BML.unsqueeze(2))
+    if causal:
+        other = other.tril(-1)
+    similar_BMLL = similar_BMLL.masked_fill(~other, -torch.inf)
+    return top_mean(similar_BMLL, k, dim=3), other.sum(dim=3)
+
+
+class Gating(nn.Module):
+    """The gate of a model, with the calibration and the content of the catalog that it needs.
+
+    Args:
+        how: settings.
+        names: of the modalities.
+        present_NM: which item has which.
+        dim: D of the modality vectors.
+        causal: whether only earlier interactions may vouch.
+    """
+
+    def __init__(self, how: Gate, names: Iterable[str], present_NM: torch.Tensor, dim: int, causal: bool) -> None:
+        super().__init__()
+        self.how, self.names, self.causal = how, tuple(names), causal
+        size, count = present_NM.shape
+        self.register_buffer("units", torch.zeros(size, count, dim))
+        self.register_buffer("norm", torch.zeros(size, count))
+        self.register_buffer("present", present_NM)
+        if how.judged:
+            self.register_buffer("moments", torch.zeros(3, count, NEIGHBOUR_CAP + 1))
+            self.steepness = nn.Parameter(torch.full((count,), 0.5413))
+            self.level = nn.Parameter(torch.zeros(count))
+        if how.kind == "attention":
+            self.ask = nn.Parameter(torch.zeros(count, dim))
+            self.level = nn.Parameter(torch.zeros(count))
+        if how.kind == "random":
+            self.register_buffer("drawn", torch.randn(size, count))
+
+    @property
+    def parts(self) -> Parts:
+        """The kept modality vectors of the whole catalog."""
+        return Parts(self.get_buffer("units"), self.get_buffer("norm"), self.get_buffer("present"))
+
+    def keep(self, codes_n: torch.Tensor, parts: Parts) -> None:
+        """Keep the modality vectors of some items."""
+        self.get_buffer("units")[codes_n] = parts.units_nMD
+        self.get_buffer("norm")[codes_n] = parts.norm_nM
+
+    def look(self, parts: Parts, slot_N: torch.Tensor, items_BL: torch.Tensor, shown_BLM: torch.Tensor | None) -> Seen:
+        """The modalities of histories.
+
+        Args:
+            parts: of the items at hand.
+            slot_N: row of each item code among them.
+            items_BL: item codes.
+            shown_BLM: as in `Batch`.
+        """
+        items_B1L, count = items_BL.unsqueeze(1), len(self.names)
+        codes_BML = items_B1L.expand(-1, count, -1) if shown_BLM is None else shown_BLM.transpose(1, 2)
+        at = slot_N[codes_BML] * count + torch.arange(count).unsqueeze(1)
+        units_BMLD = F.embedding(at, parts.units_nMD.flatten(0, 1))
+        present_BML = parts.present_nM.flatten()[at] & (codes_BML > 0)
+        return Seen(codes_BML, units_BMLD, parts.norm_nM.flatten()[at], present_BML)
+
+    def forward(self, seen: Seen, items_BL: torch.Tensor) -> Gated:
+        """Weigh the modalities of every interaction."""
+        nothing = torch.zeros_like(seen.norm_BML)
+        if not self.how.judged:
+            evidence = torch.zeros_like(seen.codes_BML)
+            return Gated(seen, nothing, evidence, self._weights(self._given(seen, items_BL), seen.present_BML))
+        raw_BML, evidence_BML = agreement(seen, self.how.neighbours, self.causal)
+        score_BML = self.calibrated(raw_BML, evidence_BML)
+        weight_BML = self._weights(self.logits(score_BML).detach(), seen.present_BML)
+        return Gated(seen, score_BML, evidence_BML, weight_BML)
+
+    def logits(self, score_BMX: torch.Tensor) -> torch.Tensor:
+        """ℓ of calibrated scores."""
+        return F.softplus(self.steepness).unsqueeze(1) * score_BMX + self.level.unsqueeze(1)
+
+    def _given(self, seen: Seen, items_BL: torch.Tensor) -> torch.Tensor:
+        """Logits that agreement has no part in."""
+        if self.how.kind == "attention":
+            return torch.einsum("bmld,md->bml", seen.units_BMLD, self.ask) + self.level.unsqueeze(1)
+        if self.how.kind == "random":
+            return self.get_buffer("drawn")[seen.codes_BML, torch.arange(len(self.names)).unsqueeze(1)]
+        if self.how.kind == "oracle":
+            return torch.where(seen.codes_BML == items_BL.unsqueeze(1), 0.0, -30.0)
+        return torch.zeros_like(seen.norm_BML)
+
+    def _weights(self, logits_BML: torch.Tensor, present_BML: torch.Tensor) -> torch.Tensor:
+        if self.how.kind == "sigmoid":
+            logits_BML = F.logsigmoid(logits_BML)
+        filled = logits_BML.masked_fill(~present_BML, torch.finfo(logits_BML.dtype).min)
+        return torch.softmax(filled, dim=1) * present_BML
+
+    def calibrated(self, raw_BMX: torch.Tensor, evidence_BMX: torch.Tensor) -> torch.Tensor:
+        """ẑ: deviations by which content agrees better than that of a background item; 0 without evidence."""
+        mean_MC, deviation_MC = self.scale()
+        index = evidence_BMX.clamp_max(NEIGHBOUR_CAP) + torch.arange(len(self.names)).unsqueeze(1) * (NEIGHBOUR_CAP + 1)
+        found = evidence_BMX > 0
+        z = (raw_BMX.masked_fill(~found, 0.0) - mean_MC.flatten()[index]) / deviation_MC.flatten()[index]
+        return z.masked_fill(~found, 0.0)
+
+    def scale(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and deviation, each (M, CAP + 1), of background agreement by neighbour count.
+
+        Counts that were hardly seen borrow the modality's pooled values; without calibration all modalities share one.
+        """
+        moments = self.get_buffer("moments")
+        if not self.how.calibrated:
+            moments = moments.sum(dim=1, keepdim=True).expand_as(moments)
+        pooled = moments.sum(dim=2, keepdim=True)
+        count, first, second = torch.where(moments[:1] >= _FEWEST, moments, pooled)
+        mean = first / count.clamp_min(1e-9)
+        deviation = (second / count.clamp_min(1e-9) - mean.square()).clamp_min(1e-12).sqrt()
+        known = count > 1
+        return torch.where(known, mean, 0.0), torch.where(known, deviation, 1.0)
+
+    @torch.no_grad()
+    def observe(self, background: Background) -> None:
+        """Move the calibration towards one batch's background; cells that the batch did not touch keep their values."""
+        moments = self.get_buffer("moments")
+        seen = background.evidence_BMJ > 0
+        raw = background.raw_BMJ.masked_fill(~seen, 0.0).double()
+        place = background.evidence_BMJ.clamp_max(NEIGHBOUR_CAP) + torch.arange(len(self.names)).unsqueeze(1) * (
+            NEIGHBOUR_CAP + 1
+        )
+        fresh = torch.zeros(3, moments[0].numel(), dtype=torch.float64)
+        for row, values in enumerate((seen.double(), raw * seen, raw.square() * seen)):
+            fresh[row].index_add_(0, place.flatten(), values.flatten())
+        fresh = fresh.view_as(moments).to(moments.dtype)
+        moments.mul_(torch.where(fresh[:1] > 0, _DECAY, 1.0)).add_(fresh)
+
+    def background(self, seen: Seen, items_BL: torch.Tensor, count: int, rng: torch.Generator) -> Background:
+        """Put the content of `count` random interactions of the batch into random slots of every history.
+
+        An interaction drawn at random has a popularity-drawn item.
+        """
+        real_BL = items_BL > 0
+        row_E, column_E = real_BL.nonzero(as_tuple=True)
+        if not len(row_E):
+            nowhere = seen.norm_BML.new_zeros(len(items_BL), len(self.names), 0)
+            return Background(nowhere, nowhere.long())
+        drawn_J = torch.randint(len(row_E), (count,), generator=rng)
+        row_J, column_J = row_E[drawn_J], column_E[drawn_J]
+        units_MDJ = seen.units_BMLD[row_J, :, column_J].permute(1, 2, 0)
+        codes_MJ = seen.codes_BML[row_J, :, column_J].T
+        present_MJ = seen.present_BML[row_J, :, column_J].T
+        length_B1 = real_BL.sum(dim=1, keepdim=True)
+        draw_BJ = torch.rand(len(items_BL), count, generator=rng)
+        slot_BJ = (draw_BJ * length_B1).long() + items_BL.shape[1] - length_B1
+        columns_L1 = torch.arange(items_BL.shape[1]).unsqueeze(1)
+        beside_BLJ = columns_L1 < slot_BJ.unsqueeze(1) if self.causal else columns_L1 != slot_BJ.unsqueeze(1)
+        own_BMJ = (seen.codes_BML.unsqueeze(3) == codes_MJ.unsqueeze(1)).any(dim=2)
+        vouch_BMLJ = seen.present_BML.unsqueeze(3) & beside_BLJ.unsqueeze(1)
+        vouch_BMLJ = vouch_BMLJ & (present_MJ & ~own_BMJ).unsqueeze(2)
+        similar_BMLJ = (seen.units_BMLD @ units_MDJ).masked_fill(~vouch_BMLJ, -torch.inf)
+        return Background(top_mean(similar_BMLJ, self.how.neighbours, dim=2), vouch_BMLJ.sum(dim=2))
+
+
+def gating_of(how: Gate, catalog: Catalog, dim: int, causal: bool = False) -> Gating:
+    """A fresh gate for the modalities of a catalog; see `Gating`."""
+    present = [torch.from_numpy(aligned.present) for aligned in catalog.modalities.values()]
+    present_NM = torch.stack(present, dim=1) if present else torch.empty(len(catalog), 0, dtype=torch.bool)
+    return Gating(how, catalog.modalities, present_NM, dim, causal)

@@ -1,0 +1,78 @@
+"""Late fusion: every modality of a history meets the same modality of the candidate; the score is the sum.
+
+U_m = φ_m Σ_t a_t γ_tm e_tm        score = Σ_m ⟨U_m, e_im⟩ + ⟨U_id, id_i⟩ = one inner product of stacked vectors
+"""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import torch
+
+from siftrec.data.catalog import Catalog
+from siftrec.data.loader import Batch
+from siftrec.data.split import Fitting
+from siftrec.errors import SettingsError
+from siftrec.methods.base import Losses, Model
+from siftrec.methods.gates import Gate, gating_of
+from siftrec.methods.model import SequenceModel, Step
+from siftrec.nn.late import Pool, StackedTower
+from siftrec.settings import Count, Fraction, Rate, Size, settings
+
+
+@settings
+class LateFusion:
+    """Modalities side by side, with equal weights; `Demure` puts a gate before them.
+
+    Attributes:
+        dim: D, size of each modality's vector.
+        length: L, longest history.
+        ids: whether items have an id embedding beside their content; without it every new item works at once.
+        dropout: probability, on vectors of histories.
+        scale: expected norm of a fresh id embedding.
+        negatives: shared negatives per batch.
+        full_up_to: catalogs of at most so many items use the full softmax.
+    """
+
+    dim: Size = 64
+    length: Size = 20
+    ids: bool = True
+    dropout: Fraction = 0.2
+    scale: Rate = 1.0
+    negatives: Size = 1024
+    full_up_to: Count = 5000
+
+    @property
+    def rows(self) -> Literal["prefix"]:
+        """Every prefix is a training sample."""
+        return "prefix"
+
+    def build(self, catalog: Catalog) -> Model:
+        """See `Learned.build`."""
+        if not self.ids and not catalog.modalities:
+            raise SettingsError("method.ids", "false needs at least one modality; the catalog has none")
+        widths = {name: aligned.width for name, aligned in catalog.modalities.items()}
+        tower = StackedTower(widths, self.dim, len(catalog) if self.ids else 0, self.scale)
+        parts = len(widths) + self.ids
+        encoder = Pool(parts, len(widths), self.dim, self.length, self.dropout)
+        gating = gating_of(Gate(kind="none"), catalog, self.dim)
+        return SequenceModel(catalog, tower, encoder, self.dim * parts, gating=gating)
+
+    def start_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
+        """See `Learned.start_epoch`."""
+        if epoch == 0:
+            cast(SequenceModel, model).count(data)
+
+    def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
+        """See `Learned.loss`."""
+        return self.step(model, batch, rng).losses
+
+    def step(self, model: Model, batch: Batch, rng: torch.Generator) -> Step:
+        """See `Sequential.step`."""
+        model = cast(SequenceModel, model)
+        drawn = model.negatives(self.negatives, self.full_up_to, rng)
+        local = model.local(batch.items_BL, batch.targets_BP, batch.shown_BLM, drawn.items_K)
+        history = model.history(local, batch.items_BL, batch.shown_BLM)
+        users_BX = model.encoder(history.vectors_BLD, batch.items_BL > 0, rng)
+        next_item = model.next_item(local, users_BX, batch.targets_BP[:, -1], batch.weights_BP[:, -1], drawn)
+        return Step({"next_item": next_item}, local, history, users_BX)
