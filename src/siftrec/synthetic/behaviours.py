@@ -18,18 +18,14 @@ import polars as pl
 
 from siftrec import seeds
 from siftrec.data.catalog import Catalog, Modality
-from siftrec.data.draws import Propose, draw
+from siftrec.data.draws import Propose
 from siftrec.data.interactions import Interactions
-from siftrec.data.sequences import Sequences
-from siftrec.data.split import TEST, TRAIN, VALID, Split
+from siftrec.data.split import Split
 from siftrec.data.vocab import Vocab
 from siftrec.errors import UsageError
+from siftrec.synthetic.draws import CLEAN, POPULAR, around, distinct, split_of, view, zipf
 
 Name = Literal["easy", "mid", "hard"]
-CLEAN, POPULAR = 20, 80
-_LATENT, _CONTENT = 16, 64
-_GAIN = 1.2
-"""Scale of the view of the latent vectors. With it top-3 agreement finds noise of rho = .4 at AUROC .99, .94, .82."""
 
 
 @dataclass(frozen=True)
@@ -134,12 +130,7 @@ class _World:
 
     def distinct(self, each: int, propose: Propose, had_UH: np.ndarray) -> np.ndarray:
         """(U, each) item codes, distinct within a user and none of `had_UH`; `propose` takes users, gives items."""
-        users, size = np.arange(len(self.user_topics)), np.int64(len(self.item_topic))
-        owners = np.repeat(users, each)
-        had = (users[:, None] * size + had_UH).ravel()
-        drawn_UE = draw(lambda slots: propose(owners[slots]), owners, had, int(size)).reshape(len(users), each)
-        if not drawn_UE.all():
-            raise UsageError(f"{size - 1} items are too few: some user finds too few new ones in their topics")
+        drawn_UE = distinct(lambda slots: propose(slots // each), each, had_UH, len(self.item_topic))
         # Of two equal proposals the earlier slot wins, so earlier slots hold more popular items until they are mixed.
         return np.asarray(self.rng.permuted(drawn_UE, axis=1))
 
@@ -175,8 +166,7 @@ def behaviours(
     rng = seeds.rng(seed, "behaviours", level, int(null))
     item_topic = np.concatenate([[-1], rng.permutation(items) % setting.topics])
     user_topics = np.argsort(rng.random((users, setting.topics)), axis=1)[:, : setting.interests]
-    popularity = np.concatenate([[0.0], rng.permutation(np.arange(1, items + 1) ** -0.8)])
-    world = _World(item_topic, user_topics, popularity / popularity.sum(), rng)
+    world = _World(item_topic, user_topics, zipf(items, rng), rng)
 
     liked_UT = world.distinct(length + CLEAN, world.any if null else world.liked, np.zeros((users, 1), np.int32))
     pool = liked_UT.ravel()
@@ -192,19 +182,10 @@ def behaviours(
     popular_UC = world.distinct(POPULAR, uninteresting, np.concatenate([liked_UT, items_UT], axis=1))
     truth_UT = chosen_UT if null else ~_among(user_topics[:, None], item_topic[items_UT])
 
-    log = Sequences.from_items(np.concatenate([items_UT, clean_UC[:, :1]], axis=1).ravel(), np.full(users, length + 1))
-    role = np.tile(np.concatenate([np.full(length - 1, TRAIN), [VALID, TEST]]).astype(np.int8), users)
     vocab = Vocab(pl.Series("id", np.arange(1, items + 1)))
-    split = Split(log, role, pl.Series("user", np.arange(users)), vocab, "leave-one-out")
-    content = Modality(_content(item_topic[1:], setting, rng), np.ones(items, bool))
+    split = split_of(np.concatenate([items_UT, clean_UC[:, :1]], axis=1), vocab)
+    vectors = view(around(item_topic[1:], setting.topics, rng), setting.blur, rng)
+    content = Modality(vectors, np.ones(items, bool))
     noisy = np.concatenate([truth_UT, np.zeros((users, 1), bool)], axis=1).ravel()
     candidates = np.concatenate([clean_UC, popular_UC], axis=1)
     return Planted(split, Catalog(vocab.ids, content=content), noisy, item_topic, user_topics, candidates)
-
-
-def _content(topic: np.ndarray, setting: Level, rng: np.random.Generator) -> np.ndarray:
-    """(n, 64) float32: a random linear view of the latent vectors, blurred."""
-    centres = rng.standard_normal((setting.topics, _LATENT))
-    latent = centres[topic] + 0.5 * rng.standard_normal((len(topic), _LATENT))
-    view = rng.standard_normal((_LATENT, _CONTENT)) * _GAIN / np.sqrt(_LATENT)
-    return np.asarray(latent @ view + setting.blur * rng.standard_normal((len(topic), _CONTENT)), dtype=np.float32)
