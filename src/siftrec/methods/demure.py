@@ -18,10 +18,12 @@ from siftrec.data.sequences import Sequences
 from siftrec.data.split import Fitting
 from siftrec.detectors.slots import pieces
 from siftrec.errors import UsageError
-from siftrec.methods.base import Losses, Model, Noted, Preparing
-from siftrec.methods.gates import Background, Gate, Gated, Gating, gating_of
+from siftrec.methods.base import Losses, Model, Noted, Preparing, Surveying
+from siftrec.methods.contrast import Head
+from siftrec.methods.gates import Background, Gate, Gated, Gating, gating_of, habit
 from siftrec.methods.late import LateFusion
 from siftrec.methods.model import SequenceModel, Sequential, Step
+from siftrec.methods.slots import SlotViews, slot_losses
 from siftrec.methods.trained import Trained
 from siftrec.modality.features import Features
 from siftrec.nn.losses.mil import bags, mil_logistic, mil_nce
@@ -53,11 +55,13 @@ class Demure:
             reads their gated sum in place of its item vectors, and keeps its own losses.
         gate: the gate.
         mil: its weak supervision.
+        views: contrast over modality slots, on top of the base's losses; None: none.
     """
 
     base: Sequential = LateFusion()
     gate: Gate = Gate()
     mil: Mil = Mil()
+    views: SlotViews | None = None
 
     @property
     def length(self) -> int:
@@ -68,6 +72,11 @@ class Demure:
     def rows(self) -> Literal["prefix", "sequence"]:
         """As the base's."""
         return self.base.rows
+
+    @property
+    def around(self) -> bool:
+        """See `Surveying`."""
+        return isinstance(self.base, Surveying) and self.base.around
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""
@@ -80,6 +89,8 @@ class Demure:
         dim = next(iter(maps.maps.values())).get_parameter("weight").shape[0]
         # Where every position has a target of its own, later interactions are the answers to earlier ones.
         model.gating = gating_of(self.gate, catalog, dim, causal=self.rows == "sequence")
+        if self.views is not None:
+            model.gating.head = Head(model.items().shape[1], self.views.contrast.projection)
         return model
 
     def prepare(self, model: Model, data: Fitting, seed: int, share: float = 1.0) -> None:
@@ -95,7 +106,10 @@ class Demure:
         """See `Learned.start_epoch`; before the first step the gate is calibrated on random content maps."""
         self.base.start_epoch(model, data, epoch, seed)
         model = cast(SequenceModel, model)
-        if epoch == 0 and model.gating is not None and model.gating.how.judged:
+        if model.gating is None:
+            return
+        model.gating.get_buffer("epoch").fill_(epoch)
+        if epoch == 0 and model.gating.how.judged:
             model.refresh()
             self._calibrate(model, model.gating, data.train, seeds.generator(seed, "gate"))
 
@@ -119,22 +133,26 @@ class Demure:
         model = cast(SequenceModel, model)
         done = self.base.step(model, batch, rng)
         gated = done.history.gated
-        if gated is None or model.gating is None or not model.gating.how.judged:
+        if gated is None or model.gating is None:
             return done
-        background = model.gating.background(gated.seen, batch.items_BL, self.mil.background, rng)
-        losses = {**done.losses}
-        if self.mil.weight:
-            losses["mil"] = self.mil.weight * self._mil(model.gating, gated, background)
-        model.gating.observe(background)
+        losses, gating = {**done.losses}, model.gating
+        if gating.how.judged:
+            background = gating.background(gated.seen, batch.items_BL, self.mil.background, rng)
+            if self.mil.weight:
+                losses["mil"] = self.mil.weight * self._mil(gating, gated, background)
+            gating.observe(background)
+        if self.views is not None and int(gating.get_buffer("epoch")) >= self.views.contrast.warmup:
+            losses |= slot_losses(self.views, model, gating.head, done, batch, self.gate.neighbours, rng)
         return done._replace(losses=losses)
 
     def _mil(self, gating: Gating, gated: Gated, background: Background) -> torch.Tensor:
         present_BML = gated.seen.present_BML
-        chosen_BL = bags(gating.logits(gated.score_BML), present_BML)
+        chosen_BL = bags(gating.logits(gated.score_BML, gated.habit_BML), present_BML)
         asked_BL = (gated.evidence_BML > 0).any(dim=1)
         there_BMJ = background.evidence_BMJ > 0
         score_BMJ = gating.calibrated(background.raw_BMJ, background.evidence_BMJ)
-        background_BJ = bags(gating.logits(score_BMJ), there_BMJ)
+        habit_BMJ = habit(gated.score_BML, gated.evidence_BML, background.beside_BLJ)
+        background_BJ = bags(gating.logits(score_BMJ, habit_BMJ), there_BMJ)
         loss = mil_nce if self.mil.kind == "nce" else mil_logistic
         return loss(chosen_BL, asked_BL, background_BJ, there_BMJ.any(dim=1))
 

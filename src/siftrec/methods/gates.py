@@ -2,7 +2,8 @@
 
     g_tm = mean of the k largest cosines of modality m of interaction t to modality m of the others     agreement
     ẑ_tm = (g_tm − μ_m) / σ_m      μ, σ: of popularity-drawn items on the same histories; 0 without neighbour
-    ℓ_tm = softplus(κ_m) ẑ_tm + b_m
+    h_tm = mean of ẑ_m over the other interactions of the history           how much the modality matters to this user at all
+    ℓ_tm = softplus(κ_m) ẑ_tm + softplus(ρ_m) h_tm + b_m
     γ_tm = softmax over the modalities present                                                               the gate
 
 A gate sees the history alone, and where each position has a target of its own, nothing after its interaction.
@@ -55,12 +56,14 @@ class Gated(NamedTuple):
     Attributes:
         seen: what was judged.
         score_BML: ẑ, calibrated agreement; 0 where nothing could vouch.
+        habit_BML: h, mean of ẑ over the other interactions.
         evidence_BML: how many other interactions could vouch.
         weight_BML: γ; sums to 1 over the modalities present.
     """
 
     seen: Seen
     score_BML: torch.Tensor
+    habit_BML: torch.Tensor
     evidence_BML: torch.Tensor
     weight_BML: torch.Tensor
 
@@ -70,7 +73,7 @@ def settled(seen: Seen, weight_BML: torch.Tensor) -> Gated:
     left_BML = weight_BML * seen.present_BML
     nothing = torch.zeros_like(weight_BML)
     shared_BML = left_BML / left_BML.sum(dim=1, keepdim=True).clamp_min(torch.finfo(left_BML.dtype).tiny)
-    return Gated(seen, nothing, nothing.long(), shared_BML)
+    return Gated(seen, nothing, nothing, nothing.long(), shared_BML)
 
 
 class Background(NamedTuple):
@@ -78,10 +81,12 @@ class Background(NamedTuple):
 
     Attributes:
         raw_BMJ: agreement; -inf where nothing could vouch.
+        beside_BLJ: interactions that each is judged by.
         evidence_BMJ: how many interactions could; 0 also where the item is the user's own or lacks the modality.
     """
 
     raw_BMJ: torch.Tensor
+    beside_BLJ: torch.Tensor
     evidence_BMJ: torch.Tensor
 
 
@@ -104,6 +109,19 @@ def agreement(seen: Seen, k: int, causal: bool) -> tuple[torch.Tensor, torch.Ten
     return top_mean(similar_BMLL, k, dim=3), other.sum(dim=3)
 
 
+def habit(score_BML: torch.Tensor, evidence_BML: torch.Tensor, beside_LX: torch.Tensor) -> torch.Tensor:
+    """h_BMX: mean score of a history's modality over some of its interactions; 0 where none of them was vouched for.
+
+    Args:
+        score_BML: ẑ.
+        evidence_BML: interactions without evidence say nothing.
+        beside_LX: (L, X) or (B, L, X), which of the L interactions each of the X is judged by.
+    """
+    beside = beside_LX.to(score_BML.dtype)
+    count_BMX = (evidence_BML > 0).to(score_BML.dtype) @ beside
+    return (score_BML @ beside) / count_BMX.clamp_min(1)
+
+
 class Gating(nn.Module):
     """The gate of a model, with the calibration and the content of the catalog that it needs.
 
@@ -122,9 +140,12 @@ class Gating(nn.Module):
         self.register_buffer("units", torch.zeros(size, count, dim))
         self.register_buffer("norm", torch.zeros(size, count))
         self.register_buffer("present", present_NM)
+        self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
+        self.head: nn.Module = nn.Identity()
         if how.judged:
             self.register_buffer("moments", torch.zeros(3, count, NEIGHBOUR_CAP + 1))
             self.steepness = nn.Parameter(torch.full((count,), 0.5413))
+            self.habit = nn.Parameter(torch.full((count,), 0.5413))
             self.level = nn.Parameter(torch.zeros(count))
         if how.kind == "attention":
             self.ask = nn.Parameter(torch.zeros(count, dim))
@@ -163,15 +184,19 @@ class Gating(nn.Module):
         nothing = torch.zeros_like(seen.norm_BML)
         if not self.how.judged:
             evidence = torch.zeros_like(seen.codes_BML)
-            return Gated(seen, nothing, evidence, self._weights(self._given(seen, items_BL), seen.present_BML))
+            return Gated(seen, nothing, nothing, evidence, self._weights(self._given(seen, items_BL), seen.present_BML))
         raw_BML, evidence_BML = agreement(seen, self.how.neighbours, self.causal)
         score_BML = self.calibrated(raw_BML, evidence_BML)
-        weight_BML = self._weights(self.logits(score_BML).detach(), seen.present_BML)
-        return Gated(seen, score_BML, evidence_BML, weight_BML)
+        columns = torch.arange(score_BML.shape[2])
+        beside_LL = columns.unsqueeze(1) < columns if self.causal else columns.unsqueeze(1) != columns
+        habit_BML = habit(score_BML, evidence_BML, beside_LL)
+        weight_BML = self._weights(self.logits(score_BML, habit_BML).detach(), seen.present_BML)
+        return Gated(seen, score_BML, habit_BML, evidence_BML, weight_BML)
 
-    def logits(self, score_BMX: torch.Tensor) -> torch.Tensor:
+    def logits(self, score_BMX: torch.Tensor, habit_BMX: torch.Tensor) -> torch.Tensor:
         """ℓ of calibrated scores."""
-        return F.softplus(self.steepness).unsqueeze(1) * score_BMX + self.level.unsqueeze(1)
+        own_BMX = F.softplus(self.steepness).unsqueeze(1) * score_BMX
+        return own_BMX + F.softplus(self.habit).unsqueeze(1) * habit_BMX + self.level.unsqueeze(1)
 
     def _given(self, seen: Seen, items_BL: torch.Tensor) -> torch.Tensor:
         """Logits that agreement has no part in."""
@@ -236,7 +261,7 @@ class Gating(nn.Module):
         row_E, column_E = real_BL.nonzero(as_tuple=True)
         if not len(row_E):
             nowhere = seen.norm_BML.new_zeros(len(items_BL), len(self.names), 0)
-            return Background(nowhere, nowhere.long())
+            return Background(nowhere, items_BL.new_zeros(*items_BL.shape, 0).bool(), nowhere.long())
         drawn_J = torch.randint(len(row_E), (count,), generator=rng)
         row_J, column_J = row_E[drawn_J], column_E[drawn_J]
         units_MDJ = seen.units_BMLD[row_J, :, column_J].permute(1, 2, 0)
@@ -251,7 +276,7 @@ class Gating(nn.Module):
         vouch_BMLJ = seen.present_BML.unsqueeze(3) & beside_BLJ.unsqueeze(1)
         vouch_BMLJ = vouch_BMLJ & (present_MJ & ~own_BMJ).unsqueeze(2)
         similar_BMLJ = (seen.units_BMLD @ units_MDJ).masked_fill(~vouch_BMLJ, -torch.inf)
-        return Background(top_mean(similar_BMLJ, self.how.neighbours, dim=2), vouch_BMLJ.sum(dim=2))
+        return Background(top_mean(similar_BMLJ, self.how.neighbours, dim=2), beside_BLJ, vouch_BMLJ.sum(dim=2))
 
 
 def gating_of(how: Gate, catalog: Catalog, dim: int, causal: bool = False) -> Gating:
