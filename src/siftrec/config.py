@@ -32,10 +32,12 @@ from pydantic import Field
 from siftrec.data.catalog import Catalog, Modality
 from siftrec.data.interactions import Interactions, TimeKind
 from siftrec.data.read import read
-from siftrec.data.split import LeaveOneOut, Split
+from siftrec.data.split import LeaveOneOut, Split, recoding
 from siftrec.errors import SettingsError, UsageError
 from siftrec.methods.base import Counted, Learned, Method
+from siftrec.modality.impute import Impute, impute
 from siftrec.modality.precomputed import features
+from siftrec.noise.foreign import Foreign, ForeignContent
 from siftrec.noise.inject import Inject, Injected
 from siftrec.settings import Count, Size, build, construct, describe, nearest, settings
 from siftrec.train.settings import Training
@@ -51,6 +53,7 @@ class Data:
         core: keep the k-core; 1 keeps everything.
         titles: a table `item, title`, to show recommendations by title.
         inject: noise planted into training and validation histories, with the truth kept.
+        foreign: content planted there that belongs to other items, after `inject`, with the truth kept.
     """
 
     path: str
@@ -64,6 +67,7 @@ class Data:
     core: Size = 1
     titles: str | None = None
     inject: Inject | None = None
+    foreign: Foreign | None = None
 
     def read(self) -> Interactions:
         """The log, validated, after the k-core."""
@@ -75,13 +79,18 @@ class Data:
 
 @settings
 class Source:
-    """Where the vectors of one modality are; the keys are the arguments of `siftrec.features`."""
+    """Where the vectors of one modality are; the keys are the arguments of `siftrec.features`.
+
+    Attributes:
+        impute: what items without the modality get; see `siftrec.modality.impute`.
+    """
 
     path: str
     ids: str | None = None
     mask: str | None = None
     id_column: str | None = None
     vector_column: str | None = None
+    impute: Impute = "none"
 
     def read(self, key: str) -> Modality:
         """The vectors; `key` is the key path of this table, for errors."""
@@ -108,6 +117,7 @@ class Prepared:
         split: the log in parts, corrupted where the experiment plants noise.
         catalog: the items with their modalities.
         injected: the planted noise, or None.
+        foreign: the planted foreign content, or None.
         notes: what was accepted and counted while reading, e.g. {"duplicate rows": 3}.
         time_kind: what `time` means in the log.
     """
@@ -115,6 +125,7 @@ class Prepared:
     split: Split
     catalog: Catalog
     injected: Injected | None
+    foreign: ForeignContent | None
     notes: dict[str, int]
     time_kind: TimeKind
 
@@ -153,10 +164,22 @@ class Experiment:
         if max(self.evaluate.cutoffs) >= len(catalog):
             problem = f"{max(self.evaluate.cutoffs)} is more than the catalog's {len(catalog) - 1} items"
             raise SettingsError("evaluate.cutoffs", problem)
-        if self.data.inject is None:
-            return Prepared(split, catalog, None, notes, events.time_kind)
-        noisy = self.data.inject(split, self.seed)
-        return Prepared(noisy.split, catalog, noisy, notes, events.time_kind)
+        injected = self.data.inject(split, self.seed) if self.data.inject else None
+        split = injected.split if injected else split
+        foreign = self.data.foreign(split, catalog, self.seed) if self.data.foreign else None
+        split = foreign.split if foreign else split
+        catalog, filled = self._imputed(catalog, split)
+        return Prepared(split, catalog, injected, foreign, notes | filled, events.time_kind)
+
+    def _imputed(self, catalog: Catalog, split: Split) -> tuple[Catalog, dict[str, int]]:
+        """The catalog with missing vectors imputed where asked, and what is missing and imputed of each modality."""
+        how = {name: source.impute for name, source in self.modality.items()}
+        full, imputed = impute(catalog, split.train.recode(recoding(split.items, catalog.vocab)), how)
+        notes = {}
+        for name, aligned in catalog.modalities.items():
+            notes[f"items without {name}"] = int((~aligned.present[1:]).sum())
+            notes[f"items whose {name} is imputed ({how[name]})"] = int(imputed[name].sum())
+        return full, {note: count for note, count in notes.items() if count}
 
     def load_data(self) -> tuple[Split, Catalog]:
         """The two that `fit` takes; see `prepare`."""
@@ -184,12 +207,9 @@ def load(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Experim
 
 def dump(experiment: Experiment) -> str:
     """Resolved, complete TOML; `load` makes an equal experiment of it."""
-    data = _bare(experiment.data)
-    if experiment.data.inject is not None:
-        data["inject"] = _bare(experiment.data.inject)
     table = {
         "seed": experiment.seed,
-        "data": data,
+        "data": _bare(experiment.data),
         "split": describe(experiment.split),
         "modality": {name: _bare(source) for name, source in experiment.modality.items()},
         "method": describe(experiment.method),

@@ -4,6 +4,7 @@ RUN/config.toml        resolved, complete
 RUN/log.jsonl          one line per event
 RUN/checkpoints/       where --resume goes on
 RUN/injected.parquet   planted noise, only with [data.inject]
+RUN/foreign.parquet    planted foreign content, only with [data.foreign]
 RUN/artifact/          what load and recommend take
 RUN/metrics.json       validation only: a run never reads the test part
 RUN/run.json           versions, seed, fingerprints; written last, so its presence means that the run is complete
@@ -31,12 +32,13 @@ from siftrec.train.events import OnEvent, Read
 from siftrec.train.fit import fit
 from siftrec.train.folder import LOG
 
-CONFIG, RECORD, METRICS, ARTIFACT, INJECTED = (
+CONFIG, RECORD, METRICS, ARTIFACT, INJECTED, FOREIGN = (
     "config.toml",
     "run.json",
     "metrics.json",
     "artifact",
     "injected.parquet",
+    "foreign.parquet",
 )
 _PACKAGES = ("siftrec", "torch", "numpy", "polars", "scipy")
 
@@ -70,9 +72,10 @@ def run(
         on_event(Read(prepared.notes))
     with locked(folder):
         _claim(experiment, folder, resume)
-        if prepared.injected is not None:
-            with clear_errors(folder / INJECTED):
-                prepared.injected.truth().write_parquet(folder / INJECTED)
+        for planted, name in ((prepared.injected, INJECTED), (prepared.foreign, FOREIGN)):
+            if planted is not None:
+                with clear_errors(folder / name):
+                    planted.truth().write_parquet(folder / name)
         trained = fit(
             experiment.method,
             prepared.split,

@@ -20,6 +20,7 @@ from siftrec import seeds
 from siftrec.data.draws import Propose, draw
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import TEST, TRAIN, Split
+from siftrec.errors import UsageError
 from siftrec.settings import Count, settings
 
 Mechanism = Literal["replace", "insert", "swap", "autoplay"]
@@ -72,7 +73,15 @@ class Inject:
     seed: Count | None = None
 
     def __call__(self, split: Split, seed: int) -> Injected:
-        """Corrupt a split; `seed` is the experiment's."""
+        """Corrupt a split; `seed` is the experiment's.
+
+        Raises:
+            UsageError: it holds foreign content, which what is planted now would inherit.
+        """
+        if split.log.shown is not None:
+            raise UsageError(
+                "plant interactions first and foreign content after: this split has foreign content already"
+            )
         rng = seeds.rng(seed if self.seed is None else self.seed, "inject", self.mechanism)
         if self.mechanism == "insert":
             return _insert(split, self.rho, rng)
