@@ -16,14 +16,16 @@ from datasets import LOGS, load
 from siftrec.data.catalog import Catalog
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import TEST
-from siftrec.detectors.agreement import Agreement
-from siftrec.detectors.blend import Blend
+from siftrec.detectors.agreement import Agreement, ContentAgreement, space_of
 from siftrec.detectors.calibrate import calibrate
 from siftrec.detectors.content import content_of, units
-from siftrec.detectors.cooccurrence import Cooccurrence
-from siftrec.detectors.likelihood import CrossFitted, Likelihood
+from siftrec.detectors.cooccurrence import Cooccurrence, PairCounts
+from siftrec.detectors.fitted import Fitted, judge, judge_drawn
+from siftrec.detectors.likelihood import Likelihood
+from siftrec.detectors.ratio import LogRatio
 from siftrec.detectors.slots import Background, others, pieces, replaced
 from siftrec.nn.cloze import LONGEST
+from siftrec.nn.importance import Geometry
 from siftrec.noise.inject import inject
 from siftrec.noise.measure import auroc, detection
 
@@ -95,23 +97,24 @@ def scorers(case: Case, seed: int) -> dict[str, Judged]:
     common = np.log(np.maximum(counts_N, 1) / counts_N.sum())
     found = {
         "popularity": _timed(case, lambda log, _: common[log.items]),
-        "likelihood": _timed(case, lambda log, users: fitted.judge(log, content_NG, users), spent),
-        "not cross-fitted": _timed(case, lambda log, users: fitted.judge(log, content_NG, users + 1), spent),
+        "likelihood": _by(case, fitted, content_NG, spent),
+        "not cross-fitted": _timed(case, lambda log, users: judge(fitted, log, content_NG, users + 1), spent),
     }
 
     def loss(log: Sequences, users: np.ndarray) -> np.ndarray:
         """−log p(item | rest) by a model that has seen the user, with its sign turned."""
-        return np.asarray(fitted.judge(log, content_NG, users + 1) + common[log.items])
+        return np.asarray(judge(fitted, log, content_NG, users + 1) + common[log.items])
 
     found["loss of the interaction"] = _timed(case, loss, spent)
     found["mean loss of the history"] = _timed(case, lambda log, users: _mean(log, loss(log, users)), spent)
-    together = Cooccurrence.fit(case.log, len(case.catalog))
-    found["cooccurrence"] = _timed(case, together.judge)
+    together = PairCounts(Cooccurrence(), len(case.catalog)).fit(case.log, content_NG, seed)
+    found["cooccurrence"] = _by(case, together, content_NG)
     blended = ["likelihood", "cooccurrence"]
     if case.catalog.modalities:
-        alike = Agreement.fit(case.log, case.catalog, seed)
-        found["agreement"] = _timed(case, lambda log, _: alike.judge(log))
-        found["similarity to the next item"] = _timed(case, lambda log, _: _next(alike, log))
+        alike = ContentAgreement(Agreement(), len(case.catalog)).fit(case.log, content_NG, seed)
+        found["agreement"] = _by(case, alike, content_NG)
+        space = space_of(content_NG)
+        found["similarity to the next item"] = _timed(case, lambda log, _: _next(space, log))
         blended.append("agreement")
     found["blend"] = _blend(case, [found[name] for name in blended])
     return found
@@ -122,7 +125,7 @@ def ceiling(case: Case, seed: int) -> dict[str, Judged]:
     start = time.process_time()
     fitted, content_NG = _likelihood(case, case.clean, seed)
     spent = time.process_time() - start
-    return {"ceiling": _timed(case, lambda log, users: fitted.judge(log, content_NG, users), spent)}
+    return {"ceiling": _by(case, fitted, content_NG, spent)}
 
 
 def figures_of(case: Case, judged: dict[str, Judged], seed: int) -> dict[str, Any]:
@@ -144,10 +147,16 @@ def figures_of(case: Case, judged: dict[str, Judged], seed: int) -> dict[str, An
     return found
 
 
-def _likelihood(case: Case, log: Sequences, seed: int) -> tuple[CrossFitted, torch.Tensor]:
+def _likelihood(case: Case, log: Sequences, seed: int) -> tuple[Fitted, torch.Tensor]:
     counts_N = torch.from_numpy(log.counts(len(case.catalog)).astype(np.float32))
     content_NG = units(content_of(case.catalog, counts_N))
-    return CrossFitted(Likelihood(), len(case.catalog), content_NG.shape[1]).fit(log, content_NG, seed), content_NG
+    return Likelihood().build(len(case.catalog), content_NG.shape[1]).fit(log, content_NG, seed), content_NG
+
+
+def _by(case: Case, fitted: Fitted, content_NG: torch.Tensor, spent: float = 0.0) -> Judged:
+    start = time.process_time()
+    drawn = judge_drawn(fitted, case.background, content_NG, case.users)
+    return Judged(judge(fitted, case.log, content_NG, case.users), drawn, spent + time.process_time() - start)
 
 
 def _timed(case: Case, score: Callable[[Sequences, np.ndarray], np.ndarray], spent: float = 0.0) -> Judged:
@@ -161,7 +170,7 @@ def _blend(case: Case, parts: list[Judged]) -> Judged:
     evidence = others(pieces(case.log, LONGEST))
     there = others(case.background.histories)[case.background.slots]
     scores, drawn = (np.stack(each, axis=1) for each in ([p.score for p in parts], [p.drawn for p in parts]))
-    fitted = Blend.fit(scores, evidence, drawn, there)
+    fitted = LogRatio.fit(scores, evidence, drawn, there)
     spent = time.process_time() - start + sum(part.cpu_s for part in parts)
     return Judged(fitted.judge(scores, evidence), fitted.judge(drawn, there), spent)
 
@@ -172,7 +181,7 @@ def _mean(log: Sequences, values: np.ndarray) -> np.ndarray:
     return np.asarray(total[log.owners])
 
 
-def _next(alike: Agreement, log: Sequences) -> np.ndarray:
+def _next(space: Geometry, log: Sequences) -> np.ndarray:
     """(E,) cosine with the next item of the history, of its last item with the one before; 0 where there is none."""
     last = np.flatnonzero(np.diff(log.owners, append=-1))
     beside = np.arange(1, len(log.items) + 1)
@@ -180,7 +189,7 @@ def _next(alike: Agreement, log: Sequences) -> np.ndarray:
     items, other = (torch.from_numpy(log.items[at].astype(np.int64)) for at in (np.arange(len(log.items)), beside))
     found = np.concatenate(
         [
-            alike.space.cosine(a.unsqueeze(1), b.unsqueeze(1)).view(-1).numpy()
+            space.cosine(a.unsqueeze(1), b.unsqueeze(1)).view(-1).numpy()
             for a, b in zip(items.split(65536), other.split(65536), strict=True)
         ]
     )

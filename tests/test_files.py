@@ -111,6 +111,21 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", [".", "../box"])
+def test_the_current_folder_is_not_swapped_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Whoever stands in it would be left in a folder that is gone."""
+    box = sealed(tmp_path / "box")
+    monkeypatch.chdir(box)
+    for place in (Path(name), Path(name).absolute()):
+        with pytest.raises(EnvironmentProblem, match="is the current folder; choose another"):
+            files.check_replaceable(place)
+        with pytest.raises(EnvironmentProblem, match="is the current folder; choose another"):
+            sealed(place)
+    assert opened(box) == CONTENT
+    assert sorted(os.listdir()) == sorted([*CONTENT, files.MANIFEST])
+    sealed(Path("inner"))
+
+
 def test_an_interrupted_replacement_is_completed_by_reader_and_writer(tmp_path: Path) -> None:
     box = sealed(tmp_path / "box")
     box.rename(tmp_path / ".box.old")

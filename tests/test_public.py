@@ -11,7 +11,7 @@ HEAVY = ("torch", "polars", "pydantic", "numpy", "sklearn", "scipy", "rich")
 DESIGN = [
     *("read", "features", "Catalog", "Modality", "Interactions"),
     *("Split", "leave_one_out", "LeaveOneOut", "TemporalSplit", "Predefined", "inject", "Inject"),
-    *("judge", "sift", "detection", "Denoise", "Likelihood"),
+    *("judge", "sift", "detection", "Denoise", "Likelihood", "Cooccurrence", "Agreement", "Blend"),
     *("fit", "Training", "evaluate", "compare", "save", "load"),
     *("Popularity", "ItemKNN", "Markov", "EASE", "SASRec", "CCL4Rec"),
 ]

@@ -43,6 +43,7 @@ def seal(folder: Path, writers: Mapping[str, Writer], kind: str, version: int) -
         EnvironmentProblem: disk full, read-only folder, a folder there that holds anything else. Nothing half-written
             stays.
     """
+    folder = folder.absolute()  # `.` has no name
     work = _beside(folder, "writing")
     with clear_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -79,12 +80,14 @@ def check_replaceable(folder: Path) -> None:
 
     Raises:
         OSError: it is a file.
-        EnvironmentProblem: it holds what siftrec did not write.
+        EnvironmentProblem: it holds what siftrec did not write, or is the current folder.
     """
     if not folder.exists():
         return
     if not folder.is_dir():
         raise OSError(errno.ENOTDIR, "is a file")
+    if folder.samefile(Path.cwd()):  # it would be swapped away under whoever stands in it
+        raise EnvironmentProblem(f"{folder}: is the current folder; choose another, e.g. {folder / 'out'}")
     try:
         known = {MANIFEST, *_manifest(folder, "folder")["files"]}
     except ArtifactError:
@@ -294,6 +297,8 @@ def _check_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
 def check_tensors(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:
     """Refuse tensors that differ from those expected in name, shape or type.
 
+    Extra state (`Module.get_extra_state`) has the shape that training data gave it; the module checks it when it is set.
+
     Raises:
         ArtifactError: the first difference.
     """
@@ -302,7 +307,7 @@ def check_tensors(found: Mapping[str, torch.Tensor], expected: Mapping[str, torc
         raise ArtifactError(f"tensor {odd[0]} is {'missing' if odd[0] in expected else 'not one of this model'}")
     for name, tensor in found.items():
         here, right = (f"{each.dtype} {list(each.shape)}" for each in (tensor, expected[name]))
-        if here != right:
+        if here != right and not name.endswith("_extra_state"):
             raise ArtifactError(f"tensor {name} is {here}, the model needs {right}")
 
 

@@ -22,7 +22,7 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.read import read
 from siftrec.data.sequences import Sequences
 from siftrec.detectors.calibrate import NoiseScores
-from siftrec.detectors.likelihood import OnFold
+from siftrec.detectors.fitted import OnFold
 from siftrec.errors import DataError, EnvironmentProblem, UsageError
 
 Stored = Callable[..., OnDisk]

@@ -6,21 +6,34 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.worlds import world
 from siftrec.data.sequences import Sequences
-from siftrec.detectors.cooccurrence import Cooccurrence
+from siftrec.detectors.cooccurrence import Cooccurrence, PairCounts
+from siftrec.detectors.fitted import judge, judge_drawn
+from siftrec.detectors.slots import replaced
+from siftrec.errors import ArtifactError
 from siftrec.synthetic import Name
 
 HISTORIES = st.lists(st.lists(st.integers(1, 7), max_size=8), min_size=2, max_size=8)
+NONE = torch.zeros(1, 0)
 FEW = settings(max_examples=60, deadline=None, derandomize=True)
 
 
 def log_of(histories: list[list[int]]) -> Sequences:
     items = np.array([item for history in histories for item in history], np.int32)
     return Sequences.from_items(items, np.array([len(history) for history in histories]))
+
+
+def counts(log: Sequences, size: int) -> PairCounts:
+    return PairCounts(Cooccurrence(), size).fit(log, NONE, 7)
+
+
+def scored(found: PairCounts, log: Sequences, users: np.ndarray | None = None) -> np.ndarray:
+    return judge(found, log, NONE, users)
 
 
 def counted(history: list[int], others: list[list[int]]) -> list[float]:
@@ -41,7 +54,7 @@ def counted(history: list[int], others: list[list[int]]) -> list[float]:
 @given(HISTORIES)
 def test_every_user_is_judged_by_the_others(histories: list[list[int]]) -> None:
     log = log_of(histories)
-    found = Cooccurrence.fit(log, 8).judge(log, np.arange(len(log)))
+    found = scored(counts(log, 8), log, np.arange(len(log)))
     alone = [counted(history, histories[:u] + histories[u + 1 :]) for u, history in enumerate(histories)]
     np.testing.assert_allclose(found, [score for scores in alone for score in scores], atol=1e-5)
 
@@ -49,32 +62,58 @@ def test_every_user_is_judged_by_the_others(histories: list[list[int]]) -> None:
 @FEW
 @given(HISTORIES, st.lists(st.integers(1, 7), max_size=8))
 def test_a_history_of_nobody_is_judged_by_all(histories: list[list[int]], history: list[int]) -> None:
-    found = Cooccurrence.fit(log_of(histories), 8).judge(log_of([history]))
+    found = scored(counts(log_of(histories), 8), log_of([history]))
     np.testing.assert_allclose(found, counted(history, histories), atol=1e-5)
 
 
-def test_a_foreign_item_in_a_users_history_does_not_take_from_its_counts() -> None:
-    histories = [[1, 2], [1, 3], [2, 3], [3, 4]]
-    found = Cooccurrence.fit(log_of(histories), 5).judge(log_of([[1, 4]]), np.array([0]))
-    np.testing.assert_allclose(found, counted([1, 4], histories[1:]), atol=1e-6)
+@FEW
+@given(HISTORIES, st.integers(0, 99))
+def test_a_drawn_item_is_not_taken_from_what_its_user_had(histories: list[list[int]], seed: int) -> None:
+    """What was put into a history is judged by all others; only the rest of it was the user's own."""
+    log = log_of(histories)
+    background = replaced(log, log.owners, 50, seed)
+    found = judge_drawn(counts(log, 8), background, NONE, np.arange(len(log)))
+    for number, owner in enumerate(background.owners):
+        history = background.histories[number].tolist()
+        place = background.slots[number] - background.histories.offsets[number]
+        expected = counted(history, histories[:owner] + histories[owner + 1 :])[place]
+        assert found[number] == pytest.approx(expected, abs=1e-5)
 
 
 def test_long_histories_are_judged_in_pieces() -> None:
     rng = np.random.default_rng(1)
     log = log_of([rng.integers(1, 60, 45).tolist() for _ in range(20)])
-    table, first = Cooccurrence.fit(log, 60), log_of([log[3].tolist()])
-    whole = table.judge(first, np.array([3]))
-    parts = [table.judge(log_of([part.tolist()]), np.array([3])) for part in np.split(log[3], 3)]
+    table, first = counts(log, 60), log_of([log[3].tolist()])
+    whole = scored(table, first, np.array([3]))
+    parts = [scored(table, log_of([part.tolist()]), np.array([3])) for part in np.split(log[3], 3)]
     np.testing.assert_allclose(whole, np.concatenate(parts), atol=1e-6)
 
 
 @pytest.mark.parametrize(("level", "least"), [("easy", 0.81), ("mid", 0.72), ("hard", 0.65)])
 def test_planted_noise_is_found(level: Name, least: float) -> None:
     log = world(level).log
-    assert world(level).found(Cooccurrence.fit(log, len(world(level).catalog)).judge(log, world(level).users)) > least
+    assert world(level).found(scored(counts(log, len(world(level).catalog)), log, world(level).users)) > least
 
 
 def test_where_nothing_is_planted_nothing_is_found() -> None:
     null = world("easy", null=True)
-    found = Cooccurrence.fit(null.log, len(null.catalog)).judge(null.log, null.users)
+    found = scored(counts(null.log, len(null.catalog)), null.log, null.users)
     assert null.found(found) == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_restored_detector_judges_the_same_and_damage_is_refused() -> None:
+    mid = world("mid")
+    one, two = counts(mid.log, len(mid.catalog)), PairCounts(Cooccurrence(), len(mid.catalog))
+    two.load_state_dict(one.state_dict())
+    assert (scored(two, mid.log, mid.users) == scored(one, mid.log, mid.users)).all()
+    assert (scored(two, mid.log) == scored(one, mid.log)).all()
+    pairs = one.get_extra_state()
+    for damaged in (pairs.flip(1), pairs[:1], -pairs, pairs.float()):
+        with pytest.raises(ArtifactError, match="pairs"):
+            two.load_state_dict(one.state_dict() | {"_extra_state": damaged})
+
+
+def test_smoothing_holds_rare_pairs_back() -> None:
+    log = log_of([[1, 2], [1, 3], [2, 3], [4, 5]])
+    little, much = (PairCounts(Cooccurrence(smoothing=each), 6).fit(log, NONE, 7) for each in (0.1, 10.0))
+    assert scored(little, log_of([[4, 5]]))[0] > scored(much, log_of([[4, 5]]))[0] > 0

@@ -11,6 +11,7 @@ import torch
 
 from detectors.worlds import World, world
 from siftrec.data.sequences import Sequences
+from siftrec.detectors.fitted import judge
 from siftrec.detectors.likelihood import CrossFitted, Likelihood
 from siftrec.synthetic import Name
 
@@ -60,16 +61,16 @@ def test_a_user_is_judged_by_a_model_that_never_saw_them(user: int) -> None:
         assert all(same) == (k == fold), f"model {k} of user {user} in fold {fold}"
     two.get_buffer("background").copy_(one.get_buffer("background"))  # drawn by popularity from everybody, them too
     mine, who = log.take(np.array([user])), np.array([user])
-    assert (one.judge(mine, content, who) == two.judge(mine, content, who)).all()
+    assert (judge(one, mine, content, who) == judge(two, mine, content, who)).all()
     stranger = np.array([next(row for row in range(len(log)) if fold_of(one, row) != fold)])
-    assert (one.judge(mine, content, stranger) != two.judge(mine, content, stranger)).any()
+    assert (judge(one, mine, content, stranger) != judge(two, mine, content, stranger)).any()
 
 
 def test_the_seed_decides_everything() -> None:
     log, content, users = small().log, small().content, small().users
-    first = fitted(log).judge(log, content, users)
-    assert (fitted(log).judge(log, content, users) == first).all()
-    assert (fitted(log, seed=8).judge(log, content, users) != first).mean() > 0.9
+    first = judge(fitted(log), log, content, users)
+    assert (judge(fitted(log), log, content, users) == first).all()
+    assert (judge(fitted(log, seed=8), log, content, users) != first).mean() > 0.9
 
 
 def test_a_restored_detector_judges_the_same() -> None:
@@ -77,8 +78,8 @@ def test_a_restored_detector_judges_the_same() -> None:
     one = fitted(log)
     two = CrossFitted(SMALL, len(small().catalog), content.shape[1])
     two.load_state_dict(one.state_dict())
-    assert (two.judge(log, content, users) == one.judge(log, content, users)).all()
-    assert (two.judge(log, content) == one.judge(log, content)).all()
+    assert (judge(two, log, content, users) == judge(one, log, content, users)).all()
+    assert (judge(two, log, content) == judge(one, log, content)).all()
 
 
 def test_inside_something_that_trains_it_does_not() -> None:
@@ -91,11 +92,11 @@ def test_inside_something_that_trains_it_does_not() -> None:
 
 def test_weights_of_one_are_none_and_what_weighs_nothing_is_not_learned() -> None:
     log, content, users = small().log, small().content, small().users
-    plain = fitted(log).judge(log, content, users)
+    plain = judge(fitted(log), log, content, users)
     ones = replace(log, weights=np.ones(len(log.items), np.float32))
-    assert (fitted(ones).judge(log, content, users) == plain).all()
+    assert (judge(fitted(ones), log, content, users) == plain).all()
     clean = replace(log, weights=1 - small().noisy.astype(np.float32))
-    assert (fitted(clean).judge(log, content, users) != plain).any()
+    assert (judge(fitted(clean), log, content, users) != plain).any()
     nothing = fitted(replace(log, weights=np.zeros(len(log.items), np.float32)))
     assert not any(model.bias.any() for model in nothing.models), "where it starts"
 
@@ -103,24 +104,25 @@ def test_weights_of_one_are_none_and_what_weighs_nothing_is_not_learned() -> Non
 def test_order_of_the_rows_and_empty_histories_do_not_matter() -> None:
     log, content, users = small().log, small().content, small().users
     found = fitted(log)
-    plain = found.judge(log, content, users)
+    plain = judge(found, log, content, users)
     order = np.random.default_rng(1).permutation(len(log))
-    mixed = found.judge(log.take(order), content, order)
+    mixed = judge(found, log.take(order), content, order)
     at = np.concatenate([np.arange(log.offsets[row], log.offsets[row + 1]) for row in order])
     np.testing.assert_allclose(mixed, plain[at], atol=1e-5)
     gaps = Sequences(log.items, np.concatenate([[0, 0], log.offsets[1:], log.offsets[-1:]]), log.times, log.rows)
     whose = np.concatenate([[0], users, [0]])
-    np.testing.assert_allclose(found.judge(gaps, content, whose), plain, atol=1e-5)
-    assert fitted(Sequences.from_items(log.items[:0], np.zeros(4, int))).judge(log, content, users).shape == plain.shape
+    np.testing.assert_allclose(judge(found, gaps, content, whose), plain, atol=1e-5)
+    empty = fitted(Sequences.from_items(log.items[:0], np.zeros(4, int)))
+    assert judge(empty, log, content, users).shape == plain.shape
 
 
 def test_a_long_history_is_judged_in_pieces() -> None:
     log, content = small().log, small().content
     found = fitted(log)
     items = np.random.default_rng(2).permutation(400)[:50] + 1
-    whole = found.judge(Sequences.from_items(items, np.array([50])), content, np.array([4]))
+    whole = judge(found, Sequences.from_items(items, np.array([50])), content, np.array([4]))
     pieces = [Sequences.from_items(part, np.array([len(part)])) for part in np.split(items, [16, 33])]
-    parts = [found.judge(part, content, np.array([4])) for part in pieces]
+    parts = [judge(found, part, content, np.array([4])) for part in pieces]
     np.testing.assert_allclose(whole, np.concatenate(parts), atol=1e-5)
 
 
@@ -128,22 +130,22 @@ def test_of_unknown_histories_the_least_convinced_model_speaks() -> None:
     log, content = small().log, small().content
     found = fitted(log)
     rows = [next(row for row in range(100) if fold_of(found, row) == fold) for fold in range(SMALL.folds)]
-    every = [found.judge(log, content, np.full(len(log), row)) for row in rows]
-    np.testing.assert_allclose(found.judge(log, content), np.min(every, axis=0), atol=1e-5)
+    every = [judge(found, log, content, np.full(len(log), row)) for row in rows]
+    np.testing.assert_allclose(judge(found, log, content), np.min(every, axis=0), atol=1e-5)
 
 
 @pytest.mark.parametrize(("level", "least"), [("easy", 0.86), ("hard", 0.66)])
 def test_planted_noise_is_found(level: Name, least: float) -> None:
     log, content, users = world(level).log, world(level).content, world(level).users
     found = CrossFitted(BRIEF, len(world(level).catalog), content.shape[1]).fit(log, content, 7)
-    assert world(level).found(found.judge(log, content, users)) > least
+    assert world(level).found(judge(found, log, content, users)) > least
 
 
 def test_where_nothing_is_planted_nothing_is_found() -> None:
     null = world("easy", null=True)
     found = CrossFitted(BRIEF, len(null.catalog), null.content.shape[1]).fit(null.log, null.content, 7)
-    assert null.found(found.judge(null.log, null.content, null.users)) == pytest.approx(0.5, abs=0.03)
-    assert null.found(found.judge(null.log, null.content)) == pytest.approx(0.5, abs=0.03)
+    assert null.found(judge(found, null.log, null.content, null.users)) == pytest.approx(0.5, abs=0.03)
+    assert null.found(judge(found, null.log, null.content)) == pytest.approx(0.5, abs=0.03)
 
 
 def test_a_small_log_gets_as_many_steps_as_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,11 +59,11 @@ def test_planted_noise_is_trusted_less_and_weighs_less(planted, prepared):
     method, model = prepared
     train = planted.split.train
     noisy = np.asarray(planted.noisy)[planted.split.role == 0]
-    loader = Loader(train, "prefix", 20, 512, 1)
+    loader = Loader(train, "prefix", 20, 512, 1, around=True)
     weight, truth = [], []
     for users, ends in loader.plan(0):
         batch = loader.batch(users, ends)
-        assert torch.equal(batch.around_BW.gather(1, batch.place_B.unsqueeze(1)), batch.targets_BP)
+        assert torch.equal(batch.around.items_BW.gather(1, batch.around.place_B.unsqueeze(1)), batch.targets_BP)
         weight.append(model.denoising.target_weights(batch))
         truth.append(noisy[train.offsets[users] + ends])
     weights, truths = torch.cat(weight).numpy(), np.concatenate(truth)
@@ -124,14 +124,14 @@ def test_where_nothing_can_be_told_apart_no_target_is_taken_away():
     with seeds.initialised(1, "weights"):
         model = method.build(planted.catalog)
     method.prepare(model.eval(), planted.split.fitting, 1)
-    loader = Loader(planted.split.train, "prefix", 20, 512, 1)
+    loader = Loader(planted.split.train, "prefix", 20, 512, 1, around=True)
     weights = torch.cat([model.denoising.target_weights(loader.batch(*rows)) for rows in loader.plan(0)])
     assert weights.mean() > 0.2
 
 
 def test_a_lonely_target_counts_fully(prepared):
     _, model = prepared
-    lonely = Loader(Sequences.from_items(np.array([5, 5, 5], np.int32), np.array([3])), "prefix", 20, 8, 1)
+    lonely = Loader(Sequences.from_items(np.array([5, 5, 5], np.int32), np.array([3])), "prefix", 20, 8, 1, around=True)
     assert model.denoising.target_weights(lonely.batch(*lonely.plan(0)[0])).tolist() == [1.0, 1.0]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from siftrec.data.catalog import Catalog
 from siftrec.data.sequences import Sequences
 from siftrec.detectors.calibrate import NoiseScores
-from siftrec.detectors.likelihood import OnFold
+from siftrec.detectors.fitted import OnFold
 
 
 class Judge(Protocol):

@@ -15,7 +15,7 @@ import numpy as np
 from siftrec.audit.judging import Judge
 from siftrec.data.catalog import Catalog
 from siftrec.data.split import TEST, Split
-from siftrec.detectors.likelihood import OnFold
+from siftrec.detectors.fitted import OnFold
 from siftrec.noise.inject import Mechanism, inject
 from siftrec.noise.measure import detection
 

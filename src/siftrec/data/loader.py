@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,18 @@ _BUCKET = 32
 AROUND = 20
 
 
+class Around(NamedTuple):
+    """Where the last target of each row stands among the user's training interactions, before and after it.
+
+    Attributes:
+        items_BW: int64 at most 20 interactions, 0 = padding on the left.
+        place_B: int64 column of the target.
+    """
+
+    items_BW: torch.Tensor
+    place_B: torch.Tensor
+
+
 @dataclass(frozen=True)
 class Batch:
     """Training rows.
@@ -27,8 +39,7 @@ class Batch:
         weights_BP: float32 weight of each target in the next-item loss.
         user_B: int64 row of the user in the training sequences.
         trust_BL: float32 weight of each interaction of the history, 1 where the log has no weights.
-        around_BW: int64 the last target among the user's training interactions before and after it, at most 20.
-        place_B: int64 column of that target in `around_BW`.
+        around: what the user did around the last target; None where the loader was not asked for it.
         shown_BLM: int64 item whose content of each modality stood with each interaction, 0 on padding; None = its own.
     """
 
@@ -37,8 +48,7 @@ class Batch:
     weights_BP: torch.Tensor
     user_B: torch.Tensor
     trust_BL: torch.Tensor
-    around_BW: torch.Tensor
-    place_B: torch.Tensor
+    around: Around | None = None
     shown_BLM: torch.Tensor | None = None
 
     def __len__(self) -> int:
@@ -57,6 +67,7 @@ class Loader:
         batch_size: rows per batch.
         seed: of the run.
         rows_per_user: at most so many rows of each user per epoch, drawn anew each epoch; None = all.
+        around: whether batches say what the user did around the last target.
 
     Rows of similar length share a batch, so padding is hardly computed: the shuffled rows are sorted by length within
     chunks of 32 batches, cut, and the batches shuffled.
@@ -68,6 +79,7 @@ class Loader:
     batch_size: int
     seed: int
     rows_per_user: int | None = None
+    around: bool = False
 
     def plan(self, epoch: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """The epoch's batches as (user rows, end positions); a row's history ends before `end`."""
@@ -113,16 +125,22 @@ class Loader:
         else:
             weights = self.train.weights[at]
             trust = self.train.window(users, ends, length, self.train.weights)
-        around, place = self._around(users, ends)
-        arrays = (_long(items), _long(targets), weights, _long(users), trust, _long(around), _long(place))
-        batch = Batch(*(torch.from_numpy(array) for array in arrays))
-        return replace(batch, shown_BLM=shown_content(self.train, users, ends, length))
+        return Batch(
+            items_BL=torch.from_numpy(_long(items)),
+            targets_BP=torch.from_numpy(_long(targets)),
+            weights_BP=torch.from_numpy(weights),
+            user_B=torch.from_numpy(_long(users)),
+            trust_BL=torch.from_numpy(trust),
+            around=self._around(users, ends) if self.around else None,
+            shown_BLM=shown_content(self.train, users, ends, length),
+        )
 
-    def _around(self, users: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _around(self, users: np.ndarray, ends: np.ndarray) -> Around:
         lengths = self.train.lengths[users]
         until = np.minimum(np.maximum(ends + AROUND // 2, AROUND), lengths)
         width = int(np.minimum(until, AROUND).max(initial=1))
-        return self.train.window(users, until, width), width - (until - ends)
+        items, place = self.train.window(users, until, width), width - (until - ends)
+        return Around(torch.from_numpy(_long(items)), torch.from_numpy(_long(place)))
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """The epoch's batches, from the `skip`-th on."""

@@ -7,85 +7,132 @@ count is taken away before they are judged.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
 
 import numpy as np
 import scipy.sparse
+import torch
+from torch import nn
 
 from siftrec.data.sequences import Sequences
-from siftrec.detectors.slots import piece_rows, pieces
+from siftrec.detectors.fitted import Fitted, OnFold
+from siftrec.detectors.ratio import Blended
+from siftrec.errors import ArtifactError
+from siftrec.settings import Rate, settings
 
-_LENGTH = 20
 
-
-@dataclass(frozen=True)
+@settings
 class Cooccurrence:
-    """Counts of users.
+    """How pairs are counted.
 
     Attributes:
-        pairs: ascending keys i · N + j of the item pairs that anybody had.
-        counts: how many users had each pair.
-        popularity: (N,) how many users had each item.
-        had: ascending keys user · N + item of what each user had.
-        users: U.
+        smoothing: number of users added to what was seen and to what was expected; the more, the less a rare pair says.
     """
 
-    pairs: np.ndarray
-    counts: np.ndarray
-    popularity: np.ndarray
-    had: np.ndarray
-    users: int
+    smoothing: Rate = 0.5
 
-    @classmethod
-    def fit(cls, log: Sequences, size: int) -> Cooccurrence:
-        """Count.
+    def build(self, size: int, content: int) -> Blended:
+        """A detector to be fitted, for N items; content has no say."""
+        return Blended({"cooccurrence": PairCounts(self, size)})
 
-        Args:
-            log: histories; each row is a user.
-            size: N.
+
+class PairCounts(nn.Module):
+    """How many users had each item, and each pair of items.
+
+    The pairs are kept as extra state (`get_extra_state`), for how many there are only the log says: (2, P) int64, ascending
+    keys i · N + j of pairs i < j that anybody had, and how many users had them.
+
+    Args:
+        how: settings.
+        size: N.
+    """
+
+    def __init__(self, how: Cooccurrence, size: int) -> None:
+        super().__init__()
+        self.how = how
+        self._pairs = torch.zeros(2, 0, dtype=torch.int64)
+        self.register_buffer("popularity", torch.zeros(size, dtype=torch.int64))
+        self.register_buffer("users", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def parts(self) -> Mapping[str, Fitted]:
+        """See `Fitted`."""
+        return {"cooccurrence": self}
+
+    def get_extra_state(self) -> torch.Tensor:
+        """The pairs."""
+        return self._pairs
+
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        """Take over pairs.
+
+        Raises:
+            ArtifactError: not what `get_extra_state` gives.
         """
-        had = np.unique(log.owners * np.int64(size) + log.items)
-        user_had = scipy.sparse.csr_matrix((np.ones(len(had), np.int32), np.divmod(had, size)), shape=(len(log), size))
-        pairs = (user_had.T @ user_had).tocoo()
+        keys = state[0] if state.dtype == torch.int64 and state.ndim == 2 and len(state) == 2 else None
+        if keys is None or (keys[1:] <= keys[:-1]).any() or (state < 0).any():
+            raise ArtifactError("the pairs of the co-occurrence detector must be ascending keys and their counts")
+        self._pairs = state
+
+    def fit(
+        self,
+        log: Sequences,
+        content_NG: torch.Tensor,
+        seed: int,
+        on_fold: OnFold = lambda done, of: None,
+        share: float = 1.0,
+    ) -> PairCounts:
+        """See `Fitted.fit`; nothing here is random, and content has no say."""
+        size = len(self.get_buffer("popularity"))
+        some = log.take(np.arange(math.ceil(share * len(log))))
+        had = np.unique(some.owners * np.int64(size) + some.items)
+        user_had = scipy.sparse.csr_matrix((np.ones(len(had), np.int32), np.divmod(had, size)), shape=(len(some), size))
+        pairs = scipy.sparse.triu(user_had.T @ user_had, k=1).tocoo()
         keys = pairs.row * np.int64(size) + pairs.col
         order = np.argsort(keys)
-        return cls(keys[order], pairs.data[order], np.bincount(had % size, minlength=size), had, len(log))
+        self._pairs = torch.from_numpy(np.stack([keys[order], pairs.data[order].astype(np.int64)]))
+        self.get_buffer("popularity").copy_(torch.from_numpy(np.bincount(had % size, minlength=size)))
+        self.get_buffer("users").fill_(len(some))
+        on_fold(1, 1)
+        return self
 
-    def judge(self, log: Sequences, users: np.ndarray | None = None) -> np.ndarray:
-        """(E,) float32 scores, higher = more genuine; 0 where nothing could vouch; long histories in pieces of 20.
+    @torch.no_grad()
+    def scores(
+        self,
+        items_BL: torch.Tensor,
+        content_NG: torch.Tensor,
+        users_B: torch.Tensor | None = None,
+        places_BQ: torch.Tensor | None = None,
+        drawn: bool = False,
+    ) -> torch.Tensor:
+        """See `Fitted.scores`: the mean log-ratio of seen to expected; content has no say."""
+        asked_BQ = items_BL if places_BQ is None else items_BL.gather(1, places_BQ)
+        pair_BQL = (asked_BQ.unsqueeze(2) != items_BL.unsqueeze(1)) & (items_BL > 0).unsqueeze(1)
+        pair_BQL &= (asked_BQ > 0).unsqueeze(2)
+        if places_BQ is None:
+            pair_BQL = pair_BQL.triu()  # a pair says the same of both
+        row, place, other = pair_BQL.nonzero().unbind(1)
+        own = 0 if users_B is None else 1
+        ratio = self._ratio(asked_BQ[row, place], items_BL[row, other], own, own * (not drawn))
+        total_BQL = torch.zeros(pair_BQL.shape)
+        total_BQL[pair_BQL] = ratio
+        if places_BQ is None:
+            total_BQL, pair_BQL = total_BQL + total_BQL.transpose(1, 2), pair_BQL | pair_BQL.transpose(1, 2)
+        return total_BQL.sum(dim=2) / pair_BQL.sum(dim=2).clamp_min(1)
 
-        Args:
-            log: histories in the codes of the fitted log.
-            users: (R,) row of each history's user in the fitted log, to be left out; None = nobody of it.
-        """
-        histories = pieces(log, _LENGTH)
-        owners, size = histories.owners, np.int64(len(self.popularity))
-        user = None if users is None else users[piece_rows(log, _LENGTH)][owners].astype(np.int64)
-        item = histories.items.astype(np.int64)
-        lengths, starts = histories.lengths[owners], histories.offsets[:-1][owners]
-        own = np.zeros(len(item), np.int64) if user is None else _in(self.had, user * size + item)
-        total, count = np.zeros(len(item)), np.zeros(len(item), np.int64)
-        for step in range(int(lengths.max(initial=0))):
-            here = np.flatnonzero(step < lengths)
-            here = here[item[starts[here] + step] != item[here]]
-            other = item[starts[here] + step]
-            own_other = own[starts[here] + step]
-            total[here] += self._surprise(item[here], other, own[here], own_other, user is not None)
-            count[here] += 1
-        return np.asarray(total / np.maximum(count, 1), np.float32)
+    def _ratio(self, asked_n: torch.Tensor, other_n: torch.Tensor, own: int, own_asked: int) -> torch.Tensor:
+        """(n,) log-ratio of seen to expected; `own` and `own_asked` users had the one and the other and are left out."""
+        popularity, users = self.get_buffer("popularity"), int(self.get_buffer("users"))
+        low_n, high_n = torch.minimum(asked_n, other_n), torch.maximum(asked_n, other_n)
+        seen_n = self._seen(low_n * len(popularity) + high_n) - own * own_asked
+        expected_n = (popularity[asked_n] - own_asked) * (popularity[other_n] - own) / max(users - own, 1)
+        return torch.log((seen_n.clamp_min(0) + self.how.smoothing) / (expected_n.clamp_min(0) + self.how.smoothing))
 
-    def _surprise(
-        self, item: np.ndarray, other: np.ndarray, own: np.ndarray, own_other: np.ndarray, known: bool
-    ) -> np.ndarray:
-        """(n,) log-ratio of seen to expected; `own` and `own_other` are what the user to be left out had of them."""
-        key = item * np.int64(len(self.popularity)) + other
-        at = np.minimum(np.searchsorted(self.pairs, key), len(self.pairs) - 1)
-        seen = np.where(self.pairs[at] == key, self.counts[at], 0) - own * own_other
-        expected = (self.popularity[item] - own) * (self.popularity[other] - own_other) / max(self.users - known, 1)
-        return np.asarray(np.log((seen + 0.5) / (expected + 0.5)))
-
-
-def _in(ordered: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """(n,) int64: 1 where a key is in a sorted array, else 0."""
-    at = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
-    return np.asarray(ordered[at] == keys, np.int64)
+    def _seen(self, keys_n: torch.Tensor) -> torch.Tensor:
+        """(n,) int64 users who had each pair."""
+        known, counts = self._pairs
+        if not len(known):
+            return torch.zeros_like(keys_n)
+        at_n = torch.searchsorted(known, keys_n).clamp_max(len(known) - 1)
+        return torch.where(known[at_n] == keys_n, counts[at_n], 0)

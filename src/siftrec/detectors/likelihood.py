@@ -10,7 +10,7 @@ known, are judged by the least convinced model.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import cast
 
 import numpy as np
@@ -20,18 +20,13 @@ from torch import nn
 from siftrec import seeds
 from siftrec.data.loader import bucketed, pad
 from siftrec.data.sequences import Sequences
-from siftrec.detectors.batches import each_event
-from siftrec.detectors.calibrate import NoiseScores, calibrate
-from siftrec.detectors.slots import others, piece_rows, pieces, replaced
-from siftrec.nn.cloze import LONGEST, Cloze
+from siftrec.detectors.fitted import LENGTH, Fitted, OnFold
+from siftrec.detectors.slots import piece_rows, pieces
+from siftrec.nn.cloze import Cloze
 from siftrec.settings import Fraction, Rate, Size, settings
 
 _FINAL_RATE = 0.02
 _SMALLEST, _PER_PASS = 16, 64
-_DRAWS = 50_000
-
-OnFold = Callable[[int, int], None]
-"""Called with the number of folds fitted and their total."""
 
 
 @settings
@@ -58,6 +53,10 @@ class Likelihood:
     learning_rate: Rate = 4e-3
     dropout: Fraction = 0.5
 
+    def build(self, size: int, content: int) -> CrossFitted:
+        """A detector to be fitted, for N items with content vectors of width G, 0 = none."""
+        return CrossFitted(self, size, content)
+
 
 class CrossFitted(nn.Module):
     """F leave-one-out models and the background they compare with; saved and restored as one.
@@ -75,6 +74,11 @@ class CrossFitted(nn.Module):
         self.models = nn.ModuleList(Cloze(size, content, how.dim, how.dropout, ids) for _ in range(how.folds))
         self.register_buffer("background", torch.zeros(how.negatives, dtype=torch.int64))
         self.requires_grad_(False).eval()
+
+    @property
+    def parts(self) -> Mapping[str, Fitted]:
+        """See `Fitted`."""
+        return {"likelihood": self}
 
     def _models(self) -> list[Cloze]:
         return [cast(Cloze, model) for model in self.models]
@@ -97,15 +101,12 @@ class CrossFitted(nn.Module):
         content_NG: torch.Tensor,
         users_B: torch.Tensor | None = None,
         places_BQ: torch.Tensor | None = None,
+        drawn: bool = False,
     ) -> torch.Tensor:
-        """PMI_BQ in nats, higher = more genuine; 0 on padding and where nothing can vouch.
+        """See `Fitted.scores`: PMI_BQ in nats.
 
-        Args:
-            items_BL: histories of at most 20.
-            content_NG: what the models were fitted with.
-            users_B: rows of the users in the fitted log; None = nobody of it, or nobody knows: the least convinced of the
-                models speaks, for one that has seen the user remembers.
-            places_BQ: columns that are asked about; None = all.
+        Of users whose fold is not known the least convinced of the models speaks, for one that has seen the user remembers.
+        Where it is, the model has seen nothing of them, so `drawn` changes nothing.
         """
         background_K = self.get_buffer("background")
         if users_B is None:
@@ -120,21 +121,6 @@ class CrossFitted(nn.Module):
                 found[rows] = model.information(items_BL[rows], background_K, content_NG, places)
         return found
 
-    def judge(self, log: Sequences, content_NG: torch.Tensor, users: np.ndarray | None = None) -> np.ndarray:
-        """(E,) float32 scores of every event; long histories are judged in about equal pieces of at most 20.
-
-        Args:
-            log: histories.
-            content_NG: what the models were fitted with.
-            users: (R,) the user of each row in the fitted log; None = see `scores`.
-        """
-
-        def scores(items_BL: torch.Tensor, rows_B: np.ndarray) -> torch.Tensor:
-            whose = None if users is None else torch.from_numpy(users[rows_B].astype(np.int64))
-            return self.scores(items_BL, content_NG, whose)
-
-        return each_event(log, LONGEST, scores)
-
     def fit(
         self,
         log: Sequences,
@@ -143,17 +129,12 @@ class CrossFitted(nn.Module):
         on_fold: OnFold = lambda done, of: None,
         share: float = 1.0,
     ) -> CrossFitted:
-        """Fit every fold's model on the users of the others; `fold` says whose fold is which.
+        """See `Fitted.fit`: every fold's model learns from the users of the others; `fold` says whose fold is which.
 
-        Args:
-            log: histories; their weights, where there are any, weigh the interactions.
-            content_NG: content vectors (`detectors.content.units`).
-            seed: of parameters, order and background.
-            on_fold: progress.
-            share: of the steps that are made; less than 1 to see what a fit will cost.
+        The log's weights, where there are any, weigh the interactions; `share` is of the steps.
         """
-        histories = pieces(log, LONGEST)
-        fold_of = self.fold(torch.from_numpy(piece_rows(log, LONGEST))).numpy()
+        histories = pieces(log, LENGTH)
+        fold_of = self.fold(torch.from_numpy(piece_rows(log, LENGTH))).numpy()
         rng = seeds.generator(seed, "likelihood", "background")
         self.get_buffer("background").copy_(_popular(log.items, self.how.negatives, rng))
         for fold, model in enumerate(self._models()):
@@ -176,7 +157,7 @@ class CrossFitted(nn.Module):
         model.train()
         every = [batch for plan in plans for batch in plan]
         for rows in every[: math.ceil(share * len(every))]:
-            items_BL = pad(histories, rows, LONGEST)
+            items_BL = pad(histories, rows, LENGTH)
             weights_BL = _weights(histories, rows, items_BL)
             background_K = _popular(histories.items, how.negatives, rng)
             loss = model.loss(items_BL, background_K, content_NG, weights_BL)
@@ -184,28 +165,6 @@ class CrossFitted(nn.Module):
             torch.autograd.backward(loss)
             optimiser.step()
             falling.step()
-
-
-def calibrated(
-    fitted: CrossFitted, log: Sequences, content_NG: torch.Tensor, *, q: float = 0.2, seed: int = 7
-) -> NoiseScores:
-    """Noise probabilities of the log that a detector was fitted on.
-
-    Args:
-        fitted: the detector.
-        log: what it was fitted on.
-        content_NG: likewise.
-        q: for `NoiseScores.flagged`.
-        seed: of the background.
-    """
-    histories = pieces(log, LONGEST)
-    background = replaced(histories, log.owners, _DRAWS, seed)
-    drawn = fitted.judge(background.histories, content_NG, background.owners)[background.slots]
-    there = others(background.histories)[background.slots]
-    score = fitted.judge(log, content_NG, np.arange(len(log)))
-    # Where every user has every item there is nothing to compare with, and nothing can be said.
-    evidence = others(histories) if len(drawn) else np.zeros(len(score), np.int64)
-    return calibrate(score, evidence, log.owners, drawn, there, q=q, seed=seed)[0]
 
 
 def _popular(items: np.ndarray, count: int, rng: torch.Generator) -> torch.Tensor:

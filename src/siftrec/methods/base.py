@@ -118,6 +118,18 @@ class Preparing(Protocol):
 
 
 @runtime_checkable
+class Surveying(Protocol):
+    """A learned method whose loss looks at what the user did around each target.
+
+    Attributes:
+        around: whether it does, with these settings (see `Loader`).
+    """
+
+    @property
+    def around(self) -> bool: ...
+
+
+@runtime_checkable
 class Noted(Protocol):
     """A method that has something to say about the data before it is trained on."""
 

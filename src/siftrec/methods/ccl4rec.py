@@ -16,14 +16,14 @@ from siftrec.data.loader import Batch, Loader
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import Fitting
 from siftrec.detectors.content import DIRECTIONS, principal, units
+from siftrec.detectors.fitted import LENGTH
 from siftrec.errors import SettingsError
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.contrast import Contrast, Head, Slots, Views, contrast_losses
 from siftrec.methods.denoise import Denoise, Denoising
-from siftrec.methods.model import Local, SequenceModel
+from siftrec.methods.model import History, Local, SequenceModel, Step
 from siftrec.methods.relation import WINDOW, Relation
 from siftrec.methods.trained import Trained
-from siftrec.nn.cloze import LONGEST
 from siftrec.nn.encoders import Context, EncoderName, make_encoder
 from siftrec.nn.importance import shares
 from siftrec.nn.towers import ItemTower
@@ -48,7 +48,7 @@ class CCL4Rec:
         weighted_targets: whether the log's `weight` column weights the next-item loss of each target.
         views: augmentation.
         contrast: losses.
-        denoise: finds probable false-positive interactions with a cross-fitted detector and sets them aside; None: not.
+        denoise: finds probable false-positive interactions with a detector of its own and sets them aside; None: not.
     """
 
     dim: Size = 64
@@ -79,10 +79,8 @@ class CCL4Rec:
             raise SettingsError("method.views.importance", "'attention' needs encoder = 'context'")
         if self.encoder == "transformer" and self.dim % self.heads:
             raise SettingsError("method.heads", f"must divide dim={self.dim}, {self.heads} does not")
-        if self.views.importance == "likelihood" and self.denoise is None:
-            raise SettingsError("method.views.importance", "'likelihood' needs the detector of method.denoise")
-        if self.length > LONGEST and self._judges_histories:
-            problem = f"at most {LONGEST} with denoise.pooling or importance 'likelihood', whose detector reads no more"
+        if self.length > LENGTH and self._judges_histories:
+            problem = f"at most {LENGTH} where a detector judges histories (denoise.pooling, views.importance)"
             raise SettingsError("method.length", problem)
         widths = {name: aligned.width for name, aligned in catalog.modalities.items()}
         tower = ItemTower(widths, self.dim, len(catalog) if self.ids else 0, self.scale)
@@ -91,11 +89,24 @@ class CCL4Rec:
         relation = Relation(len(catalog), list(widths), self.dim, self.views.queue, head)
         content = len(widths) * DIRECTIONS
         denoising = None if self.denoise is None else Denoising(self.denoise, len(catalog), content)
+        if self._detects and (denoising is None or self.views.importance not in denoising.detector.parts):
+            known = "none" if denoising is None else f"one for {', '.join(denoising.detector.parts)}"
+            problem = f"{self.views.importance!r} needs method.denoise with a detector that has it; there is {known}"
+            raise SettingsError("method.views.importance", problem)
         return SequenceModel(catalog, tower, encoder, self.dim, relation, denoising)
 
     @property
+    def around(self) -> bool:
+        """Targets are judged by what the user did around them."""
+        return self.denoise is not None and self.denoise.targets
+
+    @property
+    def _detects(self) -> bool:
+        return self.views.importance in ("likelihood", "cooccurrence", "blend")
+
+    @property
     def _judges_histories(self) -> bool:
-        return self.views.importance == "likelihood" or (self.denoise is not None and self.denoise.pooling)
+        return self._detects or (self.denoise is not None and self.denoise.pooling)
 
     def prepare(self, model: Model, data: Fitting, seed: int, share: float = 1.0) -> None:
         """See `Preparing`: fit the detector."""
@@ -149,24 +160,29 @@ class CCL4Rec:
 
     def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
         """See `Learned.loss`."""
+        return self.step(model, batch, rng).losses
+
+    def step(self, model: Model, batch: Batch, rng: torch.Generator) -> Step:
+        """See `Sequential.step`."""
         model = cast(SequenceModel, model)
         relation = cast(Relation, model.extra)
         drawn = model.negatives(self.negatives, self.full_up_to, rng)
         rows = self._augmented(relation, batch)
         offers_O = relation.offers(self.views.offers, rng)
         extra = (offers_O,) if len(rows) else ()
-        local = model.local(batch.items_BL, batch.targets_BP, drawn.items_K, *extra)
+        local = model.local(batch.items_BL, batch.targets_BP, batch.shown_BLM, drawn.items_K, *extra)
+        history = model.history(local, batch.items_BL, batch.shown_BLM)
         trust_BL = model.log_trust(batch.items_BL, batch.user_B)
-        users_BD = model.encoder(local(batch.items_BL), batch.items_BL > 0, rng, trust_BL)
+        users_BD = model.encoder(history.vectors_BLD, batch.items_BL > 0, rng, trust_BL)
         targets_B = batch.targets_BP[:, -1]
         weights_B = batch.weights_BP[:, -1] if self.weighted_targets else torch.ones(len(batch))
         if model.denoising is not None:
             weights_B = weights_B * model.denoising.target_weights(batch)
         losses = {"next_item": model.next_item(local, users_BD, targets_B, weights_B, drawn)}
         if len(rows):
-            losses |= self._contrast(model, local, batch, rows, offers_O, users_BD[rows], rng)
+            losses |= self._contrast(model, (local, history, users_BD), batch, rows, offers_O, rng)
         relation.remember(targets_B)
-        return losses
+        return Step(losses, local, history, users_BD)
 
     def _augmented(self, relation: Relation, batch: Batch) -> torch.Tensor:
         """Rows that take part in contrast: enough distinct items, and the warm-up is over."""
@@ -177,13 +193,13 @@ class CCL4Rec:
     def _contrast(
         self,
         model: SequenceModel,
-        local: Local,
+        clean: tuple[Local, History, torch.Tensor],
         batch: Batch,
         rows: torch.Tensor,
         offers_O: torch.Tensor,
-        users_BD: torch.Tensor,
         rng: torch.Generator,
     ) -> Losses:
+        local, history, users_BD = clean
         items_BL, targets_B = batch.items_BL[rows], batch.targets_BP[rows, -1]
         relation = cast(Relation, model.extra)
         with torch.no_grad():
@@ -191,13 +207,15 @@ class CCL4Rec:
 
         def encode(choice_BVL: torch.Tensor) -> torch.Tensor:
             views_BVL = torch.where(choice_BVL >= 0, offers_O[choice_BVL], items_BL.unsqueeze(1))
-            flat = views_BVL.flatten(0, 1)
-            trust_nL = model.log_trust(flat, batch.user_B[rows].repeat_interleave(views_BVL.shape[1]))
-            encoded: torch.Tensor = model.encoder(local(flat), flat > 0, rng, trust_nL)
+            flat, views = views_BVL.flatten(0, 1), views_BVL.shape[1]
+            trust_nL = model.log_trust(flat, batch.user_B[rows].repeat_interleave(views))
+            weight_nML = None if history.gated is None else history.gated.weight_BML[rows].repeat_interleave(views, 0)
+            viewed = model.history(local, flat, _shown(batch, rows, choice_BVL, offers_O), weight_nML)
+            encoded: torch.Tensor = model.encoder(viewed.vectors_BLD, flat > 0, rng, trust_nL)
             return encoded.view(len(targets_B), -1, self.dim)
 
         hardness = self._hardness(int(relation.get_buffer("epoch")))
-        return contrast_losses(slots, users_BD, encode, relation.head, (self.views, self.contrast), hardness, rng)
+        return contrast_losses(slots, users_BD[rows], encode, relation.head, (self.views, self.contrast), hardness, rng)
 
     def _slots(
         self,
@@ -227,17 +245,28 @@ class CCL4Rec:
         relation = cast(Relation, model.extra)
         if mode == "random":
             return torch.randn(items_BL.shape, generator=rng)
-        if mode == "likelihood":
-            return cast(Denoising, model.denoising).scores(items_BL, batch.user_B[rows])
+        if self._detects:
+            return cast(Denoising, model.denoising).scores(items_BL, batch.user_B[rows], mode)
         if mode == "oracle":
             return batch.trust_BL[rows] * 4
         if mode == "attention":
             encoder = cast(Context, model.encoder)
-            return encoder.shares(local(items_BL), items_BL > 0).clamp_min(1e-9).log()
+            shown_BLM = None if batch.shown_BLM is None else batch.shown_BLM[rows]
+            history = model.history(local, items_BL, shown_BLM)
+            return encoder.shares(history.vectors_BLD, items_BL > 0).clamp_min(1e-9).log()
         if mode == "target":
             similar = relation.space.cosine(items_BL, batch.targets_BP[rows, -1:]).squeeze(2)
             return torch.where(similar > -torch.inf, similar, 0.0) * 4
         return relation.scores(items_BL, self.vouching)
+
+
+def _shown(batch: Batch, rows: torch.Tensor, choice_BVL: torch.Tensor, offers_O: torch.Tensor) -> torch.Tensor | None:
+    """shown_nLM of views, row-major over (B, V): a substitute comes with its own content."""
+    if batch.shown_BLM is None:
+        return None
+    replaced_BVL1 = (choice_BVL >= 0).unsqueeze(3)
+    shown_BVLM = torch.where(replaced_BVL1, offers_O[choice_BVL].unsqueeze(3), batch.shown_BLM[rows].unsqueeze(1))
+    return shown_BVLM.flatten(0, 1)
 
 
 def distinct(items_BL: torch.Tensor) -> torch.Tensor:

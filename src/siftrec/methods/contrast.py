@@ -25,7 +25,9 @@ from siftrec.nn.views import make_views, plans, random_views
 from siftrec.settings import Count, Fraction, Rate, Size, Weight, settings
 
 Projection = Literal["none", "mlp"]
-Importance = Literal["agreement", "likelihood", "mean_agreement", "target", "attention", "random", "oracle"]
+Importance = Literal[
+    "agreement", "likelihood", "cooccurrence", "blend", "mean_agreement", "target", "attention", "random", "oracle"
+]
 
 
 @settings
@@ -33,9 +35,9 @@ class Views:
     """How histories are augmented.
 
     Attributes:
-        importance: how the importance of slots is judged: `agreement` by content and learned vectors, `likelihood` by the
-            detector of `denoise`; the others are ablations. `oracle` (tests) takes the log's own `weight` column for the
-            truth.
+        importance: how the importance of slots is judged: `agreement` by content and learned vectors; `likelihood`,
+            `cooccurrence` and `blend` by that part of the detector of `denoise`; the others are ablations. `oracle` (tests)
+            takes the log's own `weight` column for the truth.
         neighbours: k, how many of the most similar other interactions vouch for one.
         learned: weight, between 0 and 1, of the learned item vectors in the geometry after warm-up.
         sharpness: inverse temperature of the softmax that turns calibrated scores into importance.
@@ -138,7 +140,7 @@ def contrast_losses(
     slots: Slots,
     users_BD: torch.Tensor,
     encode: Callable[[torch.Tensor], torch.Tensor],
-    head: Head,
+    head: nn.Module,
     settings: tuple[Views, Contrast],
     hardness: float,
     rng: torch.Generator,

@@ -1,21 +1,29 @@
-"""What a sequential method does about probable false-positive interactions, judged by a cross-fitted detector.
+"""What a sequential method does about probable false-positive interactions, judged by a detector fitted beforehand.
 
-    n_t = min(1, ρ e^(−PMI_t))      probability of noise: a popularity-drawn item has probability p(item), whatever the rest
+The detector says the log-ratio r_t: how much likelier an interaction is beside the rest of the history than a
+popularity-drawn item would be. `likelihood` has it as PMI, the others by `detectors.ratio`.
+
+    n_t = min(1, ρ e^(−r_t))        probability of noise: a popularity-drawn item has probability p(item), whatever the rest
     1 − min(1, s n_t)               weight of a target among the user's training interactions around it; s = severity
-    λ log σ(α PMI_t + β)            log-trust of an interaction of a history, an attention bias; learned λ ≥ 0, α > 0, β
+    λ log σ(α r_t + β)              log-trust of an interaction of a history, an attention bias; learned λ ≥ 0, α > 0, β
 
 Nothing here sees the target it helps to score: the trust of a history comes from that history alone.
 """
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  the usual name
 
 from siftrec.data.loader import Batch
 from siftrec.data.sequences import Sequences
-from siftrec.detectors.likelihood import CrossFitted, Likelihood, calibrated
+from siftrec.detectors.blend import Detector
+from siftrec.detectors.fitted import DRAWS, Fitted, calibrated
+from siftrec.detectors.likelihood import Likelihood
 from siftrec.settings import Rate, settings
 
 
@@ -27,13 +35,13 @@ class Denoise:
         targets: whether each target of the next-item loss is weighted by 1 minus its probability of noise.
         severity: s, by which the probability of noise of a target is multiplied before it is believed.
         pooling: whether the user encoder trusts interactions less that the rest of the history does not vouch for.
-        detector: how the detector is fitted, on training interactions alone.
+        detector: which one, and how it is fitted, on training interactions alone.
     """
 
     targets: bool = True
     severity: Rate = 1.8
     pooling: bool = False
-    detector: Likelihood = Likelihood()
+    detector: Detector = Likelihood()
 
 
 class Denoising(nn.Module):
@@ -48,7 +56,7 @@ class Denoising(nn.Module):
     def __init__(self, how: Denoise, size: int, content: int) -> None:
         super().__init__()
         self.how = how
-        self.detector = CrossFitted(how.detector, size, content)
+        self.detector: Fitted = how.detector.build(size, content)
         self.register_buffer("content", torch.zeros(size, content))
         self.register_buffer("rho", torch.zeros(()))
         if how.pooling:
@@ -61,19 +69,29 @@ class Denoising(nn.Module):
             train: training sequences.
             content_NG: content vectors (`detectors.content.units`).
             seed: of the run.
-            share: of the detector's steps; with less than 1 only what it cost is of use, and nothing is bounded.
+            share: of the work; with less than 1 only what it cost is of use, and nothing is bounded.
         """
         self.get_buffer("content").copy_(content_NG)
         self.detector.fit(train, content_NG, seed, share=share)
-        if share < 1:
-            return
-        found = calibrated(self.detector, train, content_NG, seed=seed)
+        users = np.arange(math.ceil(share * len(train)))
+        some = train if share == 1 else train.take(users)
+        found = calibrated(self.detector, some, content_NG, users, seed=seed, draws=math.ceil(share * DRAWS))
         # Where the scores tell nothing apart, the bound is near 1, and weights by it would take every target away.
-        self.get_buffer("rho").fill_(found.rho_upper if (found.weight < 1).any() else 0.0)
+        if share == 1 and (found.weight < 1).any():
+            self.get_buffer("rho").fill_(found.rho_upper)
 
-    def scores(self, items_BL: torch.Tensor, users_B: torch.Tensor | None = None) -> torch.Tensor:
-        """PMI_BL of every interaction and the rest of its history (see `CrossFitted.scores`)."""
-        return self.detector.scores(items_BL, self.get_buffer("content"), users_B)
+    def scores(
+        self, items_BL: torch.Tensor, users_B: torch.Tensor | None = None, part: str | None = None
+    ) -> torch.Tensor:
+        """scores_BL of every interaction by the rest of its history (see `Fitted.scores`).
+
+        Args:
+            items_BL: histories.
+            users_B: their rows in training; None = anybody's.
+            part: of the detector (see `Fitted.parts`); None = the whole, in nats.
+        """
+        detector = self.detector if part is None else self.detector.parts[part]
+        return detector.scores(items_BL, self.get_buffer("content"), users_B)
 
     def log_trust(self, items_BL: torch.Tensor, users_B: torch.Tensor | None = None) -> torch.Tensor | None:
         """(B, L) ≤ 0, with gradient to the three learned numbers only; None where pooling does not listen."""
@@ -89,8 +107,9 @@ class Denoising(nn.Module):
         """
         if not self.how.targets:
             return torch.ones(len(batch))
-        around_BW, place_B1 = batch.around_BW, batch.place_B.unsqueeze(1)
-        score_B1 = self.detector.scores(around_BW, self.get_buffer("content"), batch.user_B, place_B1)
-        score_B = score_B1.squeeze(1)
+        assert batch.around is not None, "the method asked for it"
+        place_B1 = batch.around.place_B.unsqueeze(1)
+        content_NG = self.get_buffer("content")
+        score_B = self.detector.scores(batch.around.items_BW, content_NG, batch.user_B, place_B1).squeeze(1)
         noise_B = self.get_buffer("rho") * (-score_B).exp()
         return torch.where(score_B == 0, 1.0, 1 - (self.how.severity * noise_B).clamp(0, 1))

@@ -18,7 +18,8 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.sequences import Sequences
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.detectors.content import content_of, units
-from siftrec.detectors.likelihood import CrossFitted, Likelihood, OnFold, calibrated
+from siftrec.detectors.fitted import OnFold, calibrated
+from siftrec.detectors.likelihood import CrossFitted, Likelihood
 from siftrec.errors import UsageError
 from siftrec.noise.judge import QUICK
 
@@ -97,7 +98,7 @@ def judge_content(
         fitted = CrossFitted(how, len(catalog), content_NG.shape[1], ids=False).fit(
             vectors, content_NG, own, _after(on_fold, m * how.folds, len(names) * how.folds)
         )
-        found.append(calibrated(fitted, vectors, content_NG, q=q, seed=own))
+        found.append(calibrated(fitted, vectors, content_NG, np.arange(len(vectors)), q=q, seed=own))
 
     def table(part: str, absent: float, kind: type[np.generic]) -> np.ndarray:
         filled = np.full(present_EM.shape, absent, kind)

@@ -7,9 +7,11 @@ import torch
 
 from siftrec.data.catalog import Catalog
 from siftrec.data.sequences import Sequences
+from siftrec.detectors.blend import Detector
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.detectors.content import content_of, units
-from siftrec.detectors.likelihood import CrossFitted, Likelihood, OnFold, calibrated
+from siftrec.detectors.fitted import OnFold, calibrated
+from siftrec.detectors.likelihood import Likelihood
 
 QUICK = Likelihood(folds=2, epochs=3, steps=350, learning_rate=0.01)
 
@@ -18,25 +20,32 @@ def judge(
     log: Sequences,
     catalog: Catalog,
     *,
-    detector: Likelihood | None = None,
+    detector: Detector | None = None,
+    fitted_on: Sequences | None = None,
     q: float = 0.2,
     seed: int = 7,
     quick: bool = False,
     on_fold: OnFold = lambda done, of: None,
 ) -> NoiseScores:
-    """Noise scores of every interaction of a log from the cross-fitted likelihood of the rest of its history.
+    """Noise scores of every interaction of a log from how well the rest of its history vouches for it.
 
     Args:
         log: histories in the codes of `catalog`.
         catalog: the items; its content, where it has any, speaks too.
-        detector: how the scorer is fitted; None = its defaults.
+        detector: `Likelihood`, `Cooccurrence`, `Agreement` or `Blend`; None = `Likelihood()`.
+        fitted_on: another log in the same codes, of other users, that the detector learns from; None = `log` itself, of
+            which nobody is judged by what they did themselves.
         q: share of genuine interactions aimed at among the flagged.
-        seed: of the scorer and the background.
+        seed: of the detector and the background.
         quick: fewer folds and epochs; ignored where `detector` is given.
         on_fold: progress.
+
+    Raises:
+        UsageError: `Agreement` without content.
     """
-    how = detector or (QUICK if quick else Likelihood())
-    counts_N = torch.from_numpy(log.counts(len(catalog)).astype(np.float32))
+    how, source = detector or (QUICK if quick else Likelihood()), log if fitted_on is None else fitted_on
+    counts_N = torch.from_numpy(source.counts(len(catalog)).astype(np.float32))
     content_NG = units(content_of(catalog, counts_N))
-    fitted = CrossFitted(how, len(catalog), content_NG.shape[1]).fit(log, content_NG, seed, on_fold)
-    return calibrated(fitted, log, content_NG, q=q, seed=seed)
+    fitted = how.build(len(catalog), content_NG.shape[1]).fit(source, content_NG, seed, on_fold)
+    users = np.arange(len(log)) if fitted_on is None else None
+    return calibrated(fitted, log, content_NG, users, q=q, seed=seed)

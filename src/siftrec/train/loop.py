@@ -11,7 +11,7 @@ from siftrec import seeds
 from siftrec.data.loader import Batch, Loader
 from siftrec.data.split import Fitting
 from siftrec.errors import DataError, NonFiniteLossError
-from siftrec.methods.base import Learned, Losses, Model, Preparing, total
+from siftrec.methods.base import Learned, Losses, Model, Preparing, Surveying, total
 from siftrec.train.checkpoint import Progress, State
 from siftrec.train.events import EpochEnded, Event, Stepped, Stopped
 from siftrec.train.interrupts import Interrupts
@@ -108,7 +108,8 @@ def loader_of(method: Learned, data: Fitting, training: Training, seed: int) -> 
     Raises:
         DataError: not one training row.
     """
-    loader = Loader(data.train, method.rows, method.length, training.batch_size, seed, training.rows_per_user)
+    around = isinstance(method, Surveying) and method.around
+    loader = Loader(data.train, method.rows, method.length, training.batch_size, seed, training.rows_per_user, around)
     if not (data.train.lengths > 1).any():
         raise DataError("nothing to learn from: no user has two training interactions, one to follow the other")
     return loader

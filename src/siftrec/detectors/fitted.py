@@ -1,0 +1,151 @@
+"""What every detector can do once it is fitted, and what is done alike with all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from siftrec.data.loader import pad
+from siftrec.data.sequences import Sequences
+from siftrec.detectors.calibrate import NoiseScores, calibrate
+from siftrec.detectors.slots import Background, others, piece_rows, pieces, replaced
+from siftrec.nn.cloze import LONGEST
+
+LENGTH = LONGEST
+"""The longest history that is judged as one."""
+
+DRAWS = 50_000
+_BLOCK = 512
+
+OnFold = Callable[[int, int], None]
+"""Called with the number of folds fitted and their total."""
+
+
+class Fitted(Protocol):
+    """A torch module that scores the slots of padded histories; what it learned is its state dict.
+
+    Attributes:
+        parts: by name, the detectors it is made of, itself among them.
+    """
+
+    @property
+    def parts(self) -> Mapping[str, Fitted]: ...
+
+    def fit(
+        self, log: Sequences, content_NG: torch.Tensor, seed: int, on_fold: OnFold = ..., share: float = 1.0
+    ) -> Fitted:
+        """Learn from a log, and return itself.
+
+        Args:
+            log: histories; each row is a user.
+            content_NG: content vectors (`detectors.content.units`).
+            seed: of all that is random.
+            on_fold: progress.
+            share: of the work that is done; less than 1 to see what a fit will cost.
+        """
+        ...
+
+    def scores(
+        self,
+        items_BL: torch.Tensor,
+        content_NG: torch.Tensor,
+        users_B: torch.Tensor | None = None,
+        places_BQ: torch.Tensor | None = None,
+        drawn: bool = False,
+    ) -> torch.Tensor:
+        """scores_BQ, higher = more genuine; 0 on padding and where nothing can vouch.
+
+        Args:
+            items_BL: histories of at most 20, 0 = padding.
+            content_NG: as fitted.
+            users_B: rows of the fitted log that these interactions are from; nobody is judged by what they did
+                themselves. None = nobody of that log, or nobody knows.
+            places_BQ: columns that are asked about; None = all.
+            drawn: whether what stands at `places_BQ` was put there, and is not the user's own.
+        """
+        ...
+
+
+def judge(fitted: Fitted, log: Sequences, content_NG: torch.Tensor, users: np.ndarray | None = None) -> np.ndarray:
+    """(E,) float32 scores of every event; long histories are judged in about equal pieces of at most 20.
+
+    Args:
+        fitted: the detector.
+        log: histories.
+        content_NG: as fitted.
+        users: (R,) row of each history's user in the fitted log; None = see `Fitted.scores`.
+    """
+    histories, row = pieces(log, LENGTH), piece_rows(log, LENGTH)
+    found = np.zeros(len(log.items), np.float32)
+    for block in _blocks(histories):
+        items_BL = pad(histories, block, LENGTH)
+        real = (items_BL > 0).numpy()
+        at = histories.offsets[1:][block][:, None] + np.arange(-items_BL.shape[1], 0)
+        found[at[real]] = fitted.scores(items_BL, content_NG, _users(users, row[block])).numpy()[real]
+    return found
+
+
+def judge_drawn(
+    fitted: Fitted, background: Background, content_NG: torch.Tensor, users: np.ndarray | None = None
+) -> np.ndarray:
+    """(S,) float32 scores of the items that were drawn, among the neighbours they were put.
+
+    Args:
+        fitted: the detector.
+        background: drawn for histories of at most 20.
+        content_NG: as fitted.
+        users: (R,) row in the fitted log of each of the users that `background.owners` counts; None = see `Fitted.scores`.
+    """
+    histories = background.histories
+    found = np.zeros(len(histories), np.float32)
+    whose = None if users is None else users[background.owners]
+    for block in _blocks(histories):
+        items_BL = pad(histories, block, LENGTH)
+        column = background.slots[block] - histories.offsets[1:][block] + items_BL.shape[1]
+        places_B1 = torch.from_numpy(column).unsqueeze(1)
+        score_B1 = fitted.scores(items_BL, content_NG, _users(whose, block), places_B1, drawn=True)
+        found[block] = score_B1.squeeze(1).numpy()
+    return found
+
+
+def calibrated(
+    fitted: Fitted,
+    log: Sequences,
+    content_NG: torch.Tensor,
+    users: np.ndarray | None,
+    *,
+    q: float = 0.2,
+    seed: int = 7,
+    draws: int = DRAWS,
+) -> NoiseScores:
+    """Noise probabilities of every event of a log.
+
+    Args:
+        fitted: the detector.
+        log: histories.
+        content_NG: as fitted.
+        users: (R,) row of each history in the fitted log; None = these are histories it has never seen.
+        q: for `NoiseScores.flagged`.
+        seed: of the background.
+        draws: how many interactions are replaced by background items, at most.
+    """
+    histories = pieces(log, LENGTH)
+    background = replaced(histories, log.owners, draws, seed)
+    drawn = judge_drawn(fitted, background, content_NG, users)
+    score = judge(fitted, log, content_NG, users)
+    # Where every user has every item there is nothing to compare with, and nothing can be said.
+    evidence = np.where(score == 0, 0, others(histories)) if len(drawn) else np.zeros(len(score), np.int64)
+    there = np.where(drawn == 0, 0, others(background.histories)[background.slots])
+    return calibrate(score, evidence, log.owners, drawn, there, q=q, seed=seed)[0]
+
+
+def _blocks(histories: Sequences) -> list[np.ndarray]:
+    order = np.argsort(histories.lengths, kind="stable")
+    return np.array_split(order, max(1, len(order) // _BLOCK))
+
+
+def _users(users: np.ndarray | None, rows: np.ndarray) -> torch.Tensor | None:
+    return None if users is None else torch.from_numpy(users[rows].astype(np.int64))
