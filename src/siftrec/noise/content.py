@@ -1,9 +1,11 @@
 """Probabilities that what an interaction showed of a modality is foreign to its history.
 
-Each modality is judged alone, from what it showed in the rest of the same history: a cross-fitted leave-one-out model of
-the shown vectors (`siftrec.detectors.likelihood`, without item ids), against vectors of popularity-drawn items put in the
-same places. Neither the item's own row in the catalog is looked at nor what its other modalities say: comparing with
-either finds that something was exchanged, which no real log lets anybody do, and not that it does not belong.
+Each modality is judged alone, from what it showed in the rest of the same history: by a cross-fitted leave-one-out model
+of the shown vectors (`siftrec.detectors.likelihood`, without item ids) and by how alike they are (`.agreement`), weighed
+by what each says on this log, against vectors of popularity-drawn items put in the same places. The first knows what goes
+with what and wants many histories; the second wants none. Neither the item's own row in the catalog is looked at nor what
+its other modalities say: comparing with either finds that something was exchanged, which no real log lets anybody do, and
+not that it does not belong.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ import torch
 from siftrec import seeds
 from siftrec.data.catalog import Catalog
 from siftrec.data.sequences import Sequences
+from siftrec.detectors.agreement import Agreement, ContentAgreement
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.detectors.content import content_of, units
 from siftrec.detectors.fitted import OnFold, calibrated
 from siftrec.detectors.likelihood import CrossFitted, Likelihood
+from siftrec.detectors.ratio import Blended
 from siftrec.errors import UsageError
 from siftrec.noise.judge import QUICK
 
@@ -67,7 +71,7 @@ def judge_content(
     seed: int = 7,
     quick: bool = False,
     q: float = 0.2,
-    detector: Likelihood | None = None,
+    likelihood: Likelihood | None = None,
     on_fold: OnFold = lambda done, of: None,
 ) -> ModalityNoise:
     """Probabilities that what each modality showed with each interaction is foreign.
@@ -76,28 +80,31 @@ def judge_content(
         log: histories in the codes of `catalog`; `shown` says whose content stood there, None = each item's own.
         catalog: the items and their content.
         seed: of the scorers and the background.
-        quick: fewer folds and epochs; ignored where `detector` is given.
+        quick: fewer folds and epochs; ignored where `likelihood` is given.
         q: share of genuine content aimed at among the flagged.
-        detector: how the scorers are fitted; None = the defaults of `Likelihood`.
+        likelihood: how the leave-one-out models are fitted; None = the defaults.
         on_fold: progress, over the folds of all modalities.
 
     Raises:
         UsageError: a catalog without modalities.
     """
-    names, how = tuple(catalog), detector or (QUICK if quick else Likelihood())
+    names, how = tuple(catalog), likelihood or (QUICK if quick else Likelihood())
     if not names:
         raise UsageError("the catalog has no modality, so no content can be judged")
     shown_EM = shown_content(log, len(names))
-    content_MNG = content_of(catalog, torch.from_numpy(np.bincount(shown_EM.ravel(), minlength=len(catalog))).float())
     present_EM = np.stack([catalog.modalities[name].present[shown_EM[:, m]] for m, name in enumerate(names)], axis=1)
     found = []
     for m, name in enumerate(names):
         vectors = showing(log, shown_EM[:, m], present_EM[:, m])
-        content_NG = units(content_MNG[m : m + 1])
+        counts_N = torch.from_numpy(vectors.counts(len(catalog)).astype(np.float32))
+        content_NG = units(content_of(_alone(catalog, name), counts_N))
         own = seeds.derive(seed, MECHANISM, name)
-        fitted = CrossFitted(how, len(catalog), content_NG.shape[1], ids=False).fit(
-            vectors, content_NG, own, _after(on_fold, m * how.folds, len(names) * how.folds)
-        )
+        fitted = Blended(
+            {
+                "likelihood": CrossFitted(how, len(catalog), content_NG.shape[1], ids=False),
+                "agreement": ContentAgreement(Agreement(), len(catalog)),
+            }
+        ).fit(vectors, content_NG, own, _after(on_fold, m * how.folds, len(names) * how.folds))
         found.append(calibrated(fitted, vectors, content_NG, np.arange(len(vectors)), q=q, seed=own))
 
     def table(part: str, absent: float, kind: type[np.generic]) -> np.ndarray:
@@ -131,6 +138,13 @@ def shown_content(log: Sequences, modalities: int) -> np.ndarray:
 def showing(log: Sequences, shown_E: np.ndarray, present_E: np.ndarray) -> Sequences:
     """The histories as one modality showed them: events without it are gone, items are those whose vector was there."""
     return replace(log, items=np.ascontiguousarray(shown_E, dtype=np.int32), shown=None).where(present_E)
+
+
+def _alone(catalog: Catalog, name: str) -> Catalog:
+    """The catalog with one modality."""
+    alone = Catalog(catalog.vocab.ids)
+    alone.modalities[name] = catalog.modalities[name]
+    return alone
 
 
 def _after(on_fold: OnFold, before: int, total: int) -> OnFold:
