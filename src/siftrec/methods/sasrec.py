@@ -11,7 +11,7 @@ from siftrec.data.loader import Batch
 from siftrec.data.split import Fitting
 from siftrec.errors import SettingsError
 from siftrec.methods.base import Losses, Model
-from siftrec.methods.model import SequenceModel
+from siftrec.methods.model import SequenceModel, Step
 from siftrec.nn.encoders import Transformer
 from siftrec.nn.towers import ItemTower
 from siftrec.settings import Count, Fraction, Rate, Size, settings
@@ -62,14 +62,19 @@ class SASRec:
 
     def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
         """See `Learned.loss`."""
+        return self.step(model, batch, rng).losses
+
+    def step(self, model: Model, batch: Batch, rng: torch.Generator) -> Step:
+        """See `Sequential.step`."""
         model = cast(SequenceModel, model)
         drawn = model.negatives(self.negatives, self.full_up_to, rng)
-        local = model.local(batch.items_BL, batch.targets_BP, drawn.items_K)
+        local = model.local(batch.items_BL, batch.targets_BP, batch.shown_BLM, drawn.items_K)
+        history = model.history(local, batch.items_BL, batch.shown_BLM)
         real_BL = batch.items_BL > 0
-        states_BLD = cast(Transformer, model.encoder).states(local(batch.items_BL), real_BL, rng)
+        states_BLD = cast(Transformer, model.encoder).states(history.vectors_BLD, real_BL, rng)
         asked = batch.targets_BP > 0
         next_item = model.next_item(local, states_BLD[asked], batch.targets_BP[asked], batch.weights_BP[asked], drawn)
-        return {"next_item": next_item}
+        return Step({"next_item": next_item}, local, history, states_BLD[:, -1])
 
 
 def catalog_of_ids(catalog: Catalog) -> Catalog:

@@ -1,0 +1,170 @@
+"""Gates: leave-one-out, calibrated, blind to the future. What breaks here makes look-alike content win every gate."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F  # noqa: N812  the usual name
+
+from siftrec import seeds
+from siftrec.methods.gates import Gate, Gating, agreement, settled
+from siftrec.nn.towers import Parts, Seen
+
+SIZE, KINDS = 40, ("softmax", "sigmoid", "attention", "none", "random", "oracle")
+
+
+def gating(kind: str = "softmax", causal: bool = False, calibrated: bool = True, alike: float = 0.0) -> Gating:
+    """A gate over 40 items with three modalities; with `alike` all vectors of the last share that much."""
+    rng = seeds.generator(3, "gates")
+    present = torch.rand(SIZE, 3, generator=rng) < 0.8
+    present[0] = False
+    vectors = torch.randn(SIZE, 3, 8, generator=rng)
+    vectors[:, 2] += alike
+    found = Gating(Gate(kind=kind, calibrated=calibrated), "abc", present, 8, causal)  # type: ignore[arg-type]
+    found.keep(torch.arange(SIZE), Parts(F.normalize(vectors, dim=2) * present.unsqueeze(2), present * 2.0, present))
+    if kind == "attention":
+        torch.nn.init.normal_(found.ask, generator=rng)
+    return found
+
+
+def histories(seed: int, rows: int = 5, length: int = 9) -> torch.Tensor:
+    rng = seeds.generator(seed, "histories")
+    items = torch.randint(1, SIZE, (rows, length), generator=rng)
+    padding = torch.randint(0, length, (rows, 1), generator=rng)
+    return items * (torch.arange(length) >= padding)
+
+
+def look(gate: Gating, items: torch.Tensor, shown: torch.Tensor | None = None) -> Seen:
+    return gate.look(gate.parts, torch.arange(SIZE), items, shown)
+
+
+def fitted(gate: Gating, rounds: int = 40) -> Gating:
+    for each in range(rounds):
+        items = histories(100 + each, rows=64)
+        gate.observe(gate.background(look(gate, items), items, 32, seeds.generator(each, "background")))
+    return gate
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 500), kind=st.sampled_from(KINDS), causal=st.booleans())
+def test_weights_are_shared_out_among_what_is_present(seed: int, kind: str, causal: bool) -> None:
+    gate, items = gating(kind, causal), histories(seed)
+    seen = look(gate, items)
+    weight = gate(seen, items).weight_BML
+    assert not weight[~seen.present_BML].any()
+    torch.testing.assert_close(weight.sum(dim=1), seen.present_BML.any(dim=1).float())
+    assert (weight >= 0).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 500), causal=st.booleans(), padding=st.integers(0, 4))
+def test_padding_and_the_order_of_the_batch_change_nothing(seed: int, causal: bool, padding: int) -> None:
+    gate, items = gating(causal=causal), histories(seed)
+    clean = gate(look(gate, items), items).weight_BML
+    padded = F.pad(items, (padding, 0)).flip(0)
+    torch.testing.assert_close(gate(look(gate, padded), padded).weight_BML.flip(0)[..., padding:], clean)
+
+
+def test_where_the_future_is_the_answer_a_later_interaction_changes_no_earlier_gate() -> None:
+    items = histories(8)
+    other = items.clone()
+    other[:, -2:] = other[:, -2:] % (SIZE - 1) + 1
+    for causal in (True, False):
+        gate = gating(causal=causal)
+        same = [gate(look(gate, each), each).weight_BML[..., :-2] for each in (items, other)]
+        assert torch.equal(*same) == causal
+
+
+def test_agreement_equals_a_loop_and_the_same_content_does_not_vouch_for_itself() -> None:
+    gate = gating()
+    items = torch.tensor([[0, 4, 7, 4, 9, 12]])
+    seen = look(gate, items)
+    found, evidence = agreement(seen, 2, causal=False)
+    for m in range(3):
+        for t in range(1, 6):
+            cosines = [
+                float(seen.units_BMLD[0, m, t] @ seen.units_BMLD[0, m, s])
+                for s in range(1, 6)
+                if items[0, s] != items[0, t] and seen.present_BML[0, m, s] and seen.present_BML[0, m, t]
+            ]
+            best = sorted(cosines)[-2:]
+            assert evidence[0, m, t] == len(cosines)
+            if best:
+                assert float(found[0, m, t]) == pytest.approx(sum(best) / len(best), abs=1e-5)
+
+
+@pytest.mark.parametrize("alike", [0.0, 10.0])
+def test_a_popularity_drawn_item_has_mean_0_and_deviation_1_in_every_modality(alike: float) -> None:
+    gate = fitted(gating(alike=alike))
+    items = histories(7, rows=2000)
+    fresh = gate.background(look(gate, items), items, 32, seeds.generator(99, "fresh"))
+    there = fresh.evidence_BMJ > 0
+    score = gate.calibrated(fresh.raw_BMJ, fresh.evidence_BMJ)
+    for m in range(3):
+        own = score[:, m][there[:, m]]
+        assert abs(float(own.mean())) < 0.1
+        assert float(own.std()) == pytest.approx(1, abs=0.1)
+
+
+def test_without_calibration_content_that_looks_alike_wins_every_gate() -> None:
+    items = histories(5, rows=200)
+    mass = {}
+    for calibrated in (True, False):
+        gate = fitted(gating(alike=10.0, calibrated=calibrated))
+        seen = look(gate, items)
+        everything = seen.present_BML.all(dim=1)
+        mass[calibrated] = float(gate(seen, items).weight_BML[:, 2][everything].mean())
+    assert mass[True] == pytest.approx(1 / 3, abs=0.05)
+    assert mass[False] > 0.6
+
+
+def test_no_neighbour_no_opinion() -> None:
+    gate = fitted(gating())
+    items = torch.tensor([[0, 0, 5], [6, 6, 6]])
+    gated = gate(look(gate, items), items)
+    assert not gated.evidence_BML.any()
+    assert not gated.score_BML.any()
+    present = gated.seen.present_BML.float()
+    torch.testing.assert_close(gated.weight_BML, present / present.sum(dim=1, keepdim=True).clamp_min(1))
+
+
+def test_the_gate_reads_what_was_shown_and_the_oracle_knows_what_is_foreign() -> None:
+    gate, items = gating("oracle"), torch.tensor([[3, 4, 5, 6]])
+    shown = items.unsqueeze(2).repeat(1, 1, 3)
+    shown[0, 1, 0] = 9
+    seen = look(gate, items, shown)
+    assert seen.codes_BML[0, 0, 1] == 9
+    assert torch.equal(seen.units_BMLD[0, 0, 1], gate.parts.units_nMD[9, 0])
+    weight = gate(seen, items).weight_BML
+    assert gate.parts.present_nM[4, 1:].any()
+    assert float(weight[0, 0, 1]) < 1e-9
+
+
+def test_weights_kept_for_a_view_are_shared_out_among_what_it_left() -> None:
+    gate, items = gating(), histories(2)
+    seen = look(gate, items)
+    clean = gate(seen, items)
+    torch.testing.assert_close(settled(seen, clean.weight_BML).weight_BML, clean.weight_BML)
+    left = replace_present(seen)
+    found = settled(left, clean.weight_BML).weight_BML
+    assert not found[:, 0].any()
+    torch.testing.assert_close(found.sum(dim=1), left.present_BML.any(dim=1).float())
+
+
+def replace_present(seen: Seen) -> Seen:
+    """The same content without the first modality."""
+    present = seen.present_BML.clone()
+    present[:, 0] = False
+    return seen._replace(present_BML=present)
+
+
+def test_supervision_alone_moves_the_gate() -> None:
+    gate, items = fitted(gating()), histories(4)
+    gated = gate(look(gate, items), items)
+    assert not gated.weight_BML.requires_grad
+    assert gate.logits(gated.score_BML, gated.habit_BML).requires_grad
+    control = gating("attention")
+    assert control(look(control, items), items).weight_BML.requires_grad
+    assert replace(Gate(), kind="sigmoid").judged
