@@ -111,7 +111,7 @@ def test_false_discovery_is_at_most_what_was_asked_for(q: float) -> None:
 @given(st.sampled_from([0.05, 0.2, 0.5]), st.floats(0.05, 0.6), st.floats(0, 4), st.integers(0, 1000))
 def test_trusted_events_hold_at_most_that_much_noise(level: float, rho: float, shift: float, seed: int) -> None:
     planted = mixture(10_000, rho, shift, seed)
-    chosen = trusted(planted.calibrated()[0].noise, level)
+    chosen = planted.calibrated()[0].trusted(level)
     error = 4 * np.sqrt(0.25 / max(chosen.sum(), 1)) + 0.02
     assert not chosen.any() or planted.truth[chosen].mean() <= level + error
 

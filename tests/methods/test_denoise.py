@@ -12,15 +12,25 @@ import torch
 from siftrec import artifact, seeds
 from siftrec.data.loader import Loader
 from siftrec.data.sequences import Sequences
+from siftrec.detectors import fitted
+from siftrec.detectors.agreement import Agreement
+from siftrec.detectors.blend import Blend
+from siftrec.detectors.cooccurrence import Cooccurrence
 from siftrec.detectors.likelihood import Likelihood
 from siftrec.errors import SettingsError
+from siftrec.methods import denoise as denoising
 from siftrec.methods.base import Preparing
 from siftrec.methods.ccl4rec import CCL4Rec
 from siftrec.methods.contrast import Contrast, Views
 from siftrec.methods.denoise import Denoise
+from siftrec.noise.measure import auroc
 from siftrec.synthetic import behaviours
 from siftrec.testing import check_method
+from siftrec.train.events import Stepped
 from siftrec.train.fit import fit
+from siftrec.train.loop import loader_of
+from siftrec.train.settings import Training
+from train.tiny import content_fit, weights_hash
 
 SMALL = Denoise(pooling=True, detector=Likelihood(folds=2, dim=8, steps=800, negatives=32))
 
@@ -42,17 +52,115 @@ def prepared(planted):
     return method, model
 
 
-def test_contract_with_likelihood_as_importance():
-    views = Views(queue=64, offers=16, importance="likelihood")
-    method = CCL4Rec(dim=16, length=8, negatives=64, denoise=TINY, views=views, contrast=Contrast(warmup=0))
+BLEND = dataclasses.replace(TINY, detector=Blend(likelihood=TINY.detector))
+
+
+def small(importance, denoise):
+    views = Views(queue=64, offers=16, importance=importance)
+    return CCL4Rec(dim=16, length=8, negatives=64, denoise=denoise, views=views, contrast=Contrast(warmup=0))
+
+
+def test_contract_with_a_detector_as_importance():
+    """All that holds of every method, with the detector that the others are part of."""
+    method = small("blend", BLEND)
     assert isinstance(method, Preparing)
     check_method(method)
 
 
-def test_importance_by_likelihood_needs_the_detector():
-    views = Views(importance="likelihood")
-    with pytest.raises(SettingsError, match="denoise"):
-        CCL4Rec(views=views).build(behaviours("easy", users=20, items=1000).catalog)
+@pytest.mark.parametrize("importance", ["likelihood", "cooccurrence", "blend"])
+def test_importance_by_a_detector_needs_one_that_has_it(importance):
+    catalog = behaviours("easy", users=20, items=1000).catalog
+    with pytest.raises(SettingsError, match=r"needs method\.denoise.*there is none"):
+        CCL4Rec(views=Views(importance=importance)).build(catalog)
+    other = Denoise(detector=Cooccurrence() if importance == "likelihood" else Likelihood())
+    with pytest.raises(SettingsError, match=r"there is one for (likelihood|cooccurrence)$"):
+        CCL4Rec(views=Views(importance=importance), denoise=other).build(catalog)
+    CCL4Rec(views=Views(importance=importance), denoise=Denoise(detector=Blend())).build(catalog)
+
+
+@pytest.mark.parametrize("null", [False, True])
+def test_importance_finds_planted_noise_and_nothing_where_none_is(null):
+    """By the model in training: everybody by what others did."""
+    planted = behaviours("mid", rho=0.4, users=600, items=1000, null=null)
+    train, noisy = planted.split.train, np.asarray(planted.noisy)[planted.split.role == 0]
+    how = Denoise(detector=Blend(likelihood=Likelihood(folds=2, steps=200)))
+    model = ready(CCL4Rec(dim=8, denoise=how, contrast=measures.OFF), planted)
+    rows = np.arange(len(train))
+    items_BL = torch.from_numpy(train.window(rows, train.lengths, 20).astype(np.int64))
+    for importance in ("likelihood", "cooccurrence", "blend"):
+        score = model.denoising.scores(items_BL, torch.from_numpy(rows), importance)[items_BL > 0]
+        area = auroc(noisy, -score.double().numpy())
+        assert area == pytest.approx(0.5, abs=0.04) if null else area > 0.66, importance
+
+
+def ready(method, planted):
+    with seeds.initialised(1, "weights"):
+        model = method.build(planted.catalog)
+    method.prepare(model.eval(), planted.split.fitting, 1)
+    return model
+
+
+@pytest.mark.parametrize(
+    "detector", [Cooccurrence(), Agreement(), Blend(likelihood=Likelihood(folds=2, dim=8, steps=400, negatives=32))]
+)
+def test_targets_are_weighed_by_any_detector(planted, detector):
+    method = CCL4Rec(dim=8, denoise=Denoise(detector=detector), contrast=measures.OFF)
+    model, train = ready(method, planted), planted.split.train
+    noisy = np.asarray(planted.noisy)[planted.split.role == 0]
+    loader = Loader(train, "prefix", 20, 512, 1, around=True)
+    plan = loader.plan(0)
+    weights = torch.cat([model.denoising.target_weights(loader.batch(*rows)) for rows in plan]).numpy()
+    truth = np.concatenate([noisy[train.offsets[users] + ends] for users, ends in plan])
+    assert ((weights >= 0) & (weights <= 1)).all()
+    assert weights[truth].mean() < weights[~truth].mean() - 0.2
+
+
+def test_only_who_weighs_targets_asks_what_was_around_them(planted):
+    for denoise, around in ((None, False), (dataclasses.replace(TINY, targets=False), False), (TINY, True)):
+        method = CCL4Rec(dim=8, denoise=denoise)
+        loader = loader_of(method, planted.split.fitting, Training(), 1)
+        users, ends = loader.plan(0)[0]
+        batch = loader.batch(users, ends)
+        assert (batch.around is not None) == around
+        plain = dataclasses.replace(loader, around=False).batch(users, ends)
+        assert torch.equal(plain.items_BL, batch.items_BL)
+        assert torch.equal(plain.targets_BP, batch.targets_BP)
+
+
+def test_the_estimate_counts_the_calibration(planted, monkeypatch):
+    """Of a third of the work, a third of the interactions is judged and a third of the background drawn."""
+    judged, drawn = [], []
+    judge, judge_drawn = fitted.judge, fitted.judge_drawn
+    monkeypatch.setattr(fitted, "judge", lambda *a: judged.append(len(a[1].items)) or judge(*a))
+    monkeypatch.setattr(fitted, "judge_drawn", lambda *a: drawn.append(len(a[1].slots)) or judge_drawn(*a))
+    monkeypatch.setattr(denoising, "DRAWS", 300)
+    method = CCL4Rec(dim=8, denoise=TINY, contrast=measures.OFF)
+    model = method.build(planted.catalog).eval()
+    for share in (0.0, 1 / 3, 1.0):
+        method.prepare(model, planted.split.fitting, 1, share)
+        assert model.denoising.rho == 0, "with so few steps nothing can be told; of a part nothing may be"
+    whole = len(planted.split.train.items)
+    assert judged == [0, pytest.approx(whole / 3, rel=0.1), whole]
+    assert drawn == [0, 100, 300]
+
+
+class Cut(Exception):
+    """The power went."""
+
+
+@pytest.mark.parametrize("detector", [BLEND.detector, Cooccurrence()])
+def test_a_resumed_run_ends_as_one_that_was_never_cut(tmp_path, detector):
+    """The detector is not fitted again: what it was is in the checkpoint, pairs that only the log knew among it."""
+    importance = "blend" if isinstance(detector, Blend) else "cooccurrence"
+    method = small(importance, Denoise(detector=detector))
+
+    def cut(event):
+        if isinstance(event, Stepped) and (event.epoch, event.step) == (1, 2):
+            raise Cut
+
+    with pytest.raises(Cut):
+        content_fit(method, tmp_path, on_event=cut)
+    assert weights_hash(content_fit(method, tmp_path, resume=True)) == weights_hash(content_fit(method))
 
 
 def test_planted_noise_is_trusted_less_and_weighs_less(planted, prepared):
@@ -97,8 +205,9 @@ def test_switches_do_what_they_say(planted):
     assert not torch.equal(no_pooling.scorer.users(histories), other.scorer.users(histories))
 
 
-def test_a_saved_model_believes_the_same(planted, tmp_path):
-    trained = fit(CCL4Rec(dim=8, denoise=TINY), planted.split, planted.catalog, epochs=1, patience=0)
+@pytest.mark.parametrize("denoise", [TINY, BLEND], ids=["likelihood", "blend"])
+def test_a_saved_model_believes_the_same(planted, tmp_path, denoise):
+    trained = fit(CCL4Rec(dim=8, denoise=denoise), planted.split, planted.catalog, epochs=1, patience=0)
     artifact.save(trained, tmp_path / "model")
     again = artifact.load(tmp_path / "model")
     histories = torch.arange(1, 31).view(3, 10)

@@ -9,6 +9,9 @@ import pytest
 from detectors.worlds import world
 from siftrec.data.catalog import Catalog
 from siftrec.data.sequences import Sequences
+from siftrec.detectors.agreement import Agreement
+from siftrec.detectors.blend import Blend, Detector
+from siftrec.detectors.cooccurrence import Cooccurrence
 from siftrec.detectors.likelihood import Likelihood
 from siftrec.noise.judge import judge
 from siftrec.noise.measure import auroc
@@ -29,6 +32,33 @@ def test_planted_noise_gets_high_probabilities() -> None:
     assert easy.noisy[found.flagged].mean() > 0.7
     assert easy.noisy.mean() < found.rho_interval[1] < 0.6
     assert (found.evidence == 19).mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    "how", [Cooccurrence(), Agreement(), Blend(likelihood=BRIEF)], ids=lambda how: type(how).__name__
+)
+def test_any_detector_can_be_asked(how: Detector) -> None:
+    easy = world()
+    found = judge(easy.log, easy.catalog, detector=how)
+    area = auroc(easy.noisy, found.noise.astype(np.float64))
+    assert area is not None
+    assert area > (0.95 if isinstance(how, Agreement) else 0.86 if isinstance(how, Blend) else 0.81)
+    assert easy.noisy.mean() < found.rho_interval[1] < 0.65
+    assert found.noise[easy.noisy].mean() > found.noise[~easy.noisy].mean() + 0.2
+
+
+@pytest.mark.parametrize("null", [False, True])
+def test_a_log_is_judged_by_another(null: bool) -> None:
+    """What was learned from half of the users finds noise among the others, and nothing where nothing is planted."""
+    easy = world("easy", null=null)
+    first, second = (easy.log.take(np.arange(start, 800, 2)) for start in (0, 1))
+    noisy = easy.noisy[easy.log.owners % 2 == 1]
+    found = judge(second, easy.catalog, detector=Blend(likelihood=BRIEF), fitted_on=first)
+    area = auroc(noisy, found.noise.astype(np.float64))
+    assert area is not None
+    assert area == pytest.approx(0.5, abs=0.04) if null else area > 0.88
+    assert found.flagged.any() != null
+    assert found.rho_interval[1] > noisy.mean()
 
 
 def test_without_information_nothing_is_flagged() -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from siftrec.detectors.calibrate import NoiseScores
 
 TABLE, DETECTION, PAGE = "interactions.parquet", "detection.json", "noise.html"
+TRUST = 0.05
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 
 
@@ -227,11 +228,12 @@ def _page(judged: _Judged, report: dict[str, Any] | None) -> str:
 def _told(judged: _Judged, report: dict[str, Any] | None) -> str:
     scores = judged.scores
     low, high = scores.rho_interval
-    flagged = int(scores.flagged.sum())
+    flagged, trusted = int(scores.flagged.sum()), int(scores.trusted(TRUST).sum())
     rows: list[tuple[str, Any]] = [
         ("interactions judged", f"{len(scores.noise):,}"),
         ("without evidence", f"{int((scores.evidence == 0).sum()):,}"),
         ("share of noise, at most", f"{scores.rho_upper:.3f} [{low:.3f}, {high:.3f}]"),
+        (f"trusted, at most {TRUST:.0%} noise", f"{trusted:,}" if trusted else "none"),
         (f"flagged at q = {scores.q:g}", f"{flagged:,}" if flagged else "none: nothing can be flagged at this level"),
     ]
     if report is not None:

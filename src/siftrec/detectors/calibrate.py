@@ -67,6 +67,14 @@ class NoiseScores:
         able[able] = flag(self.noise[able], q)
         return able
 
+    def trusted(self, level: float) -> np.ndarray:
+        """(E,) bool: the largest set of which at most `level` is noise; a bound, where `at` is an aim.
+
+        Noise is never underestimated under the mechanism, so this is the safer thing to say. Interactions without evidence
+        have the average probability and are among them where that is small enough.
+        """
+        return trusted(self.noise, level)
+
     @property
     def weight(self) -> np.ndarray:
         """(E,) float32: 1 − noise; all 1 where that is 0 everywhere, for then nothing is known and nothing is taken."""
