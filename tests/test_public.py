@@ -13,7 +13,7 @@ DESIGN = [
     *("Split", "leave_one_out", "LeaveOneOut", "TemporalSplit", "Predefined", "inject", "Inject"),
     *("judge", "sift", "detection", "Denoise", "Likelihood", "Cooccurrence", "Agreement", "Blend"),
     *("fit", "Training", "evaluate", "compare", "save", "load"),
-    *("Popularity", "ItemKNN", "Markov", "EASE", "SASRec", "CCL4Rec"),
+    *("Popularity", "ItemKNN", "Markov", "EASE", "SASRec", "CCL4Rec", "Demure", "LateFusion"),
 ]
 
 

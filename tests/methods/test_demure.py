@@ -1,0 +1,269 @@
+"""Demure on planted causes, with null controls, and its exact promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+import siftrec as sr
+from siftrec import seeds
+from siftrec.data.catalog import Catalog, Modality
+from siftrec.data.loader import Batch, pad
+from siftrec.data.sequences import Sequences
+from siftrec.errors import UsageError
+from siftrec.methods.base import total
+from siftrec.methods.contrast import Contrast, Views
+from siftrec.methods.demure import Demure, Mil, slot_weights
+from siftrec.methods.gates import Gate, GateName
+from siftrec.methods.late import LateFusion
+from siftrec.methods.model import SequenceModel, Sequential
+from siftrec.methods.slots import SlotViews
+from siftrec.methods.trained import Trained
+from siftrec.synthetic.causes import PlantedCauses
+from siftrec.synthetic.modalities import Size, modalities
+from siftrec.testing import check_method
+from siftrec.train.loop import loader_of
+from siftrec.train.settings import Training
+
+OFF = Contrast(vanilla=0.0, graded=0.0, over=0.0)
+LATE = LateFusion(dim=16, length=8, negatives=64)
+CCL = sr.CCL4Rec(dim=16, length=8, negatives=64, views=Views(queue=64, offers=16))
+SAS = sr.SASRec(dim=16, length=8, negatives=64)
+BASES = {"late": LATE, "ccl4rec": CCL, "sasrec": SAS}
+
+
+@pytest.mark.parametrize("name", ["late", "ccl4rec", pytest.param("sasrec", marks=pytest.mark.slow)])
+def test_contract(name: str) -> None:
+    check_method(Demure(base=BASES[name], views=SlotViews(offers=16) if name == "late" else None))
+
+
+@pytest.mark.slow
+def test_late_fusion_keeps_the_contract_without_a_gate_of_its_own() -> None:
+    check_method(LATE)
+
+
+@cache
+def world(null: bool = False) -> PlantedCauses:
+    return modalities(size=Size(users=700, items=900), null=null)
+
+
+@cache
+def trained(kind: GateName, null: bool = False) -> Trained:
+    planted = world(null)
+    method = Demure(base=LateFusion(dim=32, negatives=128), gate=Gate(kind=kind))
+    options = {"epochs": 4, "patience": 0, "rows_per_user": 4, "learning_rate": 0.01}
+    return sr.fit(method, planted.split, planted.catalog, seed=1, **options)
+
+
+def found(kind: GateName, null: bool = False) -> tuple[float, float]:
+    """Top-1 share of causes among interactions with all modalities, and correlation with the planted preferences."""
+    planted = world(null)
+    log = planted.split.fitting.recode(planted.catalog.vocab).train
+    weights = slot_weights(trained(kind, null), log)
+    cause = planted.cause_E[planted.split.role == 0]
+    asked = weights.present_EM.all(axis=1) & (cause >= 0)
+    top = float((weights.weight_EM[asked].argmax(axis=1) == cause[asked]).mean())
+    share = np.zeros((len(log), 3))
+    np.add.at(share, log.owners, weights.weight_EM * weights.share_E[:, None])
+    return top, float(np.corrcoef(share.ravel(), planted.preference_UM.ravel())[0, 1])
+
+
+def test_the_cause_is_found_where_asking_the_content_alone_is_at_chance() -> None:
+    top, preference = found("softmax")
+    control, _ = found("attention")
+    assert top > 0.7
+    assert preference > 0.75
+    assert abs(control - 1 / 3) < 0.03
+
+
+def test_where_nothing_was_planted_nothing_is_found() -> None:
+    planted = world(null=True)
+    log = planted.split.fitting.recode(planted.catalog.vocab).train
+    score = slot_weights(trained("softmax", null=True), log).score_EM
+    assert np.abs(score.mean(axis=0)).max() < 0.15
+    top, preference = found("softmax", null=True)
+    assert abs(top - 1 / 3) < 0.03
+    assert abs(preference) < 0.1
+
+
+def small(extra: bool = False) -> Catalog:
+    """Sixty items with two modalities, item 59 with none; `extra`: a third one that only item 60 has."""
+    rng = seeds.rng(5, "catalog")
+    ids = pl.Series([f"i{n:02d}" for n in range(1, 61)])
+    present = rng.random((60, 2)) < 0.8
+    present[58] = False
+    names = ("text", "image")
+    content = {n: Modality(rng.normal(size=(60, 6)).astype(np.float32), present[:, m]) for m, n in enumerate(names)}
+    if extra:
+        content["audio"] = Modality(rng.normal(size=(60, 4)).astype(np.float32), np.arange(60) == 59)
+    return Catalog(ids, **content)
+
+
+def fresh(method: Sequential, catalog: Catalog, seed: int = 3) -> SequenceModel:
+    with seeds.initialised(seed, "fresh"):
+        model = method.build(catalog)
+    assert isinstance(model, SequenceModel)
+    return model
+
+
+def log(rows: int = 40, seed: int = 2, shown: bool = False) -> Sequences:
+    rng = seeds.rng(seed, "log")
+    items = rng.integers(1, 60, rows * 7)
+    found = Sequences.from_items(items, np.full(rows, 7))
+    if not shown:
+        return found
+    other = np.where(rng.random((len(items), 2)) < 0.3, rng.integers(1, 60, (len(items), 2)), items[:, None])
+    return replace(found, shown=other.astype(np.int32))
+
+
+def batch_of(method: Sequential, sequences: Sequences) -> Batch:
+    fitting = sr.leave_one_out(events(sequences)).fitting
+    fitting = replace(fitting, train=sequences)
+    return next(loader_of(method, fitting, Training(batch_size=32), 1).epoch(0))
+
+
+def events(sequences: Sequences) -> sr.Interactions:
+    ids = pl.Series([f"i{n:02d}" for n in range(61)]).gather(sequences.items)
+    table = {"user": sequences.owners, "item": ids, "time": sequences.times, "row": sequences.rows}
+    return sr.Interactions(pl.DataFrame(table), "order")
+
+
+@pytest.mark.parametrize("name", ["ccl4rec", "sasrec"])
+def test_without_a_gate_and_without_foreign_content_it_is_exactly_the_base(name: str) -> None:
+    base, catalog = BASES[name], small() if name == "ccl4rec" else Catalog(small().vocab.ids)
+    plain, around = fresh(base, catalog), fresh(Demure(base=base, gate=Gate(kind="none")), catalog)
+    state = plain.state_dict()
+    assert {key: value for key, value in around.state_dict().items() if key in state}.keys() == state.keys()
+    batch = batch_of(base, log())
+    losses = [
+        total(m.loss(each.train(), batch, seeds.generator(1, "loss")))
+        for m, each in ((base, plain), (Demure(base=base, gate=Gate(kind="none")), around))
+    ]
+    assert losses[0].item() == pytest.approx(losses[1].item(), abs=1e-5)
+    items = pad(log(), np.arange(40), 8)
+    torch.testing.assert_close(plain.eval().scores(items), around.eval().scores(items), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_content_that_nothing_shows_changes_nothing(name: str) -> None:
+    """A modality that no item of a history and no candidate has must not move a score: coverage is often partial."""
+    method = Demure(base=BASES[name])
+    two, three = fresh(method, small()), fresh(method, small(extra=True))
+    three.load_state_dict(narrowed(three, two))
+    items = pad(log(), np.arange(40), 8)
+    torch.testing.assert_close(
+        three.eval().scores(items)[:, 1:60], two.eval().scores(items)[:, 1:60], atol=1e-5, rtol=1e-5
+    )
+
+
+def narrowed(wide: SequenceModel, narrow: SequenceModel) -> dict[str, torch.Tensor]:
+    """The state of `wide` with all that `narrow` also has taken from there, modality by modality."""
+    state = {}
+    source = narrow.state_dict()
+    for name, value in wide.state_dict().items():
+        state[name] = value.clone()
+        if name not in source or name in ("item_vectors", "extra.content") or name.startswith("gating.present"):
+            continue
+        own = source[name]
+        if name == "encoder.scale":
+            state[name] = torch.cat([own[:2], value[2:3], own[2:]])
+        else:
+            state[name][tuple(slice(0, n) for n in own.shape)] = own
+    return state
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_gates_and_vectors_depend_on_the_history_alone(name: str) -> None:
+    method = Demure(base=BASES[name])
+    batch = batch_of(method, log(shown=True))
+    other = replace(batch, targets_BP=(batch.targets_BP % 58 + 1) * (batch.targets_BP > 0))
+    found = []
+    for each in (batch, other):
+        model = fresh(method, small()).train()
+        gated = method.step(model, each, seeds.generator(1, "step")).history.gated
+        assert gated is not None
+        assert model.gating is not None
+        found.append((gated.weight_BML, model.gating.get_buffer("moments")))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+
+
+def test_a_later_interaction_changes_no_earlier_state_of_sasrec() -> None:
+    """Every position is trained on its own target, so a gate that saw the future would see the answer."""
+    model = fresh(Demure(base=SAS), small()).eval()
+    items = pad(log(), np.arange(40), 8)
+    other = items.clone()
+    other[:, -1] = other[:, -1] % 58 + 1
+    both = [model.history(model.kept, each).vectors_BLD[:, :-1] for each in (items, other)]
+    assert torch.equal(*both)
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_what_was_shown_is_what_counts(name: str) -> None:
+    model = fresh(Demure(base=BASES[name]), small()).eval()
+    sequences = log(shown=True)
+    items, shown = (
+        pad(sequences, np.arange(40), 8),
+        torch.from_numpy(sequences.shown.reshape(40, 7, 2).astype(np.int64)),
+    )
+    own = items.unsqueeze(2).expand(-1, -1, 2).contiguous()
+    torch.testing.assert_close(model.users(items, own), model.users(items), atol=1e-5, rtol=1e-5)
+    assert (model.users(items, shown) - model.users(items)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_an_item_without_any_content_is_scored_and_read(name: str) -> None:
+    model = fresh(Demure(base=BASES[name]), small()).eval()
+    scores = model.scores(torch.tensor([[59, 59], [3, 59], [0, 59]]))
+    assert scores.isfinite().all()
+    if name == "late":
+        late = fresh(Demure(base=replace(LATE, ids=False)), small())
+        torch.nn.init.normal_(late.tower.get_parameter("default"))
+        late = late.train().eval()
+        assert late.scores(torch.tensor([[3, 4]]))[0, 59] != 0
+
+
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid", "attention", "none", "random", "oracle"])
+@pytest.mark.parametrize("damage", ["foreign", "mask", "noise"])
+def test_every_gate_and_every_damage_gives_a_loss_that_can_be_descended(kind: GateName, damage: str) -> None:
+    views = SlotViews(damage=damage, offers=8, contrast=Contrast(warmup=0, projection="mlp"))  # type: ignore[arg-type]
+    method = Demure(base=replace(CCL, contrast=OFF), gate=Gate(kind=kind), views=views, mil=Mil(kind="logistic"))
+    model = fresh(method, small()).train()
+    losses = method.loss(model, batch_of(method, log(shown=True)), seeds.generator(1, "loss"))
+    assert {"modality vanilla", "modality graded", "modality over"} < losses.keys()
+    assert ("mil" in losses) == (kind in ("softmax", "sigmoid"))
+    total(losses).backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_weights_are_given_for_anybody_in_the_order_of_the_log_and_survive_the_artifact(tmp_path: Path) -> None:
+    model = trained("softmax")
+    rng = seeds.rng(3, "anybody")
+    lengths = np.array([3, 0, 45, 1])
+    histories = Sequences.from_items(rng.integers(1, 900, lengths.sum()), lengths)
+    weights = slot_weights(model, histories)
+    assert weights.names == ("text", "image", "audio")
+    anything = weights.present_EM.any(axis=1)
+    np.testing.assert_allclose(weights.weight_EM.sum(axis=1), anything, atol=1e-5)
+    assert not weights.weight_EM[~weights.present_EM].any()
+    assert not weights.score_EM[weights.evidence_EM == 0].any()
+    assert not weights.evidence_EM[-1].any()
+    alone = slot_weights(model, histories.take(np.array([0])))
+    np.testing.assert_allclose(alone.weight_EM, weights.weight_EM[:3], atol=1e-6)
+    assert weights.share_E[:3].sum() == pytest.approx(1, abs=1e-5)
+    sr.save(model, tmp_path / "artifact")
+    again = slot_weights(sr.load(tmp_path / "artifact"), histories)
+    np.testing.assert_array_equal(again.weight_EM, weights.weight_EM)
+
+
+def test_a_method_without_a_gate_is_refused_by_name() -> None:
+    planted = world()
+    popular = sr.fit(sr.Popularity(), planted.split, planted.catalog)
+    with pytest.raises(UsageError, match="Popularity weighs no modalities"):
+        slot_weights(popular, Sequences.from_items(np.array([1]), np.array([1])))
