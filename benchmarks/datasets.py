@@ -37,14 +37,13 @@ class Data:
         return replace(self, catalog=Catalog(self.catalog.vocab.ids))
 
 
-def load(name: str, folder: Path) -> Data:
-    """Read one data set from the folder that holds them all."""
+def load(name: str, folder: Path, modalities: tuple[str, ...] | None = None) -> Data:
+    """Read one data set, with the content named or else the usual, from the folder that holds them all."""
     events = read(folder / LOGS[name])
     home = (folder / LOGS[name]).parent
-    content = {
-        each: features(
-            home / f"feat_{each}.npy", ids=home / "items.tsv", mask=home / f"mask_{each}.npy", id_column="item"
-        )
-        for each in MODALITIES[name]
-    }
+    content = {}
+    for each in MODALITIES[name] if modalities is None else modalities:
+        mask = home / f"mask_{each}.npy"  # none where every item has the modality
+        found = mask if mask.exists() else None
+        content[each] = features(home / f"feat_{each}.npy", ids=home / "items.tsv", mask=found, id_column="item")
     return Data(events, leave_one_out(events), Catalog(events.items, **content))

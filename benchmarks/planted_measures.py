@@ -21,7 +21,7 @@ from siftrec.methods.relation import Relation
 from siftrec.methods.trained import Facts, Trained
 from siftrec.nn.importance import shares
 from siftrec.nn.views import make_views, plans
-from siftrec.synthetic import Planted
+from siftrec.synthetic import Planted, PlantedCauses
 from siftrec.train.fit import fit
 
 OFF = Contrast(vanilla=0.0, graded=0.0, over=0.0)
@@ -71,7 +71,7 @@ def detection(trained: Trained, planted: Planted) -> dict[str, float]:
     }
 
 
-def ranking(trained: Trained, planted: Planted) -> dict[str, float]:
+def ranking(trained: Trained, planted: Planted | PlantedCauses) -> dict[str, float]:
     """GAUC and P@10 over each user's 20 clean and 80 popularity-drawn candidates."""
     part = planted.split.test
     scores_BN = _scores(trained, part.histories)

@@ -1,0 +1,190 @@
+"""Which modality counted, where it is known: every unit is resumable and leaves `results/modality/UNIT.json`.
+
+    python benchmarks/modality.py list                              the units, done or not
+    python benchmarks/modality.py run                               all that are not done, one after the other
+    python benchmarks/modality.py run --only 'planted.*.seed1' 'foreign.*'
+
+planted.SETTING.VARIANT.seedN    generated content with planted causes (`siftrec.synthetic.modalities`)
+over.DATA.VARIANT.seedN          real content, interactions generated from a planted preference (`siftrec.synthetic.over`)
+foreign.DATA.rhoR.seedN          real logs in which content is foreign (`siftrec.noise.foreign`), found by `judge_content`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, get_args
+
+import machine
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "modality"
+SEEDS = (1, 2, 3, 4, 5)
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "plain": {},
+    "useless": {"extra": "useless"},
+    "look_alike": {"extra": "look_alike"},
+    "missing": {"missing": {"text": 0.2, "image": 0.4, "audio": 0.6}},
+    "null": {"null": True},
+    "noisy": {"rho": 0.3},
+    "hard": {"level": "hard"},
+}
+VARIANTS = ("softmax", "logistic", "uncalibrated", "contrast", "attention", "none", "random")
+OVER_VARIANTS = ("softmax", "attention", "none", "logistic", "contrast")
+FOREIGN = {"microlens50k": ("caption", "hashtags", "text"), "ml1m": ("image", "text")}
+TOPICS = 24
+
+
+def method_of(variant: str) -> Any:
+    """Demure with one thing changed."""
+    from siftrec.methods.demure import Demure, Mil
+    from siftrec.methods.gates import Gate, GateName
+    from siftrec.methods.slots import SlotViews
+
+    changed: dict[str, Any] = {
+        "softmax": {},
+        "logistic": {"mil": Mil(kind="logistic")},
+        "uncalibrated": {"gate": Gate(calibrated=False)},
+        "contrast": {"views": SlotViews()},
+        **{kind: {"gate": Gate(kind=kind)} for kind in get_args(GateName) if kind != "softmax"},
+    }
+    return Demure(**changed[variant])
+
+
+def units(patterns: list[str] | None = None) -> list[str]:
+    """All units whose name matches a pattern, in the order they run: one seed of everything first."""
+    every = []
+    for seed in SEEDS:
+        if seed <= 3:
+            every += [f"foreign.{data}.rho{rho}.seed{seed}" for data in FOREIGN for rho in ("0.2", "0.4", "0")]
+            every += [
+                f"over.{data}.{variant}.seed{seed}" for variant in OVER_VARIANTS for data in ("microlens50k", "ml1m")
+            ]
+        every += [f"planted.{setting}.{variant}.seed{seed}" for setting in SETTINGS for variant in VARIANTS]
+    return [unit for unit in every if not patterns or any(fnmatch(unit, pattern) for pattern in patterns)]
+
+
+def settings_of(unit: str) -> dict[str, Any]:
+    """What decides the figures beside the data and the code."""
+    from siftrec.detectors.likelihood import Likelihood
+    from siftrec.settings import describe
+
+    kind, what, variant, _ = _parts(unit)
+    if kind == "foreign":
+        return _plain({"likelihood": describe(Likelihood()), "modalities": FOREIGN[what]})
+    made = SETTINGS[what] if kind == "planted" else {"topics": TOPICS}
+    return _plain({"method": describe(method_of(variant)), "world": made})
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    """As it will be read back: lists for tuples."""
+    return dict(json.loads(json.dumps(value)))
+
+
+def _parts(unit: str) -> tuple[str, str, str, int]:
+    rest, seed = unit.rsplit(".seed", 1)
+    kind, what, variant = rest.split(".", 2)
+    return kind, what, variant, int(seed)
+
+
+def is_done(unit: str) -> bool:
+    """Whether the figures are there, made with the settings of now."""
+    path = RESULTS / f"{unit}.json"
+    return path.exists() and json.loads(path.read_text("utf-8"))["settings"] == settings_of(unit)
+
+
+def measure(unit: str, folder: Path) -> dict[str, Any]:
+    """The figures of one unit."""
+    import modality_measures as measures
+    from datasets import load
+
+    from siftrec.data.split import TEST
+    from siftrec.noise.content import judge_content
+    from siftrec.noise.foreign import Foreign
+    from siftrec.synthetic import modalities, over
+
+    kind, what, variant, seed = _parts(unit)
+    if kind == "foreign":
+        data = load(what, folder, FOREIGN[what])
+        planted = Foreign(rho=float(variant.removeprefix("rho")))(data.split, data.catalog, seed)
+        known = planted.split.role < TEST
+        log = planted.split.log.where(known)
+        judged = judge_content(log, data.catalog, seed=seed)
+        return measures.foreign(judged, log, data.catalog, planted.foreign_EM[known], seed)
+    if kind == "planted":
+        world = modalities(**SETTINGS[what], seed=seed)
+    else:
+        data = load(what, folder)
+        counts_N = data.split.train.counts(len(data.catalog))
+        world = over(data.catalog, counts_N, topics=TOPICS, seed=seed)
+    return measures.causes(measures.trained_on(world, method_of(variant), seed), world)
+
+
+def run_unit(unit: str, folder: Path) -> None:
+    """Measure and store."""
+    began = time.process_time()
+    told = {
+        "schema": 1,
+        "unit": unit,
+        "figures": measure(unit, folder),
+        "cpu_s": time.process_time() - began,
+        "settings": settings_of(unit),
+        "commit": machine.commit(),
+        "machine": machine.describe(),
+        "command": f"python benchmarks/modality.py run --only '{unit}'",
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{unit}.json").write_text(json.dumps(told, indent=1) + "\n")
+
+
+def run(given: argparse.Namespace) -> None:
+    """Run what is not done, each unit in a process of its own with one thread."""
+    failed = []
+    for unit in units(given.only):
+        if is_done(unit) and not given.again:
+            continue
+        began = time.perf_counter()
+        command = [sys.executable, __file__, "unit", unit, "--data", str(given.data)]
+        code = subprocess.run(command, env=os.environ | machine.THREADS, check=False).returncode
+        state = f"FAILED ({code})" if code else "done"
+        print(f"{unit}: {state} in {time.perf_counter() - began:,.0f} s", file=sys.stderr, flush=True)
+        failed += [unit] * bool(code)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def show(given: argparse.Namespace) -> None:
+    """List the units."""
+    for unit in units(given.only):
+        print(f"{'done' if is_done(unit) else '    '}  {unit}")
+
+
+def one(given: argparse.Namespace) -> None:
+    """Run a single unit in this process."""
+    machine.one_thread()
+    run_unit(given.only[0], given.data)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, work in (("list", show), ("run", run), ("unit", one)):
+        command = commands.add_parser(name, help=(work.__doc__ or "").splitlines()[0])
+        command.set_defaults(work=work)
+        command.add_argument(*(["only"] if name == "unit" else ["--only"]), nargs=1 if name == "unit" else "+")
+        command.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
+    commands.choices["run"].add_argument("--again", action="store_true", help="also units that are done")
+    given = parser.parse_args()
+    given.work(given)
+
+
+if __name__ == "__main__":
+    main()
