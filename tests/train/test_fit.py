@@ -27,8 +27,10 @@ from siftrec.errors import (
 from siftrec.methods.base import Method
 from siftrec.methods.ccl4rec import CCL4Rec
 from siftrec.methods.contrast import Contrast
+from siftrec.methods.demure import Demure
 from siftrec.methods.popularity import Popularity
 from siftrec.methods.sasrec import SASRec
+from siftrec.methods.slots import SlotViews
 from siftrec.train.estimate import give_back_memory
 from siftrec.train.events import EpochEnded, Started, Stepped, Stopped, Warned
 from siftrec.train.fit import fit
@@ -360,7 +362,9 @@ def stop_in_second_epoch(event: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "method", [SASRec(dim=8, length=5), CCL4Rec(dim=8, length=5)], ids=lambda method: type(method).__name__
+    "method",
+    [SASRec(dim=8, length=5), CCL4Rec(dim=8, length=5), Demure(base=CCL4Rec(dim=8, length=5), views=SlotViews())],
+    ids=lambda method: type(method).__name__,
 )
 def test_the_library_s_own_methods_resume_within_an_epoch_bit_by_bit(tmp_path: Path, method: Method) -> None:
     right = content_fit(method)
