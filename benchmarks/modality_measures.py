@@ -50,7 +50,7 @@ def causes(trained: Trained, planted: PlantedCauses) -> Figures:
     best_EM = (weight_EM == weight_EM.max(axis=1, keepdims=True)) & present_EM
     shared = found.weight_EM * found.share_E[:, None]
     used_UM = np.stack([np.bincount(log.owners, shared[:, m], len(log)) for m in range(shared.shape[1])], axis=1)
-    used_UM /= np.maximum(used_UM.sum(axis=1, keepdims=True), 1e-12)
+    used_UM = used_UM / np.maximum(used_UM.sum(axis=1, keepdims=True), 1e-12)
     real = planted.preference_UM.any(axis=0)
     correlation = np.corrcoef(used_UM[:, real].ravel(), planted.preference_UM[:, real].ravel())[0, 1]
     return {
