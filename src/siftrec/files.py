@@ -86,8 +86,6 @@ def check_replaceable(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise OSError(errno.ENOTDIR, "is a file")
-    if folder.samefile(Path.cwd()):  # it would be swapped away under whoever stands in it
-        raise EnvironmentProblem(f"{folder}: is the current folder; choose another, e.g. {folder / 'out'}")
     try:
         known = {MANIFEST, *_manifest(folder, "folder")["files"]}
     except ArtifactError:
@@ -95,6 +93,8 @@ def check_replaceable(folder: Path) -> None:
     foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in known)
     if foreign:
         raise EnvironmentProblem(f"{folder}: holds {foreign[0]!r}, which siftrec did not write; choose another folder")
+    if folder.samefile(Path.cwd()):  # it would be swapped away under whoever stands in it
+        raise EnvironmentProblem(f"{folder}: is the current folder; choose another, e.g. {folder / 'out'}")
 
 
 def _swap(new: Path, folder: Path) -> None:
