@@ -11,8 +11,9 @@ HEAVY = ("torch", "polars", "pydantic", "numpy", "sklearn", "scipy", "rich")
 DESIGN = [
     *("read", "features", "Catalog", "Modality", "Interactions"),
     *("Split", "leave_one_out", "LeaveOneOut", "TemporalSplit", "Predefined", "inject", "Inject"),
+    *("Foreign", "judge_content"),
     *("judge", "sift", "detection", "Denoise", "Likelihood", "Cooccurrence", "Agreement", "Blend"),
-    *("fit", "Training", "evaluate", "compare", "save", "load"),
+    *("fit", "Training", "evaluate", "compare", "explain", "save", "load"),
     *("Popularity", "ItemKNN", "Markov", "EASE", "SASRec", "CCL4Rec", "Demure", "LateFusion"),
 ]
 

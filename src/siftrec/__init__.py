@@ -32,12 +32,15 @@ if TYPE_CHECKING:
     from siftrec.methods.demure import Demure
     from siftrec.methods.denoise import Denoise
     from siftrec.methods.ease import EASE
+    from siftrec.methods.explain import explain
     from siftrec.methods.itemknn import ItemKNN
     from siftrec.methods.late import LateFusion
     from siftrec.methods.markov import Markov
     from siftrec.methods.popularity import Popularity
     from siftrec.methods.sasrec import SASRec
     from siftrec.modality.precomputed import features
+    from siftrec.noise.content import judge_content
+    from siftrec.noise.foreign import Foreign
     from siftrec.noise.inject import Inject, inject
     from siftrec.noise.judge import judge
     from siftrec.noise.measure import detection
@@ -56,6 +59,7 @@ __all__ = [
     "Cooccurrence",
     "Demure",
     "Denoise",
+    "Foreign",
     "Inject",
     "Interactions",
     "ItemKNN",
@@ -73,10 +77,12 @@ __all__ = [
     "compare",
     "detection",
     "evaluate",
+    "explain",
     "features",
     "fit",
     "inject",
     "judge",
+    "judge_content",
     "leave_one_out",
     "load",
     "read",
@@ -93,6 +99,7 @@ _HOME = {
     "Cooccurrence": "detectors.cooccurrence",
     "Demure": "methods.demure",
     "Denoise": "methods.denoise",
+    "Foreign": "noise.foreign",
     "Inject": "noise.inject",
     "Interactions": "data.interactions",
     "ItemKNN": "methods.itemknn",
@@ -110,10 +117,12 @@ _HOME = {
     "compare": "evaluate.compare",
     "detection": "noise.measure",
     "evaluate": "evaluate.evaluation",
+    "explain": "methods.explain",
     "features": "modality.precomputed",
     "fit": "train.fit",
     "inject": "noise.inject",
     "judge": "noise.judge",
+    "judge_content": "noise.content",
     "leave_one_out": "data.split",
     "load": "artifact",
     "read": "data.read",
