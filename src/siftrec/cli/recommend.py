@@ -13,6 +13,7 @@ from siftrec.cli.runs import plain_config, use_threads
 if TYPE_CHECKING:
     import polars as pl
 
+    from siftrec.methods.explain import Explanation
     from siftrec.methods.trained import Recommendations, Trained
 
 
@@ -23,25 +24,30 @@ def recommend_command(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Parquet to write, with --file.")] = None,
     k: Annotated[int, typer.Option("-k", help="How many items.", min=1)] = 10,
     json: Annotated[str | None, typer.Option(help="Write JSON to this file; - for stdout.")] = None,
+    explained: Annotated[bool, typer.Option("--explain", help="Say what of the history counted.")] = False,
 ) -> None:
     """Recommend items for a history, whether or not its user was there in training."""
     from siftrec.artifact import load
     from siftrec.errors import UsageError
+    from siftrec.methods.explain import explain
 
     if (history is None) == (file is None):
         raise UsageError("give either --history a,b,c or --file histories.parquet")
     if (file is None) != (output is None):
         raise UsageError("--file histories.parquet and -o out.parquet go together")
-    if file is not None and json is not None:
-        raise UsageError("--json goes with --history; --file writes Parquet")
+    if file is not None and (json is not None or explained):
+        raise UsageError("--json and --explain go with --history; --file writes Parquet")
     use_threads(run)
     trained = load(run)
     if file is not None and output is not None:
         _batch(trained, file, output, k)
         return
-    answer = trained.recommend([part.strip() for part in (history or "").split(",") if part.strip()], k=k)
+    asked = [part.strip() for part in (history or "").split(",") if part.strip()]
+    explanation = explain(trained, asked) if explained else None
+    answer = trained.recommend(asked, k=k)
     if json is not None:
-        write_result(_json(answer), json)
+        told = {} if explanation is None else {"explanation": _explanation_json(explanation)}
+        write_result(_json(answer) | told, json)
         return
     if answer.unknown:
         say(f"unknown and skipped: {', '.join(str(item) for item in answer.unknown)}")
@@ -50,6 +56,33 @@ def recommend_command(
     titles = _titles(run)
     rows = [(rank, str(item), score, titles.get(str(item), "")) for rank, (item, score) in enumerate(answer, start=1)]
     typer.echo(table(("rank", "item", "score", "title" if titles else ""), rows))
+    if explanation is not None and explanation.interactions:
+        typer.echo(_explanation_text(explanation, titles))
+
+
+def _explanation_json(explanation: Explanation) -> dict[str, Any]:
+    rows = [
+        {"item": str(each.item), "attention": each.share, "noise": each.noise, "modalities": each.modalities}
+        for each in explanation
+    ]
+    return {"interactions": rows, "unread": explanation.unread}
+
+
+def _explanation_text(explanation: Explanation, titles: dict[str, str]) -> str:
+    """One line per interaction, oldest first; columns that say nothing of any are left out."""
+    each = explanation.interactions
+    columns: dict[str, list[Any]] = {"what counted": [titles.get(str(one.item), str(one.item)) for one in each]}
+    columns["attention"] = [one.share for one in each]
+    columns["noise"] = [one.noise for one in each]
+    columns |= {name: [one.modalities[name] for one in each] for name in each[0].modalities}
+    kept = {name: values for name, values in columns.items() if any(value is not None for value in values)}
+    rows = zip(*([_share(value) for value in values] for values in kept.values()), strict=True)
+    older = [f"{explanation.unread} older interactions are not read"] if explanation.unread else []
+    return "\n".join(["", table(tuple(kept), rows), *older])
+
+
+def _share(value: Any) -> str:
+    return "-" if value is None else f"{value:.0%}" if isinstance(value, float) else value
 
 
 def _json(answer: Recommendations) -> dict[str, Any]:

@@ -102,8 +102,8 @@ class Trained:
         """`recommend` for many histories: the same numbers, for they are computed in blocks of one fixed shape."""
         if k < 1:
             raise UsageError(f"k must be at least 1, not {k}")
-        banned = self._codes(list(exclude))
-        coded = [self._codes(list(history)) for history in histories]
+        banned = self.codes(list(exclude))
+        coded = [self.codes(list(history)) for history in histories]
         answers: list[Recommendations] = []
         for start in range(0, len(coded), BLOCK):
             answers += self._block(coded[start : start + BLOCK], k, banned[banned > 0], seen)
@@ -112,15 +112,24 @@ class Trained:
             for a, history, codes in zip(answers, histories, coded, strict=True)
         ]
 
-    def _codes(self, ids: list[Any]) -> np.ndarray:
+    def codes(self, ids: list[Any]) -> np.ndarray:
+        """(n,) int32 item codes of raw ids; 0 = unknown."""
         return self.items.encode(pl.Series(ids, dtype=None if ids else self.items.ids.dtype), unknown=0)
 
-    def _block(self, coded: list[np.ndarray], k: int, banned: np.ndarray, seen: bool) -> list[Recommendations]:
+    def padded(self, coded: list[np.ndarray]) -> tuple[Sequences, torch.Tensor]:
+        """At most BLOCK histories as they are read: rows without unknown items, and items_BL of one shape for all.
+
+        One shape means the same numbers for a history, whatever else is asked with it.
+        """
         known = [codes[codes > 0] for codes in coded] + [np.empty(0, np.int32)] * (BLOCK - len(coded))
-        lengths = np.array([len(codes) for codes in known])
-        rows = Sequences.from_items(np.concatenate(known), lengths)
+        rows = Sequences.from_items(np.concatenate(known), np.array([len(codes) for codes in known]))
         items_BL = pad(rows, np.arange(BLOCK), self.method.length)
-        items_BL = torch.nn.functional.pad(items_BL, (max(min(self.method.length, 512) - items_BL.shape[1], 0), 0))
+        short = max(min(self.method.length, 512) - items_BL.shape[1], 0)
+        return rows, torch.nn.functional.pad(items_BL, (short, 0))
+
+    def _block(self, coded: list[np.ndarray], k: int, banned: np.ndarray, seen: bool) -> list[Recommendations]:
+        rows, items_BL = self.padded(coded)
+        lengths = rows.lengths
         with torch.inference_mode():
             scores_BN = self.scorer.scores(items_BL)[: len(coded)]
         scores_BN = scores_BN.clone()
