@@ -147,3 +147,15 @@ def test_nothing_to_learn_from_is_no_gradient(model: Cloze) -> None:
     torch.autograd.backward(loss)
     assert loss.item() == 0
     assert all(not parameter.grad.any() for parameter in model.parameters() if parameter.grad is not None)
+
+
+@torch.no_grad()
+def test_without_ids_an_item_is_its_content() -> None:
+    """A detector of foreign content that knew items by number could learn which content they had."""
+    model, vectors = Cloze(SIZE, CONTENT, DIM, 0.5, ids=False).eval(), content()
+    vectors[20] = vectors[3]
+    other = ITEMS.where(ITEMS != 3, 20)
+    torch.testing.assert_close(model(ITEMS, BACKGROUND, vectors).own_BL, model(other, BACKGROUND, vectors).own_BL)
+    assert not [name for name, each in model.named_parameters() if len(each) == SIZE and each.requires_grad]
+    with pytest.raises(ValueError, match="id embedding or content"):
+        Cloze(SIZE, 0, DIM, 0.5, ids=False)
