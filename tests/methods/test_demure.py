@@ -16,10 +16,10 @@ from siftrec import seeds
 from siftrec.data.catalog import Catalog, Modality
 from siftrec.data.loader import Batch, pad
 from siftrec.data.sequences import Sequences
-from siftrec.errors import UsageError
+from siftrec.errors import SettingsError, UsageError
 from siftrec.methods.base import total
 from siftrec.methods.contrast import Contrast, Views
-from siftrec.methods.demure import Demure, Mil, slot_weights
+from siftrec.methods.demure import Demure, Mil, give_content, slot_weights
 from siftrec.methods.gates import Gate, GateName
 from siftrec.methods.late import LateFusion
 from siftrec.methods.model import SequenceModel, Sequential
@@ -136,10 +136,12 @@ def events(sequences: Sequences) -> sr.Interactions:
 
 @pytest.mark.parametrize("name", ["ccl4rec", "sasrec"])
 def test_without_a_gate_and_without_foreign_content_it_is_exactly_the_base(name: str) -> None:
-    base, catalog = BASES[name], small() if name == "ccl4rec" else Catalog(small().vocab.ids)
+    base, catalog = BASES[name], small()
     plain, around = fresh(base, catalog), fresh(Demure(base=base, gate=Gate(kind="none")), catalog)
-    state = plain.state_dict()
-    assert {key: value for key, value in around.state_dict().items() if key in state}.keys() == state.keys()
+    if name == "sasrec":
+        give_content(plain, catalog)
+    state = around.state_dict()
+    plain.load_state_dict({key: state[key] for key in plain.state_dict()})
     batch = batch_of(base, log())
     losses = [
         total(m.loss(each.train(), batch, seeds.generator(1, "loss")))
@@ -260,6 +262,11 @@ def test_weights_are_given_for_anybody_in_the_order_of_the_log_and_survive_the_a
     sr.save(model, tmp_path / "artifact")
     again = slot_weights(sr.load(tmp_path / "artifact"), histories)
     np.testing.assert_array_equal(again.weight_EM, weights.weight_EM)
+
+
+def test_a_catalog_without_content_is_refused_before_training() -> None:
+    with pytest.raises(SettingsError, match="the catalog has none"):
+        Demure().build(Catalog(small().vocab.ids))
 
 
 def test_a_method_without_a_gate_is_refused_by_name() -> None:

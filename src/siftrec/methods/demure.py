@@ -17,7 +17,7 @@ from siftrec.data.loader import Batch, pad, pad_shown
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import Fitting
 from siftrec.detectors.slots import pieces
-from siftrec.errors import UsageError
+from siftrec.errors import SettingsError, UsageError
 from siftrec.methods.base import Losses, Model, Noted, Preparing, Surveying
 from siftrec.methods.contrast import Head
 from siftrec.methods.gates import Background, Gate, Gated, Gating, gating_of, habit
@@ -29,6 +29,9 @@ from siftrec.modality.features import Features
 from siftrec.nn.losses.mil import bags, mil_logistic, mil_nce
 from siftrec.nn.towers import ItemTower
 from siftrec.settings import Size, Weight, settings
+
+_CALIBRATING = 2048
+_BLOCK = 256
 
 
 @settings
@@ -80,11 +83,11 @@ class Demure:
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""
-        model = cast(SequenceModel, self.base.build(catalog))
         if not catalog.modalities:
-            return model
+            raise SettingsError("method.use", "Demure weighs modalities against each other, and the catalog has none")
+        model = cast(SequenceModel, self.base.build(catalog))
         if isinstance(model.tower, ItemTower) and not model.tower.maps:
-            _give_content(model, catalog)
+            give_content(model, catalog)
         maps = model.tower if isinstance(model.tower, ItemTower) else model.tower.maps
         dim = next(iter(maps.maps.values())).get_parameter("weight").shape[0]
         # Where every position has a target of its own, later interactions are the answers to earlier ones.
@@ -157,11 +160,7 @@ class Demure:
         return loss(chosen_BL, asked_BL, background_BJ, there_BMJ.any(dim=1))
 
 
-_CALIBRATING = 2048
-_BLOCK = 256
-
-
-def _give_content(model: SequenceModel, catalog: Catalog) -> None:
+def give_content(model: SequenceModel, catalog: Catalog) -> None:
     """An item tower with content for a base that reads ids alone."""
     ids = cast(ItemTower, model.tower).ids
     assert ids is not None

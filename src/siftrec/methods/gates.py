@@ -217,10 +217,14 @@ class Gating(nn.Module):
     def calibrated(self, raw_BMX: torch.Tensor, evidence_BMX: torch.Tensor) -> torch.Tensor:
         """ẑ: deviations by which content agrees better than that of a background item; 0 without evidence."""
         mean_MC, deviation_MC = self.scale()
-        index = evidence_BMX.clamp_max(NEIGHBOUR_CAP) + torch.arange(len(self.names)).unsqueeze(1) * (NEIGHBOUR_CAP + 1)
+        index = self._cell(evidence_BMX)
         found = evidence_BMX > 0
         z = (raw_BMX.masked_fill(~found, 0.0) - mean_MC.flatten()[index]) / deviation_MC.flatten()[index]
         return z.masked_fill(~found, 0.0)
+
+    def _cell(self, evidence_BMX: torch.Tensor) -> torch.Tensor:
+        """Place of modality and neighbour count in the flat tables of the calibration."""
+        return evidence_BMX.clamp_max(NEIGHBOUR_CAP) + torch.arange(len(self.names)).unsqueeze(1) * (NEIGHBOUR_CAP + 1)
 
     def scale(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and deviation, each (M, CAP + 1), of background agreement by neighbour count.
@@ -243,12 +247,10 @@ class Gating(nn.Module):
         moments = self.get_buffer("moments")
         seen = background.evidence_BMJ > 0
         raw = background.raw_BMJ.masked_fill(~seen, 0.0).double()
-        place = background.evidence_BMJ.clamp_max(NEIGHBOUR_CAP) + torch.arange(len(self.names)).unsqueeze(1) * (
-            NEIGHBOUR_CAP + 1
-        )
+        place = self._cell(background.evidence_BMJ).flatten()
         fresh = torch.zeros(3, moments[0].numel(), dtype=torch.float64)
         for row, values in enumerate((seen.double(), raw * seen, raw.square() * seen)):
-            fresh[row].index_add_(0, place.flatten(), values.flatten())
+            fresh[row].index_add_(0, place, values.flatten())
         fresh = fresh.view_as(moments).to(moments.dtype)
         moments.mul_(torch.where(fresh[:1] > 0, _DECAY, 1.0)).add_(fresh)
 
