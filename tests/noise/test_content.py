@@ -19,7 +19,7 @@ from siftrec.noise.foreign import Foreign
 from siftrec.noise.measure import auroc, detection
 from siftrec.synthetic import behaviours
 
-BRIEF = Likelihood(folds=2, epochs=1, steps=200, dim=16)
+BRIEF = Likelihood(folds=2, epochs=1, steps=100, dim=16)
 NAMES = ("text", "image", "audio")
 TINY = Likelihood(folds=2, epochs=1, steps=5, dim=4)
 
