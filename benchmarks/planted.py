@@ -7,7 +7,7 @@
     python benchmarks/planted.py all --seeds 5 --jobs 2
     python benchmarks/render.py                    docs/results.md from the stored figures
 
-Each (command, variant, seed) is one resumable unit in `results/planted/`.
+Each (command, variant, seed) is one resumable unit in `results/planted/`; it is made again when its settings change.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import machine
+
+if TYPE_CHECKING:
+    from siftrec.methods.ccl4rec import CCL4Rec
 
 RESULTS = Path(__file__).resolve().parent / "results" / "planted"
 LEVELS = ("easy", "mid", "hard")
@@ -45,26 +49,55 @@ def units(command: str, seeds: int) -> list[str]:
     return [f"{command}.{variant}.seed{seed}" for seed in range(1, seeds + 1) for variant in variants]
 
 
-def measure(unit: str) -> dict[str, float]:
-    """The figures of one unit."""
+def parts_of(unit: str) -> tuple[str, str, int]:
+    """Command, variant and seed."""
+    command, rest = unit.split(".", 1)
+    variant, seed = rest.rsplit(".seed", 1)
+    return command, variant, int(seed)
+
+
+def method_of(command: str, variant: str) -> CCL4Rec:
+    """What is trained, or only built."""
     import planted_measures as measures
 
     from siftrec.methods.ccl4rec import CCL4Rec
     from siftrec.methods.contrast import Views
+
+    if command == "detect":
+        return CCL4Rec(ids=False)
+    if command == "hardness":
+        return CCL4Rec(ids=False, views=Views(hardness=float(variant.removeprefix("kappa"))))
+    return measures.VARIANTS[variant.replace("full-", "full, importance=")]
+
+
+def settings_of(unit: str) -> dict[str, Any]:
+    """What decides the figures beside the data and the code, as it will be read back."""
+    from siftrec.settings import describe
+
+    command, variant, _ = parts_of(unit)
+    return dict(json.loads(json.dumps(describe(method_of(command, variant)))))
+
+
+def is_done(unit: str) -> bool:
+    """Whether the figures are there, made with the settings of now."""
+    path = RESULTS / f"{unit}.json"
+    return path.exists() and json.loads(path.read_text("utf-8")).get("settings") == settings_of(unit)
+
+
+def measure(unit: str) -> dict[str, float]:
+    """The figures of one unit."""
+    import planted_measures as measures
+
     from siftrec.synthetic import behaviours
 
-    command, rest = unit.split(".", 1)
-    variant, seed = rest.rsplit(".seed", 1)
+    command, variant, seed = parts_of(unit)
+    method = method_of(command, variant)
     if command == "detect":
         level, null = variant.removesuffix("-null"), variant.endswith("-null")
-        planted = behaviours(level, rho=0.4, null=null, seed=int(seed))
-        return measures.detection(measures.untrained(planted, CCL4Rec(ids=False), int(seed)), planted)
-    name = variant.replace("full-", "full, importance=")
-    method = measures.VARIANTS.get(name)
-    if method is None:
-        method = CCL4Rec(ids=False, views=Views(hardness=float(variant.removeprefix("kappa"))))
-    planted = behaviours("hard", rho=0.0 if command == "clean" else 0.4, seed=int(seed))
-    trained = measures.trained_on(planted, method, int(seed))
+        planted = behaviours(level, rho=0.4, null=null, seed=seed)
+        return measures.detection(measures.untrained(planted, method, seed), planted)
+    planted = behaviours("hard", rho=0.0 if command == "clean" else 0.4, seed=seed)
+    trained = measures.trained_on(planted, method, seed)
     figures = measures.ranking(trained, planted) | measures.recommendations(trained, planted)
     if command == "clean":
         return figures
@@ -86,7 +119,8 @@ def main() -> None:
         figures = measure(given.name)
         RESULTS.mkdir(parents=True, exist_ok=True)
         kept = {"schema": 1, "unit": given.name, "figures": figures, "cpu_s": time.process_time() - began}
-        (RESULTS / f"{given.name}.json").write_text(json.dumps(kept | {"machine": machine.describe()}, indent=1) + "\n")
+        made = {"settings": settings_of(given.name), "commit": machine.commit(), "machine": machine.describe()}
+        (RESULTS / f"{given.name}.json").write_text(json.dumps(kept | made, indent=1) + "\n")
         return
 
     def start(unit: str) -> int:
@@ -94,7 +128,7 @@ def main() -> None:
         print(f"{unit}: {'done' if done.returncode == 0 else 'FAILED'}", file=sys.stderr, flush=True)
         return done.returncode
 
-    todo = [unit for unit in units(given.command, given.seeds) if not (RESULTS / f"{unit}.json").exists()]
+    todo = [unit for unit in units(given.command, given.seeds) if not is_done(unit)]
     with ThreadPoolExecutor(given.jobs) as pool:
         sys.exit(max(pool.map(start, todo), default=0))
 

@@ -146,7 +146,10 @@ def concordance(trained: Trained, planted: Planted, seed: int = 7) -> float:
 
 
 def spread(trained: Trained, planted: Planted) -> dict[str, float]:
-    """Collapse and distinction: mean off-diagonal ⟨z, z'⟩, effective rank, and split-half re-identification of users."""
+    """Collapse and distinction: mean off-diagonal ⟨z, z'⟩, effective rank, uniformity, split-half re-identification.
+
+    Uniformity is log mean e^(−2 |z − z'|²) over pairs of users (Wang & Isola 2020); the lower, the more evenly spread.
+    """
     log = planted.split.train
     z_BD = _relation(trained).head(_users(trained, log)).detach()
     cosine = z_BD @ z_BD.T
@@ -158,6 +161,7 @@ def spread(trained: Trained, planted: Planted) -> dict[str, float]:
     found = (halves[0] @ halves[1].T).argmax(dim=1) == torch.arange(len(log))
     return {
         "mean cosine": float(off),
+        "uniformity": float(((4 * (cosine - 1)).exp().sum() - len(z_BD)).div(len(z_BD) * (len(z_BD) - 1)).log()),
         "effective rank": float(torch.exp(-(power * power.clamp_min(1e-12).log()).sum())),
         "re-identified": float(found.double().mean()),
     }

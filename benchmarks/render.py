@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from accuracy import DATASETS, MAIN, RHOS
+from modality_tables import sections as counted
 from noise_tables import sections as finding_noise
 from variants import PEER, VARIANTS
 from verdict_tables import sections as audited
@@ -29,7 +30,9 @@ Figures = dict[str, Any]
 def main() -> None:
     """Render every section whose figures are there."""
     noise = finding_noise(RESULTS / "noise", table)
-    sections = [HEAD, *planted(), *noise, *speed(), *audited(RESULTS / "audit", table), *accuracy(), *comparisons()]
+    modalities = counted(RESULTS / "modality", table)
+    audits = audited(RESULTS / "audit", table)
+    sections = [HEAD, *planted(), *noise, *modalities, *speed(), *audits, *accuracy(), *comparisons()]
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text("\n\n".join(sections) + "\n", "utf-8")
 
@@ -172,8 +175,9 @@ PLANTED = {
         "Trained, hard, ρ = .4",
         "420 steps, content only. *gauc*, *p@10*: 20 clean against 80 popularity-drawn candidates. *shield*: how far the "
         "user vector moves when 3 noise interactions are swapped, over when 3 clean ones are (low is good). "
-        "*concordance*: how often the less damaged of two fresh views is the closer one. *auroc*: of importance after "
-        "training.",
+        "*concordance*: how often the less damaged of two fresh views is the closer one. *uniformity*: of user vectors on "
+        "the sphere (low is evenly spread). *re-identified*: users found by one half of their history among all other "
+        "halves. *auroc*: of importance after training.",
     ),
     "clean": ("Trained, hard, ρ = 0", "The same without noise."),
     "hardness": ("Hardness of views, hard, ρ = .4", "The full method with hardness κ."),
