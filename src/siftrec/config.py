@@ -27,6 +27,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Field
 
 from siftrec.data.catalog import Catalog, Modality
@@ -118,6 +119,7 @@ class Prepared:
         catalog: the items with their modalities.
         injected: the planted noise, or None.
         foreign: the planted foreign content, or None.
+        imputed: modality → (N,) bool, items of the catalog whose vector is imputed.
         notes: what was accepted and counted while reading, e.g. {"duplicate rows": 3}.
         time_kind: what `time` means in the log.
     """
@@ -126,6 +128,7 @@ class Prepared:
     catalog: Catalog
     injected: Injected | None
     foreign: ForeignContent | None
+    imputed: Mapping[str, np.ndarray]
     notes: dict[str, int]
     time_kind: TimeKind
 
@@ -168,23 +171,28 @@ class Experiment:
         split = injected.split if injected else split
         foreign = self.data.foreign(split, catalog, self.seed) if self.data.foreign else None
         split = foreign.split if foreign else split
-        catalog, filled = self._imputed(catalog, split)
-        return Prepared(split, catalog, injected, foreign, notes | filled, events.time_kind)
+        filled, imputed = self._imputed(catalog, split)
+        notes = notes | _missing(catalog, imputed, {name: source.impute for name, source in self.modality.items()})
+        return Prepared(split, filled, injected, foreign, imputed, notes, events.time_kind)
 
-    def _imputed(self, catalog: Catalog, split: Split) -> tuple[Catalog, dict[str, int]]:
-        """The catalog with missing vectors imputed where asked, and what is missing and imputed of each modality."""
+    def _imputed(self, catalog: Catalog, split: Split) -> tuple[Catalog, dict[str, np.ndarray]]:
+        """The catalog with missing vectors imputed where asked, and which those are (see `impute`)."""
         how = {name: source.impute for name, source in self.modality.items()}
-        full, imputed = impute(catalog, split.train.recode(recoding(split.items, catalog.vocab)), how)
-        notes = {}
-        for name, aligned in catalog.modalities.items():
-            notes[f"items without {name}"] = int((~aligned.present[1:]).sum())
-            notes[f"items whose {name} is imputed ({how[name]})"] = int(imputed[name].sum())
-        return full, {note: count for note, count in notes.items() if count}
+        return impute(catalog, split.train.recode(recoding(split.items, catalog.vocab)), how)
 
     def load_data(self) -> tuple[Split, Catalog]:
         """The two that `fit` takes; see `prepare`."""
         prepared = self.prepare()
         return prepared.split, prepared.catalog
+
+
+def _missing(catalog: Catalog, imputed: Mapping[str, np.ndarray], how: Mapping[str, Impute]) -> dict[str, int]:
+    """How many items lack each modality, and of how many it is imputed, in words."""
+    notes = {}
+    for name, aligned in catalog.modalities.items():
+        notes[f"items without {name}"] = int((~aligned.present[1:]).sum())
+        notes[f"items whose {name} is imputed ({how[name]})"] = int(imputed[name].sum())
+    return {note: count for note, count in notes.items() if count}
 
 
 def load(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Experiment:

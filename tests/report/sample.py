@@ -9,12 +9,16 @@ import polars as pl
 
 from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
+from siftrec.methods.demure import SlotWeights
+from siftrec.noise.content import ModalityNoise
+from siftrec.noise.modal import Modal
 from siftrec.report import noise_page
 from siftrec.report.data import (
     AuditView,
     Detection,
     Estimate,
     Level,
+    Modalities,
     NoiseView,
     Origin,
     Point,
@@ -23,6 +27,7 @@ from siftrec.report.data import (
     Suspect,
     Verdict,
 )
+from siftrec.report.modalities import Covered, Weighing, modalities
 from siftrec.report.summary import Names, log_view, summarise
 
 ORIGIN = Origin("siftrec audit tiny.inter -o a", "0.1.0", 7)
@@ -87,7 +92,37 @@ def noise_view() -> NoiseView:
     """Everything a noise page can show."""
     log, names, _ = world()
     seen = log_view(log, names, SOURCE, span="1997-09-20 to 1998-04-22", suspects=(Suspect("u9", 737, "737 in a day"),))
-    return NoiseView(SOURCE, level(), summary(), replace(ORIGIN, made="2024-05-06"), detections(), seen)
+    origin = replace(ORIGIN, made="2024-05-06")
+    return NoiseView(SOURCE, level(), summary(), origin, detections(), seen, modal())
+
+
+def weighing(seed: int = 3, parts: tuple[str, ...] = ("cover", "caption", "sound")) -> Weighing:
+    """The world with weights: even users go by the first modality, odd ones by the second; the last is often absent."""
+    log, names, _ = world()
+    rng = np.random.default_rng(seed)
+    shape = (len(log.items), len(parts))
+    logits = rng.standard_normal(shape)
+    logits[np.arange(len(log.items)), log.owners % 2 % len(parts)] += 2
+    present = np.ones(shape, bool)
+    present[:, -1] = rng.random(len(log.items)) < 0.4
+    weight = np.exp(logits) * present
+    weight = (weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)).astype(np.float32)
+    evidence = (np.maximum(log.lengths[log.owners] - 1, 0)[:, None] * present).astype(np.int32)
+    share = (1 / log.lengths[log.owners]).astype(np.float32)
+    noise = np.where(present, rng.beta(1, 5, shape), np.nan).astype(np.float32)
+    flagged = np.nan_to_num(noise) > 0.6
+    upper = tuple(0.11 + 0.07 * m for m in range(len(parts)))
+    bounds = tuple((each - 0.013, each + 0.017) for each in upper)
+    found = ModalityNoise(parts, present, noise, flagged, evidence, noise, upper, bounds, 0.2)
+    weights = SlotWeights(parts, weight, logits.astype(np.float32), evidence, present, share)
+    return Weighing(log, Modal(weights, found), names, rng.random(shape) < 0.2)
+
+
+def modal() -> Modalities:
+    """Everything a page can say of modalities."""
+    coverage = {"cover": Covered(39, 0, 1), "caption": Covered(36, 3, 1), "sound": Covered(17, 0, 23)}
+    planted = {"cover": Detection("foreign", 0.19, Estimate(0.687, 0.661, 0.713), Estimate(0.512))}
+    return modalities(weighing(), coverage, planted)
 
 
 def level() -> Level:

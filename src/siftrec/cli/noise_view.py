@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from siftrec.config import Prepared
 from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.noise.measure import LEVELS
-from siftrec.report.data import Detection, Estimate, Level, NoiseView, Origin, Point
+from siftrec.noise.modal import Modal
+from siftrec.report.data import Detection, Estimate, Level, Modalities, NoiseView, Origin, Point
+from siftrec.report.modalities import Covered, Weighing, modalities
 from siftrec.report.summary import Names, log_view, summarise
 
 Called = tuple[pl.Series, Vocab, Mapping[str, str]]
@@ -26,6 +29,7 @@ def view(
     origin: Origin,
     report: Mapping[str, Any] | None = None,
     truth: np.ndarray | None = None,
+    weighed: Modalities | None = None,
 ) -> NoiseView:
     """Everything noise.html shows.
 
@@ -37,9 +41,10 @@ def view(
         origin: how the page came to be.
         report: content of detection.json, where the truth is known.
         truth: (E,) bool, likewise.
+        weighed: modalities, where the method weighs them.
     """
     names = Names(*called)
-    planted = (detection(report),) if report is not None and report["auroc"] is not None else ()
+    planted = (detection(report),) if report is not None and report.get("auroc") is not None else ()
     return NoiseView(
         name=name,
         level=level(scores),
@@ -47,7 +52,35 @@ def view(
         origin=origin,
         detections=planted,
         log=log_view(log, names, name),
+        modalities=weighed,
     )
+
+
+def modal_view(
+    log: Sequences,
+    found: Modal,
+    called: Called,
+    prepared: Prepared,
+    report: Mapping[str, Any] | None,
+    foreign: np.ndarray | None,
+) -> Modalities:
+    """What the page says of modalities.
+
+    Args:
+        log: the judged events.
+        found: what is believed of their modalities.
+        called: raw user ids, item vocabulary, titles by item id.
+        prepared: the run's data.
+        report: content of detection.json, where the truth is known.
+        foreign: (E, M) bool, the truth of planted foreign content.
+    """
+    coverage = {}
+    for name, aligned in prepared.catalog.modalities.items():
+        there, imputed = int(aligned.present[1:].sum()), int(prepared.imputed[name].sum())
+        coverage[name] = Covered(there - imputed, imputed, len(prepared.catalog) - 1 - there)
+    told = (report or {}).get("modalities", {})
+    planted = {name: detection(each) for name, each in told.items() if each["auroc"] is not None}
+    return modalities(Weighing(log, found, Names(*called), foreign), coverage, planted)
 
 
 def level(scores: NoiseScores) -> Level:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from siftrec.report.data import Bin, Estimate, Mark, Point
+from siftrec.report.palette import PARTS
 from siftrec.report.words import known, level, percent, plain
 
 _WIDTH, _HEIGHT = 360, 250
@@ -61,6 +62,17 @@ def bar(value: float, scale: Scale, kind: str = "noise") -> Markup:
     ground = element("rect", class_="rail", width="100%", height="100%", rx=2)
     fill = element("rect", class_=f"fill-{kind}", width=scale.at(value), height="100%", rx=2)
     return element("svg", ground, fill, class_="bar", aria_hidden="true", focusable="false")
+
+
+def stack(weights: Sequence[float | None]) -> Markup:
+    """Weights that sum to 1 as one bar, a colour for each place; None and 0 take no room."""
+    parts, left = [element("rect", class_="rail", width="100%", height="100%", rx=2)], 0.0
+    for place, weight in enumerate(weights):
+        if weight:
+            body = {"x": f"{100 * left:.2f}%", "width": f"{100 * weight:.2f}%", "height": "100%"}
+            parts.append(element("rect", class_=f"part-{place % PARTS}", **body))
+            left += weight
+    return element("svg", *parts, class_="bar stack", aria_hidden="true", focusable="false")
 
 
 def interval(

@@ -262,8 +262,108 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Modality:
+    """One modality of a log's items.
+
+    Attributes:
+        name: in the experiment.
+        present, imputed, absent: items that have it, whose vector is imputed, that lack it.
+        upper: upper bound of the share of its content that is foreign to the history it stood in.
+        flagged: interactions whose content is flagged as foreign.
+        users: users by preference ω for it.
+        planted: how well planted foreign content is found; None = none was planted.
+    """
+
+    name: str
+    present: int
+    imputed: int
+    absent: int
+    upper: Estimate
+    flagged: int
+    users: tuple[Bin, ...]
+    planted: Detection | None = None
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Some interactions or users, and the mean weight of each modality among them."""
+
+    label: str
+    count: int
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One modality of an interaction.
+
+    Attributes:
+        weight: γ; None = the item lacks the modality.
+        noise: probability that the content is foreign; None = nothing could vouch.
+        flagged: whether it is among the flagged.
+        foreign: whether it is planted foreign content; None = the truth is not known.
+    """
+
+    weight: float | None
+    noise: float | None
+    flagged: bool
+    foreign: bool | None = None
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """One interaction of an example history: a slot per modality, and its share of the attention."""
+
+    position: int
+    id: str
+    title: str | None
+    share: float
+    slots: tuple[Slot, ...]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A real history, and what counted in it.
+
+    Attributes:
+        user: raw id, as text.
+        why: how it was chosen.
+        preference: ω of the user, by modality.
+        read: its last interactions, oldest first.
+        length: of the whole history.
+    """
+
+    user: str
+    why: str
+    preference: tuple[float, ...]
+    read: tuple[Weighed, ...]
+    length: int
+
+
+@dataclass(frozen=True)
+class Modalities:
+    """Which modalities counted, as `siftrec.report.modalities.modalities` makes it.
+
+    Attributes:
+        each: the modalities; all tuples of weights are in this order.
+        overall: of all interactions.
+        by_popularity: of interactions, by popularity of the item.
+        clusters: users by their strongest modality.
+        untold: users of whom nothing can be said.
+        histories: chosen by rule.
+    """
+
+    each: tuple[Modality, ...]
+    overall: Shares
+    by_popularity: tuple[Shares, ...]
+    clusters: tuple[Shares, ...]
+    untold: int
+    histories: tuple[Reader, ...]
+
+
+@dataclass(frozen=True)
 class NoiseView:
-    """What `noise_page` shows; `detections` is empty where no truth is known."""
+    """What `noise_page` shows; `detections` is empty where no truth is known, `modalities` None where none are weighed."""
 
     name: str
     level: Level
@@ -271,6 +371,7 @@ class NoiseView:
     origin: Origin
     detections: tuple[Detection, ...] = ()
     log: Log | None = None
+    modalities: Modalities | None = None
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 from siftrec.data.sequences import Sequences
 from siftrec.report.data import History, Mark
 
-_SHOWN = 10
-_LONG_ENOUGH = 5
+SHOWN = 10
+LONG_ENOUGH = 5
 
 
 class Naming(Protocol):
@@ -39,7 +39,7 @@ class Scored:
     @cached_property
     def shown(self) -> np.ndarray:
         """(E,) bool: the last interactions of each history, all that an example shows."""
-        shown: np.ndarray = self.log.lengths[self.log.owners] - self.position < _SHOWN
+        shown: np.ndarray = self.log.lengths[self.log.owners] - self.position < SHOWN
         return shown
 
     @cached_property
@@ -54,7 +54,7 @@ class Scored:
     def candidates(self) -> np.ndarray:
         """(U,) bool: histories long enough to be read as a story; all judged ones where none is."""
         judged = np.bincount(self.log.owners, self.evidence > 0, len(self.log)) > 0
-        long = judged & (self.log.lengths >= _LONG_ENOUGH)
+        long = judged & (self.log.lengths >= LONG_ENOUGH)
         return long if long.any() else judged
 
     def most(self, values: np.ndarray, events: np.ndarray) -> np.ndarray:
@@ -100,7 +100,7 @@ def _cleanest(scored: Scored) -> np.ndarray:
 
 def _shortest(scored: Scored) -> np.ndarray:
     lengths = scored.log.lengths
-    return np.where((lengths > 1) & (lengths < _LONG_ENOUGH), -lengths.astype(np.float64), -np.inf)
+    return np.where((lengths > 1) & (lengths < LONG_ENOUGH), -lengths.astype(np.float64), -np.inf)
 
 
 def _missed(scored: Scored) -> np.ndarray:
@@ -129,7 +129,7 @@ _RULES: dict[str, Callable[[Scored], np.ndarray]] = {
 
 def _marks(scored: Scored, row: int, names: Naming) -> tuple[Mark, ...]:
     end = int(scored.log.offsets[row + 1])
-    return tuple(_mark(scored, event, names) for event in range(max(int(scored.log.offsets[row]), end - _SHOWN), end))
+    return tuple(_mark(scored, event, names) for event in range(max(int(scored.log.offsets[row]), end - SHOWN), end))
 
 
 def _mark(scored: Scored, event: int, names: Naming) -> Mark:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from siftrec.report import charts, words
 from siftrec.report.charts import Scale
 from siftrec.report.data import AuditView, Detection, Estimate, NoiseView, Proxy, Summary
-from siftrec.report.palette import DARK, LIGHT, variables
+from siftrec.report.palette import DARK, LIGHT, PARTS, variables
 
 ANSWERS = {
     "weight": "Weight it.",
@@ -119,9 +119,17 @@ def _environment() -> jinja2.Environment:
         words.exactly,
         words.between,
     )
-    environment.filters.update({each.__name__: each for each in (*named, words.judged, words.vouched)})
+    environment.filters.update({each.__name__: each for each in (*named, words.judged, words.vouched, words.weighed)})
     environment.filters.update({"first_of": _first, "levels": _levels, "measured": _measured, "dict": dict})
-    drawn = (charts.bar, charts.interval, charts.ruler, charts.strip, charts.histogram, charts.reliability)
+    drawn = (
+        charts.bar,
+        charts.stack,
+        charts.interval,
+        charts.ruler,
+        charts.strip,
+        charts.histogram,
+        charts.reliability,
+    )
     environment.globals.update({each.__name__: each for each in (*drawn, charts.concentration)})
-    environment.globals["mechanisms"] = words.MECHANISMS
+    environment.globals |= {"mechanisms": words.MECHANISMS, "parts_drawn": PARTS}
     return environment

@@ -14,6 +14,12 @@ LIGHT = {
     "good": "#17693f",
     "wait": "#7d5200",
     "focus": "#0b57d0",
+    "part-0": "#1c6a86",
+    "part-1": "#a56a00",
+    "part-2": "#7a4ea8",
+    "part-3": "#2f7d4f",
+    "part-4": "#b0417f",
+    "part-5": "#5c6470",
 }
 DARK = {
     "ground": "#11151b",
@@ -27,9 +33,16 @@ DARK = {
     "good": "#74d69f",
     "wait": "#f1c166",
     "focus": "#9cc4ff",
+    "part-0": "#71c5dc",
+    "part-1": "#f1c166",
+    "part-2": "#c3a2f0",
+    "part-3": "#74d69f",
+    "part-4": "#f09ac4",
+    "part-5": "#b4bdc9",
 }
 TEXT = ("ink", "muted", "noise", "genuine", "good", "wait")
-DRAWN = ("axis", "noise", "genuine", "good", "wait", "focus")
+PARTS = 6
+DRAWN = ("axis", "noise", "genuine", "good", "wait", "focus", *(f"part-{k}" for k in range(PARTS)))
 GROUNDS = ("ground", "card")
 
 

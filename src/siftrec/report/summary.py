@@ -116,7 +116,7 @@ def log_view(
 
 def lengths_histogram(lengths: np.ndarray) -> tuple[Bin, ...]:
     """Users by number of interactions; users without any are left out."""
-    return tuple(Bin(label, int(here.sum())) for label, here in _ranges(lengths))
+    return tuple(Bin(label, int(here.sum())) for label, here in ranges(lengths))
 
 
 def popularity_curve(popularity: np.ndarray) -> tuple[tuple[float, float], ...]:
@@ -129,7 +129,7 @@ def popularity_curve(popularity: np.ndarray) -> tuple[tuple[float, float], ...]:
     return tuple((top / len(counts), float(held[top - 1])) for top in tops)
 
 
-def _ranges(values: np.ndarray) -> list[tuple[str, np.ndarray]]:
+def ranges(values: np.ndarray) -> list[tuple[str, np.ndarray]]:
     """1, 2, 3 to 5, 6 to 10, 11 to 20, 21 to 50 and so on: a label and (n,) bool for each that occurs."""
     found, low, step = [], 1, 0
     largest = int(values.max(initial=0))
@@ -145,7 +145,7 @@ def _ranges(values: np.ndarray) -> list[tuple[str, np.ndarray]]:
 def _groups(values: np.ndarray, noise: np.ndarray, flagged: np.ndarray) -> tuple[Group, ...]:
     return tuple(
         Group(label, int(here.sum()), float(noise[here].mean()), int(flagged[here].sum()))
-        for label, here in _ranges(values)
+        for label, here in ranges(values)
     )
 
 

@@ -7,7 +7,7 @@ import unicodedata
 
 from markupsafe import Markup, escape
 
-from siftrec.report.data import Estimate, Mark
+from siftrec.report.data import Estimate, Mark, Slot
 
 _BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 _UNSHOWN = {"Cc", "Cs"}
@@ -107,3 +107,15 @@ def vouched(mark: Mark) -> str:
     if mark.evidence == 0:
         return "Nothing else in this history could vouch for it."
     return f"{counted(mark.evidence, 'other')} could vouch for it"
+
+
+def weighed(slot: Slot) -> str:
+    """What is said of one modality of an interaction."""
+    if slot.weight is None:
+        return "absent"
+    said = percent(slot.weight)
+    if slot.flagged:
+        said += ", flagged as foreign"
+    elif slot.noise is not None and slot.noise >= 0.5:
+        said += ", more likely foreign than not"
+    return said
