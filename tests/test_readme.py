@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from cli.modal import small_detectors
 from siftrec import config
 from siftrec.cli.main import run
 from siftrec.methods.ccl4rec import CCL4Rec
@@ -45,6 +46,10 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pl.DataFrame(rows, schema=["uid", "vid", "ts"], orient="row").write_parquet(tmp_path / "events.parquet")
     pl.DataFrame({"row": range(60), "item": items}).write_csv(tmp_path / "items.tsv", separator="\t")
     np.save(tmp_path / "title.npy", rng.standard_normal((60, 8)).astype(np.float32))
+    cover = pl.DataFrame({"item": items[20:], "vector": rng.standard_normal((40, 6)).astype(np.float32)})
+    cover.write_parquet(tmp_path / "cover.parquet")
+    np.save(tmp_path / "sound.npy", rng.standard_normal((50, 4)).astype(np.float32))
+    (tmp_path / "sound_ids.txt").write_text("\n".join(items[:50]) + "\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -97,8 +102,11 @@ def test_the_command_lines_run_on_the_data_they_name(
 
 
 @pytest.mark.parametrize("page", sorted((DOCS / "howto").glob("*.md")), ids=lambda page: page.stem)
-def test_a_howto_can_be_followed(page: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_howto_can_be_followed(
+    page: Path, data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Block after block: TOML becomes exp.toml, commands and Python run."""
+    small_detectors(monkeypatch)
     pl.DataFrame({"user": ["new"], "history": [["v17", "v203"]]}).write_parquet("histories.parquet")
     names, missing = dict[str, Any](), set[str]()
     for language, block in re.findall(r"^```(\w+)\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):

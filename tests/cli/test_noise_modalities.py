@@ -86,7 +86,7 @@ def test_foreign_content_alone_gives_figures_of_modalities_alone(
 def test_the_page_says_what_drives_whom_and_keeps_titles_text(planted: tuple[Path, Path]) -> None:
     page = (planted[1] / "noise.html").read_text("utf-8")
     assert 'id="modalities"' in page
-    assert "Mostly text: no user prefers it more" in page
+    assert "Most of text: no user gives it more weight" in page
     assert "&lt;i&gt;One&lt;/i&gt;" in page
     assert "<i>One</i>" not in page
 

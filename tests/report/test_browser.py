@@ -34,10 +34,12 @@ def test_in_a_browser(tmp_path: Path) -> None:
         pytest.skip(reason)
     texts = iter(HOSTILE * 10_000)
     hostile = rebuilt(sample.audit_view(), lambda _: next(texts))
+    modal = rebuilt(sample.noise_view(), lambda _: next(texts))
     pages = {
         "noise": noise_page(sample.noise_view()),
         "audit": audit_page(sample.audit_view()),
         "hostile": audit_page(hostile),
+        "modal": noise_page(modal),
     }
     for name, page in pages.items():
         (tmp_path / f"{name}.html").write_text(page, encoding="utf-8")

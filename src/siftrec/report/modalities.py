@@ -135,7 +135,7 @@ def _worth(weighing: Weighing) -> dict[str, np.ndarray]:
     shown_E = log.lengths[log.owners] - weighing.position < SHOWN
     rules: dict[str, np.ndarray] = {}
     for m, name in enumerate(found.noise.names[:_NAMED]):
-        rules[f"Mostly {name}: no user prefers it more"] = weighing.preference[:, m]
+        rules[f"Most of {name}: no user gives it more weight"] = weighing.preference[:, m]
     if len(found.noise.names) > 1:
         first, weight_E = found.noise.names[0], found.weights.weight_EM[:, 0].astype(np.float64)
         both_E = shown_E & found.weights.present_EM.all(axis=1)
