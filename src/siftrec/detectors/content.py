@@ -10,29 +10,26 @@ from siftrec.modality.features import Features
 
 DIRECTIONS = 64
 
-Statistics = dict[str, tuple[torch.Tensor, torch.Tensor]]
-
 
 @torch.no_grad()
-def principal(features: Features, statistics: Statistics, counts_N: torch.Tensor) -> torch.Tensor:
+def principal(features: Features, counts_N: torch.Tensor) -> torch.Tensor:
     """(M, N, 64) standardised content along its principal directions over training items; zero where absent or spare.
 
     Args:
-        features: raw content.
-        statistics: mean and 1/deviation, each (F,), of every modality.
+        features: content, standardised.
         counts_N: training interactions of each item.
     """
-    size = len(counts_N)
-    found = torch.zeros(len(statistics), size, DIRECTIONS)
-    for index, (name, (mean_F, scale_F)) in enumerate(statistics.items()):
-        trained = (features.present[name] & (counts_N > 0)).nonzero().squeeze(1)
-        scatter_FF = torch.zeros(len(mean_F), len(mean_F))
-        for block in features.blocks(trained):
-            content_nF = (features.gather(name, block) - mean_F) * scale_F
-            scatter_FF.addmm_(content_nF.T, content_nF)
-        directions_FG = torch.linalg.eigh(scatter_FF).eigenvectors[:, -DIRECTIONS:].contiguous()
+    size, standards = len(counts_N), features.standards()
+    found = torch.zeros(len(standards), size, DIRECTIONS)
+    for index, (name, standard) in enumerate(standards.items()):
+        width = len(standard.mean_F)
+        turn_FG = standard.turn_FR[:, -DIRECTIONS:]
+        if not turn_FG.shape[1]:
+            trained = (features.present[name] & (counts_N > 0)).nonzero().squeeze(1)
+            turn_FG = features.directions(name, trained, standard, min(DIRECTIONS, width))
+        turned = standard._replace(turn_FR=turn_FG)
         for block in features.blocks(torch.arange(1, size)):
-            projected = (features.gather(name, block) - mean_F) * scale_F @ directions_FG
+            projected = turned(features.gather(name, block)) * width**0.5
             found[index, block, : projected.shape[1]] = projected * features.present[name][block].unsqueeze(1)
     return found
 
@@ -48,5 +45,4 @@ def units(content_MNG: torch.Tensor) -> torch.Tensor:
 
 def content_of(catalog: Catalog, counts_N: torch.Tensor) -> torch.Tensor:
     """(M, N, 64) content of a catalog, standardised on the items that `counts_N` says were seen in training."""
-    features = Features(catalog)
-    return principal(features, features.statistics(counts_N), counts_N)
+    return principal(Features(catalog).fit(counts_N), counts_N)

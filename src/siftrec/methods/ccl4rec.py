@@ -24,6 +24,7 @@ from siftrec.methods.denoise import Denoise, Denoising
 from siftrec.methods.model import History, Local, SequenceModel, Step
 from siftrec.methods.relation import WINDOW, Relation
 from siftrec.methods.trained import Trained
+from siftrec.modality.standard import kept_widths
 from siftrec.nn.encoders import Context, EncoderName, make_encoder
 from siftrec.nn.importance import shares
 from siftrec.nn.towers import ItemTower
@@ -82,7 +83,7 @@ class CCL4Rec:
         if self.length > LENGTH and self._judges_histories:
             problem = f"at most {LENGTH} where a detector judges histories (denoise.pooling, views.importance)"
             raise SettingsError("method.length", problem)
-        widths = {name: aligned.width for name, aligned in catalog.modalities.items()}
+        widths = kept_widths(catalog)
         tower = ItemTower(widths, self.dim, len(catalog) if self.ids else 0, self.scale)
         encoder = make_encoder(self.encoder, self.dim, self.length, self.dropout, self.blocks, self.heads)
         head = Head(self.dim, self.contrast.projection)
@@ -114,7 +115,7 @@ class CCL4Rec:
         if model.denoising is None:
             return
         model.count(data)
-        content_MNG = principal(model.features, model.tower.statistics, model.get_buffer("popularity"))
+        content_MNG = principal(model.features, model.get_buffer("popularity"))
         model.denoising.fit(data.train, units(content_MNG), seed, share)
 
     def notes(self, data: Fitting) -> dict[str, float]:

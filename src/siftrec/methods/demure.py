@@ -26,6 +26,7 @@ from siftrec.methods.model import SequenceModel, Sequential, Step
 from siftrec.methods.slots import SlotViews, slot_losses
 from siftrec.methods.trained import Trained
 from siftrec.modality.features import Features
+from siftrec.modality.standard import kept_widths
 from siftrec.nn.losses.mil import bags, mil_logistic, mil_nce
 from siftrec.nn.towers import ItemTower
 from siftrec.settings import Size, Weight, settings
@@ -166,7 +167,7 @@ def give_content(model: SequenceModel, catalog: Catalog) -> None:
     assert ids is not None
     size, dim = ids.weight.shape
     scale = float(ids.weight.detach().square().sum(dim=1).mean().sqrt())
-    widths = {name: aligned.width for name, aligned in catalog.modalities.items()}
+    widths = kept_widths(catalog)
     model.tower, model.features = ItemTower(widths, dim, size, scale), Features(catalog)
 
 

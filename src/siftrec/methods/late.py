@@ -16,6 +16,7 @@ from siftrec.errors import SettingsError
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.gates import Gate, gating_of
 from siftrec.methods.model import SequenceModel, Step
+from siftrec.modality.standard import kept_widths
 from siftrec.nn.late import Pool, StackedTower
 from siftrec.settings import Count, Fraction, Rate, Size, settings
 
@@ -51,7 +52,7 @@ class LateFusion:
         """See `Learned.build`."""
         if not self.ids and not catalog.modalities:
             raise SettingsError("method.ids", "false needs at least one modality; the catalog has none")
-        widths = {name: aligned.width for name, aligned in catalog.modalities.items()}
+        widths = kept_widths(catalog)
         tower = StackedTower(widths, self.dim, len(catalog) if self.ids else 0, self.scale)
         parts = len(widths) + self.ids
         encoder = Pool(parts, len(widths), self.dim, self.length, self.dropout)

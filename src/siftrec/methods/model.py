@@ -112,7 +112,6 @@ class SequenceModel(Model):
         self.features = Features(catalog)
         self.register_buffer("popularity", torch.ones(len(catalog)))
         self.register_buffer("item_vectors", torch.zeros(len(catalog), dim))
-        self.register_load_state_dict_post_hook(lambda *_: self.features.forget())  # type: ignore[no-untyped-call]
 
     def train(self, mode: bool = True) -> SequenceModel:
         """Training mode; leaving it computes the item vectors once, unless the content is not at hand (loaded model)."""
@@ -137,18 +136,17 @@ class SequenceModel(Model):
                 self.gating.keep(block, parts)
 
     def _embedded(self, codes_n: torch.Tensor, known_n: torch.Tensor | None) -> tuple[torch.Tensor, Parts]:
-        content_nF = self.features.standardised(codes_n, self.tower.statistics)
+        content_nF = self.features.standardised(codes_n)
         if self.gating is None:
             return self.tower(codes_n, content_nF, known_n), NO_PARTS
         assert known_n is not None
         return self.tower.parted(codes_n, content_nF, self.gating.parts.present_nM[codes_n], known_n)
 
     def count(self, data: Fitting) -> None:
-        """Fit what depends on training data alone: popularity, and the mean and scale of content."""
+        """Fit what depends on training data alone: popularity, and what standardises content."""
         counts = torch.from_numpy(data.train.counts(len(data.items)).astype(np.float32))
         self.get_buffer("popularity").copy_(counts)
-        self.tower.standardise(self.features.statistics(counts))
-        self.features.forget()
+        self.features.fit(counts)
 
     def items(self) -> torch.Tensor:
         """See `Model.items`."""

@@ -59,11 +59,8 @@ class Relation(nn.Module):
     @torch.no_grad()
     def begin(self, model: SequenceModel, rng: torch.Generator) -> None:
         """Project the content onto its principal directions, and fill the queue with popularity-drawn items."""
-        statistics = {
-            name: (model.tower.get_buffer(f"mean_{name}"), model.tower.get_buffer(f"scale_{name}"))
-            for name in self.names
-        }
-        self.get_buffer("content").copy_(principal(model.features, statistics, model.get_buffer("popularity")))
+        content_MNG = principal(model.features, model.get_buffer("popularity"))
+        self.get_buffer("content").copy_(content_MNG)
         self.get_buffer("queue").copy_(self._popular(model, len(self.get_buffer("queue")), rng))
 
     @torch.no_grad()

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import torch
+from torch import nn
 
 from siftrec.data.catalog import Catalog
+from siftrec.modality.standard import WIDEST, Standard, Standards, kept_widths
 
 IN_MEMORY_BYTES = 512 << 20
 _ROWS = 4096
 
-Statistics = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
-"""Mean and 1/deviation, each (F,) float32, by modality."""
 
-
-class Features:
-    """The catalog's modalities, ready to be gathered by item code.
+class Features(nn.Module):
+    """The catalog's modalities, ready to be gathered by item code; what standardises them is its state.
 
     The standardised content is kept in memory, in float32, if it fits the byte budget; otherwise it is read and
     standardised anew from what the catalog holds, perhaps a memory map.
@@ -26,67 +25,90 @@ class Features:
     """
 
     def __init__(self, catalog: Catalog) -> None:
+        super().__init__()
         self.catalog = catalog
         self.held = all(bool(aligned.present.any()) for aligned in catalog.modalities.values())
         self.present = {name: torch.from_numpy(a.present) for name, a in catalog.modalities.items()}
-        self._kept_NF: torch.Tensor | None = None
+        self.standards = Standards(catalog)
+        self._kept_NR: torch.Tensor | None = None
+        self.register_load_state_dict_post_hook(lambda *_: self._forget())  # type: ignore[no-untyped-call]
 
     @property
     def bytes(self) -> int:
         """Of the standardised content in memory; 0 if it does not fit."""
-        size = 4 * len(self.catalog) * sum(aligned.width for aligned in self.catalog.modalities.values())
+        size = 4 * len(self.catalog) * sum(kept_widths(self.catalog).values())
         return size if size <= IN_MEMORY_BYTES else 0
 
     def gather(self, name: str, codes_n: torch.Tensor) -> torch.Tensor:
         """(n, F) float32 raw vectors; zero where absent."""
         return torch.from_numpy(self.catalog.modalities[name].vectors(codes_n.numpy())).float()
 
-    def standardised(self, codes_n: torch.Tensor, statistics: Statistics) -> torch.Tensor:
-        """(n, ΣF) standardised content divided by √F, so that each norm is about 1, modalities side by side; 0 if absent.
+    def standardised(self, codes_n: torch.Tensor) -> torch.Tensor:
+        """(n, ΣR) standardised content (see `Standard`), modalities side by side; 0 where absent.
 
         Args:
-            codes_n: item codes.
-            statistics: of every modality; the same ones at every call, until `forget`.
+            codes_n: distinct item codes, ascending.
         """
         if not self.bytes:
-            return self._standardise(codes_n, statistics)
-        if self._kept_NF is None:
+            return self._standardised(codes_n)
+        if self._kept_NR is None:
             blocks = self.blocks(torch.arange(len(self.catalog)))
-            self._kept_NF = torch.cat([self._standardise(block, statistics) for block in blocks])
-        return self._kept_NF.index_select(0, codes_n)
+            self._kept_NR = torch.cat([self._standardised(block) for block in blocks])
+        absent = len(self._kept_NR) - len(codes_n)
+        if len(codes_n) and int(codes_n[0]) == absent:  # the whole rest of the catalog: no copy is needed
+            return self._kept_NR[absent:]
+        return self._kept_NR.index_select(0, codes_n)
 
-    def forget(self) -> None:
-        """The statistics have changed."""
-        self._kept_NF = None
+    def _forget(self) -> None:
+        self._kept_NR = None
 
-    def _standardise(self, codes_n: torch.Tensor, statistics: Statistics) -> torch.Tensor:
+    def _standardised(self, codes_n: torch.Tensor) -> torch.Tensor:
         parts = [codes_n.new_empty((len(codes_n), 0), dtype=torch.float32)]
-        for name, (mean_F, scale_F) in statistics.items():
-            content_nF = (self.gather(name, codes_n) - mean_F) * (scale_F / len(scale_F) ** 0.5)
-            parts.append(content_nF * self.present[name][codes_n].unsqueeze(1))
+        for name, standard in self.standards().items():
+            parts.append(standard(self.gather(name, codes_n)) * self.present[name][codes_n].unsqueeze(1))
         return torch.cat(parts, dim=1)
 
     def blocks(self, codes_n: torch.Tensor) -> Iterator[torch.Tensor]:
         """The codes in blocks that keep memory small."""
         yield from codes_n.split(_ROWS)
 
-    def statistics(self, counts_N: torch.Tensor) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-        """Mean and 1/deviation, each (F,) float32, of every modality over items that occur in training.
+    @torch.no_grad()
+    def fit(self, counts_N: torch.Tensor) -> Features:
+        """Fit what standardises the content on items that occur in training, and return itself.
 
         Args:
             counts_N: training interactions of each item.
         """
-        found = {}
-        for name, present_N in self.present.items():
-            codes = (present_N & (counts_N > 0)).nonzero().squeeze(1)
-            width = self.catalog.modalities[name].width
-            total, square = torch.zeros(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64)
-            for block in self.blocks(codes):
-                raw = self.gather(name, block).double()
-                total += raw.sum(dim=0)
-                square += raw.square().sum(dim=0)
-            mean = total / max(len(codes), 1)
-            variance = (square / max(len(codes), 1) - mean.square()).clamp_min(0)
-            scale = torch.where(variance > 1e-8 * mean.square() + 1e-20, variance.rsqrt(), 0.0)
-            found[name] = (mean.float(), scale.float())
-        return found
+        self.standards.set({name: self._fitted(name, counts_N) for name in self.present})
+        self._forget()
+        return self
+
+    def _fitted(self, name: str, counts_N: torch.Tensor) -> Standard:
+        codes = (self.present[name] & (counts_N > 0)).nonzero().squeeze(1)
+        width = self.catalog.modalities[name].width
+        total, square = torch.zeros(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64)
+        for block in self.blocks(codes):
+            raw = self.gather(name, block).double()
+            total += raw.sum(dim=0)
+            square += raw.square().sum(dim=0)
+        mean = total / max(len(codes), 1)
+        variance = (square / max(len(codes), 1) - mean.square()).clamp_min(0)
+        scale = torch.where(variance > 1e-8 * mean.square() + 1e-20, variance.rsqrt(), 0.0)
+        plain = Standard(mean.float(), scale.float(), torch.zeros(width, 0))
+        return plain if width <= WIDEST else plain._replace(turn_FR=self.directions(name, codes, plain, WIDEST))
+
+    def directions(self, name: str, codes_n: torch.Tensor, plain: Standard, count: int) -> torch.Tensor:
+        """(F, count) principal directions of standardised content, the strongest last.
+
+        Args:
+            name: of the modality.
+            codes_n: items they are fitted on.
+            plain: how the content is standardised, not turned.
+            count: how many, at most F.
+        """
+        scatter_FF = torch.zeros(len(plain.mean_F), len(plain.mean_F))
+        for block in self.blocks(codes_n):
+            content_nF = plain(self.gather(name, block))
+            scatter_FF.addmm_(content_nF.T, content_nF)
+        directions: torch.Tensor = torch.linalg.eigh(scatter_FF).eigenvectors
+        return directions[:, -count:].contiguous()

@@ -22,7 +22,7 @@ class StackedTower(nn.Module):
     A modality that an item lacks is a learned default vector, the same for all items.
 
     Args:
-        widths: F of each named modality.
+        widths: R of the standardised content of each named modality.
         dim: D of each part.
         id_rows: N for an id embedding, 0 for none.
         scale: expected norm of a fresh id embedding; parts are unit vectors.
@@ -32,15 +32,6 @@ class StackedTower(nn.Module):
         super().__init__()
         self.maps = ItemTower(widths, dim, id_rows, scale)
         self.default = nn.Parameter(torch.zeros(len(widths), dim))
-
-    @property
-    def statistics(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-        """See `ItemTower.statistics`."""
-        return self.maps.statistics
-
-    def standardise(self, statistics: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) -> None:
-        """See `ItemTower.standardise`."""
-        self.maps.standardise(statistics)
 
     def parted(
         self, codes_n: torch.Tensor, content_nF: torch.Tensor, present_nM: torch.Tensor, known_n: torch.Tensor

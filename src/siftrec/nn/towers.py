@@ -41,13 +41,13 @@ class Seen(NamedTuple):
 
 
 class ItemTower(nn.Module):
-    """Item vector = Σ_m W_m x̃_m (+ id embedding), x̃ standardised content divided by √F, so that its norm is about 1.
+    """Item vector = Σ_m W_m x̃_m (+ id embedding), x̃ standardised content, whose norm is about 1.
 
     Every part starts with the same expected norm, whatever its width. Without the division one step of Adam moves a content
     part √F times as far, which swamps a fresh id table. An absent modality adds nothing.
 
     Args:
-        widths: F of each named modality.
+        widths: R of the standardised content of each named modality.
         dim: D.
         id_rows: N for an id embedding, 0 for none.
         scale: expected norm of a fresh item vector.
@@ -65,21 +65,6 @@ class ItemTower(nn.Module):
         self.ids = nn.Embedding(id_rows, dim) if id_rows else None
         if self.ids is not None:
             nn.init.normal_(self.ids.weight, std=each / dim**0.5)
-        for name, width in widths.items():
-            self.register_buffer(f"mean_{name}", torch.zeros(width))
-            self.register_buffer(f"scale_{name}", torch.ones(width))
-
-    @property
-    def statistics(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-        """Mean and 1/deviation, each (F,), of every modality."""
-        names = [name.removeprefix("m_") for name in self.maps]
-        return {name: (self.get_buffer(f"mean_{name}"), self.get_buffer(f"scale_{name}")) for name in names}
-
-    def standardise(self, statistics: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) -> None:
-        """Set mean and 1/deviation, each (F,), of every modality; they are fitted on training items."""
-        for name, (mean_F, scale_F) in statistics.items():
-            self.get_buffer(f"mean_{name}").copy_(mean_F)
-            self.get_buffer(f"scale_{name}").copy_(scale_F)
 
     def forward(
         self, codes_n: torch.Tensor, content_nF: torch.Tensor, known_n: torch.Tensor | None = None
