@@ -33,7 +33,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 
 
 def test_it_reports_every_method_with_intervals(found: Demo) -> None:
-    assert list(found.accuracy) == ["popularity", "item-kNN", "CCL4Rec"]
+    assert list(found.accuracy) == ["popularity", "item-kNN", "Demure + CCL4Rec"]
     for values in found.accuracy.values():
         assert {filter for _, filter in values} == {"filtered", "unfiltered"}
         assert all(value.low <= value.mean <= value.high for value in values.values())
@@ -60,9 +60,27 @@ def test_people_are_real_and_a_quarter_of_their_interactions_is_doubted(found: D
         assert not set(person.recommended) & {event.title for event in person.history}
 
 
+def test_what_counted_is_shared_out_between_titles_and_genres(found: Demo) -> None:
+    assert list(found.weights) == ["title", "genres"]
+    for person in found.people:
+        assert sum(person.preference.values()) == pytest.approx(1, abs=1e-5)
+        for event in person.history:
+            assert sum(event.weights.values()) == pytest.approx(1, abs=1e-5)
+    assert len({event.weights["title"] for person in found.people for event in person.history}) > 20
+
+
 def test_the_report_shows_it_all(found: Demo) -> None:
     report = text(found)
-    for block in ("Data", "Accuracy on test users", "AUROC", "? = least important", "(planted)", "Run folder:"):
+    for block in (
+        "Data",
+        "Accuracy on test users",
+        "AUROC",
+        "? = least important",
+        "what of each counted",
+        "together: title ",
+        "(planted)",
+        "Run folder:",
+    ):
         assert block in report
     assert len(re.findall(r"0\.\d{4} \[0\.\d{4}, 0\.\d{4}\]", report)) == 12
 

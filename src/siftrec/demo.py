@@ -22,21 +22,26 @@ from siftrec.audit.plan import QUICK
 from siftrec.config import Experiment, Prepared
 from siftrec.data.interactions import Interactions
 from siftrec.data.readers.arrow import write
+from siftrec.data.sequences import Sequences
 from siftrec.data.split import TEST
 from siftrec.data.titles import titles
 from siftrec.errors import UsageError, missing_extra
 from siftrec.evaluate.evaluation import Evaluation, evaluate
 from siftrec.files import clear_errors
 from siftrec.methods.ccl4rec import importance_of
+from siftrec.methods.demure import Demure, SlotWeights, slot_weights
 from siftrec.methods.trained import Trained
 from siftrec.modality.text import encode
+from siftrec.noise.modal import preference
 from siftrec.run import run
+from siftrec.settings import build
 from siftrec.train.events import OnEvent
 
 EXPERIMENT = "demo.toml"
 NOISY = "noisy.parquet"
 VECTORS = {"title": "title_vectors.parquet", "genres": "genre_vectors.parquet"}
 BASELINES = {"popularity": "siftrec:Popularity", "item-kNN": "siftrec:ItemKNN"}
+OURS = "Demure + CCL4Rec"
 _WRITTEN = (
     EXPERIMENT,
     ".lock",
@@ -72,11 +77,14 @@ path = "data/title_vectors.parquet"
 path = "data/genre_vectors.parquet"
 
 [method]
-use = "siftrec:CCL4Rec"
+use = "siftrec:Demure"  # which part of a film counted
+
+[method.base]
+use = "siftrec:CCL4Rec"  # which films are noise
 
 [train]
 threads = 2
-epochs = 6
+epochs = 4
 batch_size = 256
 rows_per_user = 40
 """
@@ -93,19 +101,28 @@ class Interval:
 
 @dataclass(frozen=True)
 class Event:
-    """One interaction of a history: its title, whether its importance is among the least, whether it was planted."""
+    """One interaction of a history.
+
+    Attributes:
+        title: of the film.
+        doubted: whether its importance is among the least.
+        planted: whether it was planted.
+        weights: how much each modality counted; absent ones are left out.
+    """
 
     title: str
     doubted: bool
     planted: bool
+    weights: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Person:
-    """A user: the end of the history, oldest first, and recommended titles, best first."""
+    """A user: the end of the history, oldest first, what counted in all of it, and recommended titles, best first."""
 
     user: str
     history: list[Event]
+    preference: dict[str, float]
     recommended: list[str]
 
 
@@ -119,6 +136,7 @@ class Demo:
         auroc: how well low importance finds planted interactions; .5 = not at all.
         auroc_audit: the same for the audit's noise probabilities.
         auroc_popularity: the same for popularity alone, in whichever direction finds more.
+        weights: how much each modality counted, over all interactions.
         people: three users drawn at random.
         audit: of the noisy log, by itself: it knows neither the truth nor a trained model.
         folder: the run folder.
@@ -129,6 +147,7 @@ class Demo:
     auroc: float
     auroc_audit: float
     auroc_popularity: float
+    weights: dict[str, float]
     people: list[Person]
     audit: Audit
     folder: Path
@@ -141,13 +160,13 @@ def demo(
     epochs: int | None = None,
     page: Page | None = None,
 ) -> Demo:
-    """Write the data, train popularity, item-kNN and CCL4Rec, and look at what came out.
+    """Write the data, train popularity, item-kNN and Demure around CCL4Rec, and look at what came out.
 
     Args:
         folder: run folder; an earlier demo there is replaced.
         say: called with what happens next.
         on_event: called with every training event.
-        epochs: of CCL4Rec, instead of the experiment's.
+        epochs: of Demure, instead of the experiment's.
         page: makes audit.html.
 
     Raises:
@@ -160,26 +179,45 @@ def demo(
     trained: dict[str, Trained] = {}
     for name, use in BASELINES.items():
         say(f"training {name}")
-        plain = config.load(folder / EXPERIMENT, [f"method.use={use}"])
+        plain = replace(experiment, method=build({"use": use}, "method"))
         trained[name] = run(plain, folder / "baselines" / name, command="siftrec demo")
-    say("training CCL4Rec")
-    trained["CCL4Rec"] = run(experiment, folder, on_event=on_event, command="siftrec demo")
+    say(f"training {OURS}")
+    ours = trained[OURS] = run(experiment, folder, on_event=on_event, command="siftrec demo")
     say("ranking every film for every user's test question")
     prepared = experiment.prepare()
     evaluations = {name: evaluate(model, prepared.split.test, (10, 20)) for name, model in trained.items()}
-    evaluations["CCL4Rec"].write(folder / "evaluations" / "test.parquet")
-    say("looking for the planted interactions")
-    importance = importance_of(trained["CCL4Rec"], prepared.split.log.where(prepared.split.role < TEST))
+    evaluations[OURS].write(folder / "evaluations" / "test.parquet")
+    say("looking for the planted interactions, and for what counted in the others")
+    found = _found(ours, prepared)
     say("auditing the noisy log")
     audited = _audit(prepared, folder, page)
+    slots = found.slots
     return Demo(
         _summary(prepared),
         {name: intervals(evaluation) for name, evaluation in evaluations.items()},
-        *_auroc(prepared, importance, audited, trained["CCL4Rec"].popularity),
-        _people(prepared, importance, trained["CCL4Rec"], folder),
+        *_auroc(prepared, found.importance, audited, ours.popularity),
+        dict(zip(slots.names, slots.weight_EM.mean(axis=0).tolist(), strict=True)),
+        _people(prepared, found, ours, folder),
         audited,
         folder,
     )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the trained model makes of the training and validation interactions: which fit, and what of them counted."""
+
+    log: Sequences
+    importance: np.ndarray
+    slots: SlotWeights
+
+
+def _found(trained: Trained, prepared: Prepared) -> _Found:
+    """Demure says what counted; its base says which films fit."""
+    log = prepared.split.log.where(prepared.split.role < TEST)
+    assert isinstance(trained.method, Demure)
+    base = replace(trained, method=trained.method.base)
+    return _Found(log, importance_of(base, log), slot_weights(trained, log))
 
 
 def _experiment(path: Path, epochs: int | None) -> Experiment:
@@ -289,20 +327,27 @@ def _auroc(
 
 
 def _people(
-    prepared: Prepared, importance: np.ndarray, trained: Trained, folder: Path, count: int = 3, shown: int = 12
+    prepared: Prepared, found: _Found, trained: Trained, folder: Path, count: int = 3, shown: int = 12
 ) -> list[Person]:
     split, injected = prepared.split, prepared.injected
     assert injected is not None
     names = dict(titles(folder / "data" / "titles.parquet").iter_rows())
-    known = split.role < TEST
-    log, planted = split.log.where(known), injected.noisy[known]
+    log, slots, planted = found.log, found.slots, injected.noisy[split.role < TEST]
     rows = np.sort(seeds.rng(7, "people").choice(np.flatnonzero(log.lengths >= shown), count, replace=False))
     histories = [split.items.decode(log[row]).to_list() for row in rows]
-    people = []
+    people, preference_UM = [], preference(slots, log)
     for row, history, answer in zip(rows, histories, trained.recommend_many(histories, k=5), strict=True):
         end = slice(log.offsets[row + 1] - shown, log.offsets[row + 1])
-        doubted = importance[end] <= np.sort(importance[end])[shown // 4 - 1]
+        doubted = found.importance[end] <= np.sort(found.importance[end])[shown // 4 - 1]
         films = [names.get(str(item), str(item)) for item in history[-shown:]]
-        events = [Event(*each) for each in zip(films, doubted.tolist(), planted[end].tolist(), strict=True)]
-        people.append(Person(str(split.users[int(row)]), events, [names.get(str(i), str(i)) for i in answer.items]))
+        weights = [_present(slots, event) for event in range(end.start, end.stop)]
+        events = [Event(*each) for each in zip(films, doubted.tolist(), planted[end].tolist(), weights, strict=True)]
+        preferred = dict(zip(slots.names, preference_UM[row].tolist(), strict=True))
+        recommended = [names.get(str(i), str(i)) for i in answer.items]
+        people.append(Person(str(split.users[int(row)]), events, preferred, recommended))
     return people
+
+
+def _present(slots: SlotWeights, event: int) -> dict[str, float]:
+    each = zip(slots.names, slots.weight_EM[event].tolist(), slots.present_EM[event].tolist(), strict=True)
+    return {name: weight for name, weight, present in each if present}

@@ -13,7 +13,7 @@ from siftrec.cli.console import Reporter, say, table
 
 if TYPE_CHECKING:
     from siftrec.audit import Audit
-    from siftrec.demo import Demo, Interval, Person
+    from siftrec.demo import Demo, Event, Interval, Person
 
 
 def demo_command(
@@ -46,6 +46,7 @@ def text(found: Demo) -> str:
                 ("control: popularity alone", found.auroc_popularity),
             ],
         ).lstrip(),
+        "What of a film counted, mean weight over all interactions\n" + table(("", ""), found.weights.items()).lstrip(),
         *(_person(person) for person in found.people),
         f"Audit of the noisy log, which knows nothing of what was planted\n{_filled(found.audit.verdict.sentences)}",
         f"Run folder: {found.folder}\n"
@@ -74,9 +75,21 @@ def _interval(value: Interval) -> str:
 
 
 def _person(person: Person) -> str:
-    history = [
-        f"  {'?' if event.doubted else ' '} {event.title}{'  (planted)' if event.planted else ''}"
+    names = list(person.preference)
+    marked = [
+        ("?" if event.doubted else "", *(_counted(event.weights.get(name)) for name in names), _titled(event))
         for event in person.history
     ]
-    head = f"User {person.user}: the last {len(history)} films, oldest first; ? = least important"
-    return "\n".join([head, *history, f"  → {'; '.join(person.recommended)}"])
+    head = f"User {person.user}: the last {len(marked)} films, oldest first; ? = least important; what of each counted"
+    together = ", ".join(f"{name} {_counted(share).strip()}" for name, share in person.preference.items())
+    lines = table(("", *names, ""), marked).splitlines()
+    recommended = f"  → {'; '.join(person.recommended)}"
+    return "\n".join([head, *(f"  {line}" for line in lines), f"  All interactions together: {together}", recommended])
+
+
+def _counted(weight: float | None) -> str:
+    return "-" if weight is None else f"{weight:4.0%}"
+
+
+def _titled(event: Event) -> str:
+    return f"{event.title}{'  (planted)' if event.planted else ''}"
