@@ -1,4 +1,4 @@
-"""Which method is better than which, and how sure that is: per user, averaged over seeds, corrected by Holm.
+"""Which method is better than which, and how sure that is: per user, averaged over the seeds both have, corrected by Holm.
 
 The family over which Holm corrects is every pair of `variants.PAIRS` on every main metric, for one data set and one
 share of noise.
@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from accuracy import DATASETS, MAIN, RHOS, cells
-from variants import PAIRS
+from variants import PAIRS, VARIANTS
 
 from siftrec.evaluate.compare import Comparison, compare
 from siftrec.evaluate.evaluation import Evaluation
@@ -26,8 +26,9 @@ def compare_all() -> dict[str, Any]:
 def family(data: str, rho: float) -> dict[str, Any]:
     """All pairs of one data set and share of noise that are done, corrected together."""
     runs = {method: done(data, rho, method) for method in dict.fromkeys(name for pair in PAIRS for name in pair)}
+    pairs = {(a, b): same_seeds(runs[a], runs[b]) if rho or _seeded(a, b) else (runs[a], runs[b]) for a, b in PAIRS}
     found = [
-        replace(compare(runs[a], runs[b], metric), a=a, b=b) for a, b in PAIRS for metric in MAIN if runs[a] and runs[b]
+        replace(compare(*sides, metric), a=a, b=b) for (a, b), sides in pairs.items() for metric in MAIN if all(sides)
     ]
     corrected = holm([comparison.p for comparison in found]) if found else []
     listed = [stored(replace(comparison, p_holm=float(p))) for comparison, p in zip(found, corrected, strict=True)]
@@ -43,6 +44,17 @@ def family(data: str, rho: float) -> dict[str, Any]:
 def done(data: str, rho: float, method: str) -> list[Evaluation]:
     """One evaluation per seed that is done."""
     return [Evaluation.read(cell.values) for cell in cells([f"{data}.rho{rho:g}.{method}.seed*"]) if cell.done]
+
+
+def same_seeds(left: list[Evaluation], right: list[Evaluation]) -> tuple[list[Evaluation], list[Evaluation]]:
+    """The runs of either side whose seed the other side has too."""
+    both = {run.about.seed for run in left} & {run.about.seed for run in right}
+    return [run for run in left if run.about.seed in both], [run for run in right if run.about.seed in both]
+
+
+def _seeded(a: str, b: str) -> bool:
+    """Whether a seed changes either result; one that it does not change is run once, and faces every run of the other."""
+    return all(method not in VARIANTS or VARIANTS[method].seeded for method in (a, b))
 
 
 def stored(comparison: Comparison) -> dict[str, Any]:
