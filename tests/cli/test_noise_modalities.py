@@ -81,6 +81,9 @@ def test_foreign_content_alone_gives_figures_of_modalities_alone(
     assert list(report["modalities"]) == ["text", "image"]
     frame = pl.read_parquet(tmp_path / "n" / "modalities.parquet")
     assert frame["modality"].value_counts()["count"].n_unique() == 1  # imputed images are there
+    judged = frame.filter(pl.col("weight").is_not_null())
+    nobody_saw = (pl.col("modality") == "image") & (pl.col("item").str.tail(2).cast(pl.Int64) % 4 == 0)
+    assert judged.select((pl.col("noise").is_null() == nobody_saw).all()).item()
 
 
 def test_the_page_says_what_drives_whom_and_keeps_titles_text(planted: tuple[Path, Path]) -> None:

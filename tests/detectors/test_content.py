@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+import pytest
 import torch
 
 from siftrec.data.catalog import Catalog, Modality
+from siftrec.data.sequences import Sequences
 from siftrec.detectors.content import DIRECTIONS, content_of, units
+from siftrec.modality.impute import impute
 
 IDS = pl.Series(range(1, 41))
 
@@ -51,3 +54,19 @@ def test_units_are_unit_vectors_side_by_side_zero_where_absent() -> None:
 
 def test_a_catalog_without_content_has_vectors_of_no_width() -> None:
     assert units(content_of(Catalog(IDS), counts())).shape == (41, 0)
+
+
+@pytest.mark.parametrize("precision", ["f2", "f4"])
+@pytest.mark.parametrize("offset", [0, 20])
+def test_an_imputed_mean_says_nothing(precision: str, offset: float) -> None:
+    """Rounded to half precision the mean is not quite the mean; blown up to unit length, all imputed items look alike."""
+    rng = np.random.default_rng(3)
+    vectors, has = (rng.normal(offset, 2, (400, 24))).astype(precision), rng.random(400) < 0.4
+    log = Sequences.from_items(rng.integers(1, 401, 4000).astype(np.int32), np.full(200, 20))
+    ids = pl.Series(range(1, 401))
+    filled, imputed = impute(Catalog(ids, cover=Modality(vectors, has)), log, {"cover": "mean"})
+    counts_N = torch.from_numpy(log.counts(401)).float()
+    plain, found = (units(content_of(of, counts_N)) for of in (Catalog(ids, cover=Modality(vectors, has)), filled))
+    assert filled.modalities["cover"].present[1:].all()
+    assert not found[torch.from_numpy(imputed["cover"])].any()
+    torch.testing.assert_close(found.any(dim=1), plain.any(dim=1))

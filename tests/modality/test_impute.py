@@ -14,7 +14,7 @@ from siftrec import config
 from siftrec.data.catalog import Catalog, Modality
 from siftrec.data.sequences import Sequences
 from siftrec.errors import UsageError
-from siftrec.modality.impute import Impute, impute
+from siftrec.modality.impute import Impute, impute, without
 
 ITEMS = 8
 
@@ -122,3 +122,16 @@ def test_an_experiment_imputes_from_its_training_part_alone(how: Impute, tmp_pat
         vectors.append(prepared.catalog.modalities["cover"].vectors(np.arange(len(prepared.catalog))))
         assert prepared.notes[f"items whose cover is imputed ({how})"] > 4
     np.testing.assert_array_equal(*vectors)
+
+
+@pytest.mark.parametrize("how", ["mean", "neighbours"])
+def test_without_gives_back_what_was_shown(how: Impute) -> None:
+    """Whoever judges content must not judge what nobody saw."""
+    before = catalog(HAS)
+    full, imputed = impute(before, TRAIN, {"cover": how})
+    plain = without(full, imputed)
+    for name, aligned in before.modalities.items():
+        np.testing.assert_array_equal(plain.modalities[name].present, aligned.present)
+        codes = np.arange(len(before))
+        np.testing.assert_array_equal(plain.modalities[name].vectors(codes), aligned.vectors(codes))
+    assert full.modalities["cover"].present.sum() > before.modalities["cover"].present.sum()

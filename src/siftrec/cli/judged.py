@@ -73,9 +73,11 @@ class Judged:
     @cached_property
     def modal(self) -> Modal | None:
         """What is believed of the modalities; None where the method weighs none."""
+        from siftrec.modality.impute import without
         from siftrec.noise.modal import judge_modalities
 
-        return judge_modalities(self.trained, self.log, self.prepared.catalog, self.experiment.seed)
+        shown = without(self.prepared.catalog, self.prepared.imputed)
+        return judge_modalities(self.trained, self.log, shown, self.experiment.seed)
 
     @cached_property
     def _order(self) -> np.ndarray:
@@ -100,7 +102,10 @@ class Judged:
         return np.asarray(np.where(self.chosen, np.cumsum(self.chosen) - 1, -1)[events])
 
     def modalities(self) -> pl.DataFrame | None:
-        """One row per interaction and modality that it showed; `weight` and `noise` are null where not judged."""
+        """One row per interaction and modality that it showed; `weight` and `noise` are null where not judged.
+
+        An imputed vector has a weight, for it is read, but no probability of being foreign, for nobody was shown it.
+        """
         import numpy as np
         import polars as pl
 

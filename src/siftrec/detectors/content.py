@@ -9,11 +9,15 @@ from siftrec.data.catalog import Catalog
 from siftrec.modality.features import Features
 
 DIRECTIONS = 64
+_LEAST = 0.01
+"""A norm, as a share of the modality's mean, below which a vector is the mean of the others and its direction rounding."""
 
 
 @torch.no_grad()
 def principal(features: Features, counts_N: torch.Tensor) -> torch.Tensor:
     """(M, N, 64) standardised content along its principal directions over training items; zero where absent or spare.
+
+    A vector that is the modality's mean up to rounding (`impute = "mean"`) says nothing and counts as absent.
 
     Args:
         features: content, standardised.
@@ -31,6 +35,8 @@ def principal(features: Features, counts_N: torch.Tensor) -> torch.Tensor:
         for block in features.blocks(torch.arange(1, size)):
             projected = turned(features.gather(name, block)) * width**0.5
             found[index, block, : projected.shape[1]] = projected * features.present[name][block].unsqueeze(1)
+        norm_N = found[index].norm(dim=1)
+        found[index, norm_N < _LEAST * norm_N.sum() / norm_N.count_nonzero().clamp_min(1)] = 0
     return found
 
 

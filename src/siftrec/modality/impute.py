@@ -8,6 +8,7 @@ to impute from, the item stays without.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from typing import Literal
 
@@ -51,6 +52,20 @@ def impute(
         imputed[name][list(found)] = True
         filled.modalities[name] = _with(aligned, found, how[name]) if found else aligned
     return filled, imputed
+
+
+def without(catalog: Catalog, imputed: Mapping[str, np.ndarray]) -> Catalog:
+    """The catalog with imputed vectors absent again, for whoever judges what was really shown.
+
+    Args:
+        catalog: items and modalities, perhaps imputed.
+        imputed: modality → (N,) bool, as `impute` gives it.
+    """
+    plain = Catalog(catalog.vocab.ids)
+    for name, aligned in catalog.modalities.items():
+        made = imputed.get(name)
+        plain.modalities[name] = aligned if made is None else replace(aligned, row=np.where(made, -1, aligned.row))
+    return plain
 
 
 def _means(aligned: Aligned, train: Sequences, how: Impute, k: int) -> dict[int, np.ndarray]:

@@ -78,7 +78,8 @@ def judge_content(
 
     Args:
         log: histories in the codes of `catalog`; `shown` says whose content stood there, None = each item's own.
-        catalog: the items and their content.
+        catalog: the items and the content that was shown with them; vectors that were imputed are judged as if shown, so
+            give the catalog from before (`siftrec.modality.impute.without`).
         seed: of the scorers and the background.
         quick: fewer folds and epochs; ignored where `likelihood` is given.
         q: share of genuine content aimed at among the flagged.

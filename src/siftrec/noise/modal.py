@@ -36,7 +36,9 @@ def preference(found: SlotWeights, log: Sequences) -> np.ndarray:
         found: of the events of `log`.
         log: U histories.
     """
-    attended_EM, users = found.weight_EM * found.share_E[:, None].astype(np.float64), len(log)
+    # An encoder that does not pool has no shares; there all interactions count alike.
+    share_E1 = np.nan_to_num(found.share_E.astype(np.float64), nan=1.0)[:, None]
+    attended_EM, users = found.weight_EM * share_E1, len(log)
     mass_UM = np.stack([np.bincount(log.owners, column, users) for column in attended_EM.T], axis=1)
     told_U = np.bincount(log.owners, (found.evidence_EM > 0).any(axis=1), users) > 0
     total_U = np.where(told_U, mass_UM.sum(axis=1), np.nan)
@@ -49,7 +51,8 @@ def judge_modalities(trained: Trained, log: Sequences, catalog: Catalog, seed: i
     Args:
         trained: any trained method.
         log: histories in the codes of `catalog`, which are those of `trained.items`.
-        catalog: the items with the content that the method was trained on.
+        catalog: the items with the content that they really have: nobody was shown an imputed vector, and none is judged
+            (`siftrec.modality.impute.without`).
         seed: of the scorers and the background.
     """
     if not isinstance(trained.method, Demure) or not tuple(catalog):
