@@ -1,4 +1,4 @@
-"""Write docs/results.md from the stored figures in benchmarks/results. Nothing in that page is typed.
+"""Write docs/results.md, and README.md's accuracy table, from the stored figures. No number in them is typed.
 
 python benchmarks/render.py
 """
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import headline
 from accuracy import DATASETS, MAIN, RHOS
 from modality_tables import sections as counted
 from noise_tables import sections as finding_noise
@@ -23,6 +24,7 @@ from siftrec.settings import describe, resolve
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "results.md"
+README = HERE.parent / "README.md"
 NAMES = {name: variant.what for name, variant in VARIANTS.items()} | {PEER: "RecTools' SASRec, gBCE, 256 negatives"}
 Figures = dict[str, Any]
 
@@ -35,6 +37,7 @@ def main() -> None:
     sections = [HEAD, *planted(), *noise, *modalities, *speed(), *audits, *accuracy(), *comparisons()]
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text("\n\n".join(sections) + "\n", "utf-8")
+    headline.write(README, accuracy_cells(), table)
 
 
 HEAD = """# Results
@@ -216,13 +219,19 @@ def planted_spread(values: Sequence[float]) -> str:
     return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
 
 
-def accuracy() -> list[str]:
-    """One table per data set and share of noise."""
+def accuracy_cells() -> dict[tuple[str, float], dict[str, list[Figures]]]:
+    """What is stored, by data set and share of noise, then by method."""
     cells: dict[tuple[str, float], dict[str, list[Figures]]] = defaultdict(lambda: defaultdict(list))
     for path in sorted((RESULTS / "accuracy").glob("*.seed*.json")):
         figures = json.loads(path.read_text("utf-8"))
         cell = figures["cell"]
         cells[cell["data"], cell["rho"]][cell["method"]].append(figures)
+    return cells
+
+
+def accuracy() -> list[str]:
+    """One table per data set and share of noise."""
+    cells = accuracy_cells()
     if not cells:
         return []
     everything = [each for methods in cells.values() for runs in methods.values() for each in runs]

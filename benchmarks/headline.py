@@ -1,0 +1,51 @@
+"""The accuracy table of README.md, from the stored figures: means over seeds on microlens50k."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
+Cells = Mapping[tuple[str, float], Mapping[str, Sequence[Mapping[str, Any]]]]
+
+BEGIN, END = "<!-- accuracy: begin -->\n", "\n<!-- accuracy: end -->"
+DATA, METRICS = "microlens50k", ("ndcg@20", "recall@20")
+ROWS = {
+    "markov": "Markov, first order",
+    "itemknn": "item-kNN",
+    "ease": "EASE",
+    "sasrec": "SASRec",
+    "ccl4rec-next": "CCL4Rec, next-item loss only",
+    "ccl4rec": "CCL4Rec",
+    "ccl4rec-denoise": "CCL4Rec, next-item loss, `denoise`",
+    "oracle-targets": "the same, told which targets are noise",
+    "oracle-all": "the same, told which interactions are noise",
+}
+
+
+def write(page: Path, cells: Cells, table: Table) -> None:
+    """Put the table between its marks.
+
+    Args:
+        page: README.md.
+        cells: stored cells by data set and share of noise, then by method, one per seed.
+        table: from head and rows to Markdown.
+    """
+    text = page.read_text("utf-8")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END, 1)[1]
+    head = ("NDCG@20 / Recall@20, seeds", "the log as it is", "with 30 % noise")
+    rows = [
+        (what, *(_told(cells.get((DATA, rho), {}).get(name, ())) for rho in (0.0, 0.3))) for name, what in ROWS.items()
+    ]
+    page.write_text(f"{before}{BEGIN}{table(head, rows)}{END}{after}", "utf-8")
+
+
+def _told(runs: Sequence[Mapping[str, Any]]) -> str:
+    if not runs:
+        return ""
+    found = [[run["evaluation"]["metrics"]["filtered"][metric] for run in runs] for metric in METRICS]
+    means = " / ".join(f"{statistics.mean(values):.4f}".lstrip("0") for values in found)
+    return f"{means}, {len(runs)}"
