@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from siftrec import artifact, seeds
+from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Loader
 from siftrec.data.sequences import Sequences
 from siftrec.detectors import fitted
@@ -52,7 +53,7 @@ def prepared(planted):
     return method, model
 
 
-BLEND = dataclasses.replace(TINY, detector=Blend(likelihood=TINY.detector))
+BLEND = dataclasses.replace(TINY, pooling=False, detector=Blend(likelihood=TINY.detector))
 
 
 def small(importance, denoise):
@@ -249,3 +250,9 @@ def test_what_cannot_be_judged_is_refused_by_name():
     with pytest.raises(SettingsError, match=r"method\.length.*at most 20"):
         CCL4Rec(length=30, denoise=SMALL).build(catalog)
     CCL4Rec(length=30, denoise=Denoise()).build(catalog)
+    # In serving nobody knows whose history it is: the user's own counts would vouch for what they did.
+    for detector in (Cooccurrence(), Blend()):
+        with pytest.raises(SettingsError, match=rf"^method\.denoise\.pooling: .*{type(detector).__name__}"):
+            CCL4Rec(denoise=Denoise(pooling=True, detector=detector)).build(catalog)
+    with pytest.raises(SettingsError, match=r"^method\.denoise\.detector: Agreement needs content"):
+        CCL4Rec(denoise=Denoise(detector=Agreement())).build(Catalog(catalog.vocab.ids))

@@ -155,6 +155,8 @@ def test_what_was_found_is_measured_as_interactions_are() -> None:
 
 
 def test_refuses_what_it_cannot_judge() -> None:
+    with pytest.raises(UsageError, match="no modality 'imgae' was judged; did you mean 'image'"):
+        judged().of("imgae")
     log, catalog, _ = case()
     with pytest.raises(UsageError, match="no modality"):
         judge_content(log, Catalog(catalog.vocab.ids))

@@ -90,3 +90,10 @@ def test_a_log_in_which_everybody_has_everything_says_nothing() -> None:
     scores = judge(dense, Catalog(pl.Series([f"i{n}" for n in range(4)])), detector=Likelihood(folds=2, dim=4, steps=5))
     assert not scores.flagged.any()
     assert (scores.weight == 1).all()
+
+
+def test_a_log_fitted_on_itself_is_nobodys_own_witness() -> None:
+    """Named or not: who learned from a log leaves everybody's own part out of what they are judged by."""
+    small = world("easy", users=120, items=400, length=8)
+    one, same = (judge(small.log, small.catalog, detector=Cooccurrence(), fitted_on=on) for on in (None, small.log))
+    assert (one.score == same.score).all()

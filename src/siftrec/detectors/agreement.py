@@ -18,7 +18,7 @@ from siftrec.data.sequences import Sequences
 from siftrec.detectors.content import DIRECTIONS
 from siftrec.detectors.fitted import Fitted, OnFold
 from siftrec.detectors.ratio import Blended
-from siftrec.errors import UsageError
+from siftrec.errors import SettingsError
 from siftrec.nn.importance import Geometry, agreement, geometry, hubness
 from siftrec.settings import Size, settings
 
@@ -39,10 +39,12 @@ class Agreement:
         """A detector to be fitted, for N items with content vectors of width G.
 
         Raises:
-            UsageError: a catalog without content.
+            SettingsError: a catalog without content.
         """
         if not content:
-            raise UsageError("agreement needs content vectors; without any, use likelihood or co-occurrence")
+            raise SettingsError(
+                "detector", "Agreement needs content vectors; without any, use Likelihood or Cooccurrence"
+            )
         return Blended({"agreement": ContentAgreement(self, size)})
 
 

@@ -70,8 +70,8 @@ class NoiseScores:
     def trusted(self, level: float) -> np.ndarray:
         """(E,) bool: the largest set of which at most `level` is noise; a bound, where `at` is an aim.
 
-        Noise is never underestimated under the mechanism, so this is the safer thing to say. Interactions without evidence
-        have the average probability and are among them where that is small enough.
+        Under the mechanism noise is not underestimated, up to sampling error (`rho_interval`), so this is the safer thing to
+        say. Interactions without evidence have the average probability and are among them where that is small enough.
         """
         return trusted(self.noise, level)
 
@@ -173,7 +173,7 @@ def flag(noise: np.ndarray, q: float) -> np.ndarray:
 
 
 def trusted(noise: np.ndarray, level: float) -> np.ndarray:
-    """(n,) bool: the largest set whose mean noise is at most `level`: a bound, for noise is never underestimated."""
+    """(n,) bool: the largest set whose mean noise is at most `level`: a bound, up to sampling error."""
     return _largest(noise.astype(np.float64), level)
 
 

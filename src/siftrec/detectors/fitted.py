@@ -40,7 +40,8 @@ class Fitted(Protocol):
         """Learn from a log, and return itself.
 
         Args:
-            log: histories; each row is a user.
+            log: histories; each row is a user. Only `likelihood` heeds its weights; the others count every interaction
+                alike.
             content_NG: content vectors (`detectors.content.units`).
             seed: of all that is random.
             on_fold: progress.

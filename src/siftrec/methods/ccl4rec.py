@@ -84,6 +84,8 @@ class CCL4Rec:
             problem = f"at most {LENGTH} where a detector judges histories (denoise.pooling, views.importance)"
             raise SettingsError("method.length", problem)
         widths = kept_widths(catalog)
+        if self.denoise is not None:
+            self.denoise.check(bool(widths))
         tower = ItemTower(widths, self.dim, len(catalog) if self.ids else 0, self.scale)
         encoder = make_encoder(self.encoder, self.dim, self.length, self.dropout, self.blocks, self.heads)
         head = Head(self.dim, self.contrast.projection)

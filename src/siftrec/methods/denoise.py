@@ -21,9 +21,12 @@ from torch.nn import functional as F  # noqa: N812  the usual name
 
 from siftrec.data.loader import Batch
 from siftrec.data.sequences import Sequences
-from siftrec.detectors.blend import Detector
+from siftrec.detectors.agreement import Agreement
+from siftrec.detectors.blend import Blend, Detector
+from siftrec.detectors.cooccurrence import Cooccurrence
 from siftrec.detectors.fitted import DRAWS, Fitted, calibrated
 from siftrec.detectors.likelihood import Likelihood
+from siftrec.errors import SettingsError
 from siftrec.settings import Rate, settings
 
 
@@ -34,7 +37,8 @@ class Denoise:
     Attributes:
         targets: whether each target of the next-item loss is weighted by 1 minus its probability of noise.
         severity: s, by which the probability of noise of a target is multiplied before it is believed.
-        pooling: whether the user encoder trusts interactions less that the rest of the history does not vouch for.
+        pooling: whether the user encoder trusts interactions less that the rest of the history does not vouch for; not with
+            `Cooccurrence` or `Blend`.
         detector: which one, and how it is fitted, on training interactions alone.
     """
 
@@ -42,6 +46,22 @@ class Denoise:
     severity: Rate = 1.8
     pooling: bool = False
     detector: Detector = Likelihood()
+
+    def check(self, content: bool) -> None:
+        """Refuse what cannot work; `content` says whether the catalog has any.
+
+        Raises:
+            SettingsError: naming the key.
+        """
+        if isinstance(self.detector, Agreement) and not content:
+            problem = "Agreement needs content vectors; the catalog has none, so use Likelihood or Cooccurrence"
+            raise SettingsError("method.denoise.detector", problem)
+        if self.pooling and isinstance(self.detector, Cooccurrence | Blend):
+            problem = (
+                f"must be false with {type(self.detector).__name__}: a trained model does not know whose history it is "
+                "asked about, and a user's own counts would vouch for it; use Likelihood or Agreement"
+            )
+            raise SettingsError("method.denoise.pooling", problem)
 
 
 class Denoising(nn.Module):

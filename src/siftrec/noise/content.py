@@ -26,6 +26,7 @@ from siftrec.detectors.likelihood import CrossFitted, Likelihood
 from siftrec.detectors.ratio import Blended
 from siftrec.errors import UsageError
 from siftrec.noise.judge import QUICK
+from siftrec.settings import nearest
 
 MECHANISM = "foreign"
 
@@ -57,7 +58,13 @@ class ModalityNoise:
     q: float
 
     def of(self, name: str) -> NoiseScores:
-        """One modality's scores, over the events that showed it: `present_EM[:, m]`."""
+        """One modality's scores, over the events that showed it: `present_EM[:, m]`.
+
+        Raises:
+            UsageError: a modality that the catalog lacks.
+        """
+        if name not in self.names:
+            raise UsageError(f"no modality {name!r} was judged{nearest(name, self.names)}")
         m = self.names.index(name)
         columns = (self.noise_EM, self.flagged_EM, self.evidence_EM, self.score_EM)
         noise, flagged, evidence, score = (table[self.present_EM[:, m], m] for table in columns)

@@ -33,19 +33,20 @@ def judge(
         log: histories in the codes of `catalog`.
         catalog: the items; its content, where it has any, speaks too.
         detector: `Likelihood`, `Cooccurrence`, `Agreement` or `Blend`; None = `Likelihood()`.
-        fitted_on: another log in the same codes, of other users, that the detector learns from; None = `log` itself, of
-            which nobody is judged by what they did themselves.
+        fitted_on: another log in the same codes that the detector learns from; none of its users may be in `log`, for here
+            nobody's own part is left out, and with `Cooccurrence` and `Blend` what they did themselves would vouch for
+            them. None = `log` itself, of which nobody is judged by what they did themselves.
         q: share of genuine interactions aimed at among the flagged.
         seed: of the detector and the background.
         quick: fewer folds and epochs; ignored where `detector` is given.
         on_fold: progress.
 
     Raises:
-        UsageError: `Agreement` without content.
+        SettingsError: `Agreement` without content.
     """
     how, source = detector or (QUICK if quick else Likelihood()), log if fitted_on is None else fitted_on
     counts_N = torch.from_numpy(source.counts(len(catalog)).astype(np.float32))
     content_NG = units(content_of(catalog, counts_N))
     fitted = how.build(len(catalog), content_NG.shape[1]).fit(source, content_NG, seed, on_fold)
-    users = np.arange(len(log)) if fitted_on is None else None
+    users = np.arange(len(log)) if source is log else None
     return calibrated(fitted, log, content_NG, users, q=q, seed=seed)
