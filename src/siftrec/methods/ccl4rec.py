@@ -21,7 +21,7 @@ from siftrec.errors import SettingsError
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.contrast import Contrast, Head, Slots, Views, contrast_losses
 from siftrec.methods.denoise import Denoise, Denoising
-from siftrec.methods.model import History, Local, SequenceModel, Step
+from siftrec.methods.model import Local, SequenceModel, Step
 from siftrec.methods.relation import WINDOW, Relation
 from siftrec.methods.trained import Trained
 from siftrec.modality.standard import kept_widths
@@ -183,9 +183,11 @@ class CCL4Rec:
             weights_B = weights_B * model.denoising.target_weights(batch)
         losses = {"next_item": model.next_item(local, users_BD, targets_B, weights_B, drawn)}
         if len(rows):
-            losses |= self._contrast(model, (local, history, users_BD), batch, rows, offers_O, rng)
+            losses |= self._contrast(
+                model, Step(losses, local, history, users_BD, trust_BL), batch, rows, offers_O, rng
+            )
         relation.remember(targets_B)
-        return Step(losses, local, history, users_BD)
+        return Step(losses, local, history, users_BD, trust_BL)
 
     def _augmented(self, relation: Relation, batch: Batch) -> torch.Tensor:
         """Rows that take part in contrast: enough distinct items, and the warm-up is over."""
@@ -196,13 +198,13 @@ class CCL4Rec:
     def _contrast(
         self,
         model: SequenceModel,
-        clean: tuple[Local, History, torch.Tensor],
+        clean: Step,
         batch: Batch,
         rows: torch.Tensor,
         offers_O: torch.Tensor,
         rng: torch.Generator,
     ) -> Losses:
-        local, history, users_BD = clean
+        local, history, users_BD, trust_BL = clean[1:]
         items_BL, targets_B = batch.items_BL[rows], batch.targets_BP[rows, -1]
         relation = cast(Relation, model.extra)
         with torch.no_grad():
@@ -211,7 +213,7 @@ class CCL4Rec:
         def encode(choice_BVL: torch.Tensor) -> torch.Tensor:
             views_BVL = torch.where(choice_BVL >= 0, offers_O[choice_BVL], items_BL.unsqueeze(1))
             flat, views = views_BVL.flatten(0, 1), views_BVL.shape[1]
-            trust_nL = model.log_trust(flat, batch.user_B[rows].repeat_interleave(views))
+            trust_nL = None if trust_BL is None else trust_BL[rows].repeat_interleave(views, 0)
             weight_nML = None if history.gated is None else history.gated.weight_BML[rows].repeat_interleave(views, 0)
             viewed = model.history(local, flat, _shown(batch, rows, choice_BVL, offers_O), weight_nML)
             encoded: torch.Tensor = model.encoder(viewed.vectors_BLD, flat > 0, rng, trust_nL)

@@ -39,6 +39,8 @@ _BLOCK = 256
 class Mil:
     """The weak supervision: an interaction agrees with its history in some modality, a popularity-drawn item in none.
 
+    Interactions count by the log's own weights.
+
     Attributes:
         kind: `nce` lets interactions compete with background items, `logistic` judges each by itself.
         weight: λ.
@@ -84,6 +86,8 @@ class Demure:
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""
+        if isinstance(self.base, Demure):
+            raise SettingsError("method.base.use", "one gate is enough: give Demure the base of that Demure")
         if not catalog.modalities:
             raise SettingsError("method.use", "Demure weighs modalities against each other, and the catalog has none")
         model = cast(SequenceModel, self.base.build(catalog))
@@ -136,29 +140,34 @@ class Demure:
         """See `Sequential.step`."""
         model = cast(SequenceModel, model)
         done = self.base.step(model, batch, rng)
-        gated = done.history.gated
-        if gated is None or model.gating is None:
-            return done
-        losses, gating = {**done.losses}, model.gating
+        gated, gating = done.history.gated, cast(Gating, model.gating)
+        if gated is None:
+            problem = (
+                f"{type(self.base).__name__} makes its histories without SequenceModel.history, so no gate reads them"
+            )
+            raise SettingsError("method.base.use", problem)
+        losses = {**done.losses}
         if gating.how.judged:
             background = gating.background(gated.seen, batch.items_BL, self.mil.background, rng)
             if self.mil.weight:
-                losses["mil"] = self.mil.weight * self._mil(gating, gated, background)
+                losses["mil"] = self.mil.weight * self._mil(gating, gated, background, batch.trust_BL)
             gating.observe(background)
-        if self.views is not None and int(gating.get_buffer("epoch")) >= self.views.contrast.warmup:
+        if (
+            self.views is not None
+            and self.views.contrast.on
+            and int(gating.get_buffer("epoch")) >= self.views.contrast.warmup
+        ):
             losses |= slot_losses(self.views, model, gating.head, done, batch, self.gate.neighbours, rng)
         return done._replace(losses=losses)
 
-    def _mil(self, gating: Gating, gated: Gated, background: Background) -> torch.Tensor:
-        present_BML = gated.seen.present_BML
-        chosen_BL = bags(gating.logits(gated.score_BML, gated.habit_BML), present_BML)
-        asked_BL = (gated.evidence_BML > 0).any(dim=1)
-        there_BMJ = background.evidence_BMJ > 0
+    def _mil(self, gating: Gating, gated: Gated, background: Background, trust_BL: torch.Tensor) -> torch.Tensor:
+        chosen_BL = bags(gating.logits(gated.score_BML, gated.habit_BML), gated.seen.present_BML)
+        weight_BL = trust_BL * (gated.evidence_BML > 0).any(dim=1)
         score_BMJ = gating.calibrated(background.raw_BMJ, background.evidence_BMJ)
         habit_BMJ = habit(gated.score_BML, gated.evidence_BML, background.beside_BLJ)
-        background_BJ = bags(gating.logits(score_BMJ, habit_BMJ), there_BMJ)
+        background_BJ = bags(gating.logits(score_BMJ, habit_BMJ), background.present_BMJ)
         loss = mil_nce if self.mil.kind == "nce" else mil_logistic
-        return loss(chosen_BL, asked_BL, background_BJ, there_BMJ.any(dim=1))
+        return loss(chosen_BL, weight_BL, background_BJ, (background.evidence_BMJ > 0).any(dim=1))
 
 
 def give_content(model: SequenceModel, catalog: Catalog) -> None:
@@ -181,7 +190,8 @@ class SlotWeights:
         score_EM: float32 ẑ, deviations above the agreement of a popularity-drawn item; 0 = nothing could vouch.
         evidence_EM: int32, how many other interactions could vouch.
         present_EM: bool.
-        share_E: float32, the share of the user's attention each interaction gets; sums to 1 over a judged piece.
+        share_E: float32, the share of the user's attention each interaction gets; sums to 1 over a judged piece. nan where
+            the encoder reads a history as a whole.
     """
 
     names: tuple[str, ...]
@@ -228,10 +238,9 @@ def slot_weights(trained: Trained, histories: Sequences) -> SlotWeights:
 
 
 def _shares(model: SequenceModel, vectors_BLX: torch.Tensor, items_BL: torch.Tensor) -> torch.Tensor:
-    """a_BL of encoders that pool; the others read all interactions alike."""
-    real_BL = items_BL > 0
+    """a_BL of encoders that pool, as `explain` gives it; nan of the others."""
     shares = getattr(model.encoder, "shares", None)
     if shares is None:
-        return real_BL / real_BL.sum(dim=1, keepdim=True).clamp_min(1)
-    found: torch.Tensor = shares(vectors_BLX, real_BL, model.log_trust(items_BL))
+        return torch.full(items_BL.shape, torch.nan)
+    found: torch.Tensor = shares(vectors_BLX, items_BL > 0, model.log_trust(items_BL))
     return found

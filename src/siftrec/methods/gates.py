@@ -19,13 +19,16 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812  the usual name
 
 from siftrec.data.catalog import Catalog
+from siftrec.errors import DataError
 from siftrec.nn.importance import NEIGHBOUR_CAP, top_mean
+from siftrec.nn.rows import rows_of
 from siftrec.nn.towers import Parts, Seen
 from siftrec.settings import Size, settings
 
 GateName = Literal["softmax", "sigmoid", "attention", "none", "random", "oracle"]
 _DECAY = 0.99
 _FEWEST = 50
+_LEAST_DEVIATION = 1e-3
 
 
 @settings
@@ -69,8 +72,11 @@ class Gated(NamedTuple):
 
 
 def settled(seen: Seen, weight_BML: torch.Tensor) -> Gated:
-    """Weights found earlier, on content of which some has been replaced since; shared out among what is present now."""
-    left_BML = weight_BML * seen.present_BML
+    """Weights found earlier, on content of which some has been replaced since; shared out among what is present now.
+
+    They carry no gradient: what is learned from damage must not teach the gate.
+    """
+    left_BML = weight_BML.detach() * seen.present_BML
     nothing = torch.zeros_like(weight_BML)
     shared_BML = left_BML / left_BML.sum(dim=1, keepdim=True).clamp_min(torch.finfo(left_BML.dtype).tiny)
     return Gated(seen, nothing, nothing, nothing.long(), shared_BML)
@@ -82,12 +88,36 @@ class Background(NamedTuple):
     Attributes:
         raw_BMJ: agreement; -inf where nothing could vouch.
         beside_BLJ: interactions that each is judged by.
-        evidence_BMJ: how many interactions could; 0 also where the item is the user's own or lacks the modality.
+        evidence_BMJ: how many interactions could; 0 also where there is no content.
+        present_BMJ: whether the item has the modality, and not content of the user's own.
     """
 
     raw_BMJ: torch.Tensor
     beside_BLJ: torch.Tensor
     evidence_BMJ: torch.Tensor
+    present_BMJ: torch.Tensor
+
+
+class Drawn(NamedTuple):
+    """The content of X interactions of some histories; see `Seen`. Each modality may have interactions of its own."""
+
+    codes_MX: torch.Tensor
+    units_MXD: torch.Tensor
+    norm_MX: torch.Tensor
+    present_MX: torch.Tensor
+
+
+def content_of(seen: Seen, row: torch.Tensor, column: torch.Tensor) -> Drawn:
+    """The content of interactions.
+
+    Args:
+        seen: histories.
+        row: (X,) or (M, X), history of each.
+        column: (X,) or (M, X), place in it.
+    """
+    count, length = seen.codes_BML.shape[1:]
+    at_MX = (row * count + torch.arange(count).unsqueeze(1)) * length + column
+    return Drawn(*(rows_of(each.flatten(0, 2), at_MX) for each in seen))
 
 
 def agreement(seen: Seen, k: int, causal: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -143,7 +173,8 @@ class Gating(nn.Module):
         self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
         self.head: nn.Module = nn.Identity()
         if how.judged:
-            self.register_buffer("moments", torch.zeros(3, count, NEIGHBOUR_CAP + 1))
+            # Sums of values near 1 and of their squares: float32 would lose the deviation of content that looks alike.
+            self.register_buffer("moments", torch.zeros(3, count, NEIGHBOUR_CAP + 1, dtype=torch.float64))
             self.steepness = nn.Parameter(torch.full((count,), 0.5413))
             self.habit = nn.Parameter(torch.full((count,), 0.5413))
             self.level = nn.Parameter(torch.zeros(count))
@@ -171,13 +202,18 @@ class Gating(nn.Module):
             slot_N: row of each item code among them.
             items_BL: item codes.
             shown_BLM: as in `Batch`.
+
+        Raises:
+            DataError: the histories show another number of modalities than the gate has.
         """
+        if shown_BLM is not None and shown_BLM.shape[2] != len(self.names):
+            problem = f"histories show {shown_BLM.shape[2]} modalities, the method was built for {len(self.names)}"
+            raise DataError(f"{problem}: {', '.join(self.names)}")
         items_B1L, count = items_BL.unsqueeze(1), len(self.names)
         codes_BML = items_B1L.expand(-1, count, -1) if shown_BLM is None else shown_BLM.transpose(1, 2)
         at = slot_N[codes_BML] * count + torch.arange(count).unsqueeze(1)
-        units_BMLD = F.embedding(at, parts.units_nMD.flatten(0, 1))
-        present_BML = parts.present_nM.flatten()[at] & (codes_BML > 0)
-        return Seen(codes_BML, units_BMLD, parts.norm_nM.flatten()[at], present_BML)
+        units_BMLD, norm_BML = rows_of(parts.units_nMD.flatten(0, 1), at), rows_of(parts.norm_nM.flatten(), at)
+        return Seen(codes_BML, units_BMLD, norm_BML, parts.present_nM.flatten()[at] & (codes_BML > 0))
 
     def forward(self, seen: Seen, items_BL: torch.Tensor) -> Gated:
         """Weigh the modalities of every interaction."""
@@ -229,7 +265,8 @@ class Gating(nn.Module):
     def scale(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and deviation, each (M, CAP + 1), of background agreement by neighbour count.
 
-        Counts that were hardly seen borrow the modality's pooled values; without calibration all modalities share one.
+        Counts that were hardly seen borrow the modality's pooled values; without calibration all modalities share one. A
+        deviation below .001 is taken for that: content that looks so much alike has little to say.
         """
         moments = self.get_buffer("moments")
         if not self.how.calibrated:
@@ -237,9 +274,9 @@ class Gating(nn.Module):
         pooled = moments.sum(dim=2, keepdim=True)
         count, first, second = torch.where(moments[:1] >= _FEWEST, moments, pooled)
         mean = first / count.clamp_min(1e-9)
-        deviation = (second / count.clamp_min(1e-9) - mean.square()).clamp_min(1e-12).sqrt()
+        deviation = (second / count.clamp_min(1e-9) - mean.square()).clamp_min(_LEAST_DEVIATION**2).sqrt()
         known = count > 1
-        return torch.where(known, mean, 0.0), torch.where(known, deviation, 1.0)
+        return torch.where(known, mean, 0.0).float(), torch.where(known, deviation, 1.0).float()
 
     @torch.no_grad()
     def observe(self, background: Background) -> None:
@@ -251,7 +288,7 @@ class Gating(nn.Module):
         fresh = torch.zeros(3, moments[0].numel(), dtype=torch.float64)
         for row, values in enumerate((seen.double(), raw * seen, raw.square() * seen)):
             fresh[row].index_add_(0, place, values.flatten())
-        fresh = fresh.view_as(moments).to(moments.dtype)
+        fresh = fresh.view_as(moments)
         moments.mul_(torch.where(fresh[:1] > 0, _DECAY, 1.0)).add_(fresh)
 
     def background(self, seen: Seen, items_BL: torch.Tensor, count: int, rng: torch.Generator) -> Background:
@@ -263,26 +300,24 @@ class Gating(nn.Module):
         row_E, column_E = real_BL.nonzero(as_tuple=True)
         if not len(row_E):
             nowhere = seen.norm_BML.new_zeros(len(items_BL), len(self.names), 0)
-            return Background(nowhere, items_BL.new_zeros(*items_BL.shape, 0).bool(), nowhere.long())
+            return Background(nowhere, items_BL.new_zeros(*items_BL.shape, 0).bool(), nowhere.long(), nowhere.bool())
         drawn_J = torch.randint(len(row_E), (count,), generator=rng)
         row_J, column_J = row_E[drawn_J], column_E[drawn_J]
-        units_MDJ = seen.units_BMLD[row_J, :, column_J].permute(1, 2, 0)
-        codes_MJ = seen.codes_BML[row_J, :, column_J].T
-        present_MJ = seen.present_BML[row_J, :, column_J].T
+        codes_MJ, units_MJD, _, present_MJ = content_of(seen, row_J, column_J)
         length_B1 = real_BL.sum(dim=1, keepdim=True)
         draw_BJ = torch.rand(len(items_BL), count, generator=rng)
         slot_BJ = (draw_BJ * length_B1).long() + items_BL.shape[1] - length_B1
         columns_L1 = torch.arange(items_BL.shape[1]).unsqueeze(1)
         beside_BLJ = columns_L1 < slot_BJ.unsqueeze(1) if self.causal else columns_L1 != slot_BJ.unsqueeze(1)
         own_BMJ = (seen.codes_BML.unsqueeze(3) == codes_MJ.unsqueeze(1)).any(dim=2)
-        vouch_BMLJ = seen.present_BML.unsqueeze(3) & beside_BLJ.unsqueeze(1)
-        vouch_BMLJ = vouch_BMLJ & (present_MJ & ~own_BMJ).unsqueeze(2)
-        similar_BMLJ = (seen.units_BMLD @ units_MDJ).masked_fill(~vouch_BMLJ, -torch.inf)
-        return Background(top_mean(similar_BMLJ, self.how.neighbours, dim=2), beside_BLJ, vouch_BMLJ.sum(dim=2))
+        there_BMJ = present_MJ & ~own_BMJ
+        vouch_BMLJ = seen.present_BML.unsqueeze(3) & beside_BLJ.unsqueeze(1) & there_BMJ.unsqueeze(2)
+        similar_BMLJ = (seen.units_BMLD @ units_MJD.transpose(1, 2)).masked_fill(~vouch_BMLJ, -torch.inf)
+        raw_BMJ = top_mean(similar_BMLJ, self.how.neighbours, dim=2)
+        return Background(raw_BMJ, beside_BLJ, vouch_BMLJ.sum(dim=2), there_BMJ)
 
 
 def gating_of(how: Gate, catalog: Catalog, dim: int, causal: bool = False) -> Gating:
     """A fresh gate for the modalities of a catalog; see `Gating`."""
-    present = [torch.from_numpy(aligned.present) for aligned in catalog.modalities.values()]
-    present_NM = torch.stack(present, dim=1) if present else torch.empty(len(catalog), 0, dtype=torch.bool)
+    present_NM = torch.stack([torch.from_numpy(aligned.present) for aligned in catalog.modalities.values()], dim=1)
     return Gating(how, catalog.modalities, present_NM, dim, causal)

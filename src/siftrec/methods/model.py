@@ -17,6 +17,7 @@ from siftrec.methods.gates import Gated, Gating, settled
 from siftrec.modality.features import Features
 from siftrec.nn.late import StackedTower
 from siftrec.nn.losses.softmax import Negatives, every_item, sampled_negatives, slots_of, softmax_loss
+from siftrec.nn.rows import rows_of
 from siftrec.nn.towers import ItemTower, Parts, Seen
 
 POPULARITY_POWER = 0.75
@@ -38,12 +39,12 @@ class Local(NamedTuple):
 
     def __call__(self, codes: torch.Tensor) -> torch.Tensor:
         """Vectors of item codes of any shape; one dimension D is added."""
-        return nn.functional.embedding(self.slot_N[codes], self.vectors_nD)
+        return rows_of(self.vectors_nD, self.slot_N[codes])
 
     def plain(self, codes: torch.Tensor) -> torch.Tensor:
         """Sums of the items' modality vectors."""
-        slot, parts = self.slot_N[codes], self.parts
-        return (parts.units_nMD[slot] * parts.norm_nM[slot].unsqueeze(-1)).sum(dim=-2)
+        plain_nD = (self.parts.units_nMD * self.parts.norm_nM.unsqueeze(2)).sum(dim=1)
+        return rows_of(plain_nD, self.slot_N[codes])
 
 
 class History(NamedTuple):
@@ -66,12 +67,14 @@ class Step(NamedTuple):
         local: item vectors.
         history: the batch's histories.
         users_BD: vectors after the whole histories.
+        log_trust_BL: how far each interaction was believed (see `Denoising.log_trust`); None: all fully.
     """
 
     losses: Losses
     local: Local
     history: History
     users_BD: torch.Tensor
+    log_trust_BL: torch.Tensor | None = None
 
 
 @runtime_checkable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import nn
@@ -11,12 +11,14 @@ from torch.nn import functional as F  # noqa: N812  the usual name
 from siftrec.data.loader import Batch
 from siftrec.methods.base import Losses
 from siftrec.methods.contrast import Contrast, Slots, Views, contrast_losses
-from siftrec.methods.gates import settled
+from siftrec.methods.gates import Drawn, content_of, settled
 from siftrec.methods.model import SequenceModel, Step
+from siftrec.nn.rows import rows_of
 from siftrec.nn.towers import Seen
 from siftrec.settings import Fraction, Size, settings
 
 Damage = Literal["foreign", "mask", "noise"]
+_RELATED = {"mask": -1.0, "noise": 0.0}
 
 
 @settings
@@ -38,13 +40,6 @@ class SlotViews:
     offers: Size = 64
     fewest: Size = 3
     contrast: Contrast = Contrast()
-
-
-class _Offers(NamedTuple):
-    codes_MO: torch.Tensor
-    units_MOD: torch.Tensor
-    norm_MO: torch.Tensor
-    present_MO: torch.Tensor
 
 
 def slot_losses(
@@ -72,7 +67,7 @@ def slot_losses(
     rows = (gated.seen.present_BML.any(dim=1).sum(dim=1) >= how.fewest).nonzero().squeeze(1)
     if not len(rows):
         return {}
-    offers = _offers(gated.seen, batch.items_BL, how.offers, rng)
+    offers = offered(gated.seen, how.offers, rng)
     seen = Seen(*(each[rows] for each in gated.seen))
     with torch.no_grad():
         slots = _slots(how.damage, seen, gated.weight_BML[rows], offers, batch, rows)
@@ -81,12 +76,12 @@ def slot_losses(
         size, views, _ = choice_BVS.shape
         at = rows.repeat_interleave(views)
         items_nL = batch.items_BL[at]
-        choice_nML = choice_BVS.view(size * views, len(offers.codes_MO), -1)
+        choice_nML = choice_BVS.view(size * views, len(offers.codes_MX), -1)
         viewed = damaged(
             how.damage, Seen(*(each.repeat_interleave(views, 0) for each in seen)), offers, choice_nML, rng
         )
         vectors_nLD = model.fused(done.local, items_nL, viewed, settled(viewed, gated.weight_BML[at]).weight_BML, False)
-        trust_nL = model.log_trust(items_nL, batch.user_B[at])
+        trust_nL = None if done.log_trust_BL is None else done.log_trust_BL[at]
         encoded: torch.Tensor = model.encoder(vectors_nLD, items_nL > 0, rng, trust_nL)
         return encoded.view(size, views, -1)
 
@@ -95,27 +90,30 @@ def slot_losses(
     return {f"modality {name}": loss for name, loss in found.items()}
 
 
-def _offers(seen: Seen, items_BL: torch.Tensor, count: int, rng: torch.Generator) -> _Offers:
-    row_E, column_E = (items_BL > 0).nonzero(as_tuple=True)
-    drawn_O = torch.randint(len(row_E), (count,), generator=rng)
-    row_O, column_O = row_E[drawn_O], column_E[drawn_O]
-    return _Offers(*(each[row_O, :, column_O].transpose(0, 1) for each in seen))
+def offered(seen: Seen, count: int, rng: torch.Generator) -> Drawn:
+    """Content to replace others by: for each modality that of `count` random interactions which have it."""
+    places, length = [], seen.codes_BML.shape[2]
+    for present_BL in seen.present_BML.unbind(dim=1):
+        having_E = present_BL.flatten().nonzero().squeeze(1)
+        # Where no interaction has the modality there is no slot that an offer could go into.
+        having_E = having_E if len(having_E) else having_E.new_zeros(1)
+        places.append(having_E[torch.randint(len(having_E), (count,), generator=rng)])
+    place_MO = torch.stack(places)
+    return content_of(seen, place_MO // length, place_MO % length)
 
 
 def _slots(
-    damage: Damage, seen: Seen, weight_BML: torch.Tensor, offers: _Offers, batch: Batch, rows: torch.Tensor
+    damage: Damage, seen: Seen, weight_BML: torch.Tensor, offers: Drawn, batch: Batch, rows: torch.Tensor
 ) -> Slots:
     """Modality slots, modality by modality: S = M · L."""
     present_BML, count = seen.present_BML, seen.present_BML.any(dim=1).sum(dim=1)
     importance_BML = weight_BML / count.view(-1, 1, 1)
-    pair_BMLO = torch.zeros(*present_BML.shape, len(offers.codes_MO[0]))
-    if damage == "foreign":
-        pair_BMLO = seen.units_BMLD @ offers.units_MOD.transpose(1, 2)
-    there_BMLO = present_BML.unsqueeze(3) & offers.present_MO.unsqueeze(1)
-    pair_BMLO = pair_BMLO.masked_fill(~there_BMLO | (damage == "mask"), -torch.inf)
     targets_B, user_B = batch.targets_BP[rows, -1], batch.user_B[rows]
-    own_BO = (seen.codes_BML.unsqueeze(3) == offers.codes_MO.unsqueeze(1)).flatten(1, 2).any(dim=1)
-    own_BO |= (targets_B.view(-1, 1, 1) == offers.codes_MO).any(dim=1)
+    pair_BMLO = seen.units_BMLD @ offers.units_MXD.transpose(1, 2)
+    own_BO = (seen.codes_BML.unsqueeze(3) == offers.codes_MX.unsqueeze(1)).flatten(1, 2).any(dim=1)
+    own_BO |= (targets_B.view(-1, 1, 1) == offers.codes_MX).any(dim=1)
+    if damage != "foreign":  # what an offer holds is not looked at
+        pair_BMLO, own_BO = torch.full_like(pair_BMLO, _RELATED[damage]), torch.zeros_like(own_BO)
     content_BMD = torch.einsum("bml,bmld->bmd", importance_BML, seen.units_BMLD)
     same_BB = (user_B.unsqueeze(1) == user_B) | (targets_B.unsqueeze(1) == targets_B)
     group_S = torch.arange(present_BML.shape[1]).repeat_interleave(present_BML.shape[2])
@@ -130,7 +128,7 @@ def _slots(
     )
 
 
-def damaged(damage: Damage, seen: Seen, offers: _Offers, choice_BML: torch.Tensor, rng: torch.Generator) -> Seen:
+def damaged(damage: Damage, seen: Seen, offers: Drawn, choice_BML: torch.Tensor, rng: torch.Generator) -> Seen:
     """The content of histories with some modality slots replaced.
 
     Args:
@@ -146,10 +144,10 @@ def damaged(damage: Damage, seen: Seen, offers: _Offers, choice_BML: torch.Tenso
     if damage == "noise":
         drawn = F.normalize(torch.randn(seen.units_BMLD.shape, generator=rng), dim=3)
         return seen._replace(units_BMLD=torch.where(replaced_BML.unsqueeze(3), drawn, seen.units_BMLD))
-    modality = torch.arange(choice_BML.shape[1]).unsqueeze(1)
-    return Seen(
-        *(
-            torch.where(replaced_BML.view(*replaced_BML.shape, *[1] * (old.ndim - 3)), each[modality, choice_BML], old)
-            for old, each in zip(seen, offers, strict=True)
-        )
-    )
+    modalities, count = offers.codes_MX.shape
+    at_BML = choice_BML.clamp_min(0) + count * torch.arange(modalities).unsqueeze(1)
+    changed = []
+    for old, each in zip(seen, offers, strict=True):
+        replaced = replaced_BML.view(*replaced_BML.shape, *[1] * (old.ndim - 3))
+        changed.append(torch.where(replaced, rows_of(each.flatten(0, 1), at_BML), old))
+    return Seen(*changed)

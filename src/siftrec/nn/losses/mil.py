@@ -7,6 +7,7 @@ is not. Bags are normalised by their number of members, so an item with more mod
 from __future__ import annotations
 
 import torch
+from torch.nn import functional as F  # noqa: N812  the usual name
 
 
 def bags(logits_BMX: torch.Tensor, member_BMX: torch.Tensor) -> torch.Tensor:
@@ -21,25 +22,29 @@ def bags(logits_BMX: torch.Tensor, member_BMX: torch.Tensor) -> torch.Tensor:
 
 
 def mil_nce(
-    chosen_BL: torch.Tensor, asked_BL: torch.Tensor, background_BJ: torch.Tensor, there_BJ: torch.Tensor
+    chosen_BL: torch.Tensor, weight_BL: torch.Tensor, background_BJ: torch.Tensor, there_BJ: torch.Tensor
 ) -> torch.Tensor:
-    """Mean over the chosen bags of −log( e^b / ( e^b + Σ_j e^(b⁻_j) ) ); 0 if there is none (Miech et al. 2020).
+    """Weighted mean over the chosen bags of −log( e^b / ( e^b + Σ_j e^(b⁻_j) ) ); 0 if there is none (Miech et al. 2020).
 
     Args:
         chosen_BL: bags of the interactions of each history (see `bags`).
-        asked_BL: which of them count.
+        weight_BL: how much each of them counts, ≥ 0.
         background_BJ: bags of background items on the same history.
         there_BJ: which of them count.
     """
     rest_B1 = background_BJ.masked_fill(~there_BJ, torch.finfo(chosen_BL.dtype).min / 2).logsumexp(dim=1, keepdim=True)
-    lost_BL = (torch.logaddexp(chosen_BL, rest_B1) - chosen_BL).masked_fill(~asked_BL, 0.0)
-    return lost_BL.sum() / asked_BL.sum().clamp_min(1)
+    return _mean(torch.logaddexp(chosen_BL, rest_B1) - chosen_BL, weight_BL)
 
 
 def mil_logistic(
-    chosen_BL: torch.Tensor, asked_BL: torch.Tensor, background_BJ: torch.Tensor, there_BJ: torch.Tensor
+    chosen_BL: torch.Tensor, weight_BL: torch.Tensor, background_BJ: torch.Tensor, there_BJ: torch.Tensor
 ) -> torch.Tensor:
     """Mean softplus(−b) over the chosen bags + mean softplus(b⁻) over the background's; arguments as in `mil_nce`."""
-    lost_BL = torch.nn.functional.softplus(-chosen_BL).masked_fill(~asked_BL, 0.0)
-    false_BJ = torch.nn.functional.softplus(background_BJ).masked_fill(~there_BJ, 0.0)
-    return lost_BL.sum() / asked_BL.sum().clamp_min(1) + false_BJ.sum() / there_BJ.sum().clamp_min(1)
+    right, wrong = F.softplus(-chosen_BL), F.softplus(background_BJ)
+    return _mean(right, weight_BL) + _mean(wrong, there_BJ.to(wrong.dtype))
+
+
+def _mean(lost_BX: torch.Tensor, weight_BX: torch.Tensor) -> torch.Tensor:
+    """Weighted mean; 0 where nothing has weight."""
+    lost_BX = (lost_BX * weight_BX).masked_fill(weight_BX == 0, 0.0)
+    return lost_BX.sum() / weight_BX.sum().clamp_min(torch.finfo(lost_BX.dtype).tiny)
