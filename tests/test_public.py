@@ -13,7 +13,7 @@ DESIGN = [
     *("Split", "leave_one_out", "LeaveOneOut", "TemporalSplit", "Predefined", "inject", "Inject"),
     *("Foreign", "judge_content"),
     *("judge", "sift", "detection", "Denoise", "Likelihood", "Cooccurrence", "Agreement", "Blend"),
-    *("fit", "Training", "evaluate", "compare", "explain", "save", "load"),
+    *("fit", "Training", "evaluate", "compare", "explain", "slot_weights", "save", "load"),
     *("Popularity", "ItemKNN", "Markov", "EASE", "SASRec", "CCL4Rec", "Demure", "LateFusion"),
 ]
 

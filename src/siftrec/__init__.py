@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from siftrec.evaluate.compare import compare
     from siftrec.evaluate.evaluation import evaluate
     from siftrec.methods.ccl4rec import CCL4Rec
-    from siftrec.methods.demure import Demure
+    from siftrec.methods.demure import Demure, slot_weights
     from siftrec.methods.denoise import Denoise
     from siftrec.methods.ease import EASE
     from siftrec.methods.explain import explain
@@ -88,6 +88,7 @@ __all__ = [
     "read",
     "save",
     "sift",
+    "slot_weights",
 ]
 
 _HOME = {
@@ -128,6 +129,7 @@ _HOME = {
     "read": "data.read",
     "save": "artifact",
     "sift": "noise.sift",
+    "slot_weights": "methods.demure",
 }
 
 

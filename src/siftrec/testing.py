@@ -16,7 +16,7 @@ import polars as pl
 import torch
 
 from siftrec import seeds
-from siftrec.data.catalog import Catalog
+from siftrec.data.catalog import Catalog, Modality
 from siftrec.data.interactions import Interactions
 from siftrec.data.loader import pad
 from siftrec.data.sequences import Sequences
@@ -61,7 +61,7 @@ def check_method(method: Method, *, seed: int = 7) -> None:
 
 @dataclass(frozen=True)
 class _Data:
-    """A planted log in which one item, `cold`, occurs as a test target only."""
+    """A planted log in which one item, `cold`, occurs as a test target only, and half the items lack a second modality."""
 
     split: Split
     catalog: Catalog
@@ -72,7 +72,10 @@ class _Data:
         world = behaviours("easy", rho=0.0, users=500, items=600, length=12, seed=seed)
         split, cold = world.split, int(world.candidates[0, 0])
         kept = (split.role == TEST) | (split.log.items != cold)
-        return cls(replace(split, log=split.log.where(kept), role=split.role[kept]), world.catalog, cold)
+        content = world.catalog.modalities["content"].modality
+        half = Modality(content.features[:, ::2], np.arange(len(content.features)) % 2 == 0)
+        catalog = Catalog(world.catalog.vocab.ids, content=content, half=half)
+        return cls(replace(split, log=split.log.where(kept), role=split.role[kept]), catalog, cold)
 
     @property
     def with_other_tests(self) -> Split:

@@ -141,12 +141,13 @@ def tiny_fit(
 
 
 def content_fit(method: Method, folder: Path | None = None, **options: Any) -> Trained:
-    """Three epochs on 40 users whose items, but for one, have content; a checkpoint at every step."""
+    """Three epochs on 40 users whose items, but for one, have a text, and half an image; a checkpoint at every step."""
     whole = split(users=40)
     n = len(whole.items) - 1
     text = Modality(np.random.default_rng(0).normal(size=(n, 4)).astype(np.float32), np.arange(n) != 3)
+    image = Modality(np.random.default_rng(1).normal(size=(n, 3)).astype(np.float32), np.arange(n) % 2 == 0)
     steps = {"epochs": 3, "batch_size": 16, "checkpoint_steps": 1, "log_steps": 1}
-    return fit(method, whole, Catalog(whole.items.ids, text=text), folder=folder, **steps, **options)
+    return fit(method, whole, Catalog(whole.items.ids, text=text, image=image), folder=folder, **steps, **options)
 
 
 def weights_hash(trained: Trained) -> str:

@@ -130,7 +130,8 @@ def _questions(
     space = items_CD.new_empty(ROWS * width)  # one buffer for all blocks: fresh pages cost as much as the product
     for start in range(0, len(order), ROWS):
         here = order[start : start + ROWS]
-        users_BD = scorer.users(pad(part.histories, here, length), pad_shown(part.histories, here, length))
+        items_BL, shown_BLM = pad(part.histories, here, length), pad_shown(part.histories, here, length)
+        users_BD = scorer.users(items_BL) if shown_BLM is None else scorer.users(items_BL, shown_BLM)
         yield here, _products(users_BD, items_CD, width, space)
 
 

@@ -50,8 +50,8 @@ class LateFusion:
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""
-        if not self.ids and not catalog.modalities:
-            raise SettingsError("method.ids", "false needs at least one modality; the catalog has none")
+        if not catalog.modalities:
+            raise SettingsError("method.use", "LateFusion keeps modalities apart, and the catalog has none")
         widths = kept_widths(catalog)
         tower = StackedTower(widths, self.dim, len(catalog) if self.ids else 0, self.scale)
         parts = len(widths) + self.ids
