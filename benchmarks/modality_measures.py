@@ -48,7 +48,7 @@ def causes(trained: Trained, planted: PlantedCauses) -> Figures:
     weight_EM, present_EM = found.weight_EM[told], found.present_EM[told]
     is_cause_EM = cause_E[told, None] == np.arange(len(found.names))
     best_EM = (weight_EM == weight_EM.max(axis=1, keepdims=True)) & present_EM
-    shared = found.weight_EM * found.share_E[:, None]
+    shared = found.weight_EM * np.nan_to_num(found.share_E, nan=1.0)[:, None]
     used_UM = np.stack([np.bincount(log.owners, shared[:, m], len(log)) for m in range(shared.shape[1])], axis=1)
     used_UM = used_UM / np.maximum(used_UM.sum(axis=1, keepdims=True), 1e-12)
     real = planted.preference_UM.any(axis=0)

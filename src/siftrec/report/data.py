@@ -312,12 +312,12 @@ class Slot:
 
 @dataclass(frozen=True)
 class Weighed:
-    """One interaction of an example history: a slot per modality, and its share of the attention."""
+    """One interaction of an example history: a slot per modality, and its share of the attention; None = it has none."""
 
     position: int
     id: str
     title: str | None
-    share: float
+    share: float | None
     slots: tuple[Slot, ...]
 
 

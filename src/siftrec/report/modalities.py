@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -163,7 +164,8 @@ def _weighed(weighing: Weighing, event: int) -> Weighed:
     code, names, found = int(weighing.log.items[event]), weighing.names, weighing.found
     slots = tuple(_slot(weighing, event, m) for m in range(len(found.noise.names)))
     share = float(found.weights.share_E[event])
-    return Weighed(int(weighing.position[event]), names.item(code), names.title(code), share, slots)
+    told = None if math.isnan(share) else share
+    return Weighed(int(weighing.position[event]), names.item(code), names.title(code), told, slots)
 
 
 def _slot(weighing: Weighing, event: int, m: int) -> Slot:
