@@ -77,7 +77,7 @@ class Cell:
         """Whether both are there, made by the method and the training that are the defaults now."""
         if not (self.result.exists() and self.values.exists()):
             return False
-        return json.loads(self.result.read_text()).get("settings") == settings_of(self)
+        return machine.unchanged(json.loads(self.result.read_text()).get("settings"), settings_of(self))
 
 
 def settings_of(cell: Cell) -> dict[str, Any]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
 
@@ -67,3 +69,22 @@ def per_cpu_second(work: Callable[[], object], amount: float, repeats: int = 9) 
         work()
         spent.append(time.process_time() - start)
     return amount / statistics.median(spent)
+
+
+def unchanged(stored: Any, now: Mapping[str, Any]) -> bool:
+    """Whether stored settings are those of now. One that came later counts with its default.
+
+    Args:
+        stored: tables of `siftrec.settings.describe`, by name, as they were written; None = none were.
+        now: the same of today.
+    """
+    from siftrec.errors import SettingsError
+    from siftrec.settings import build, describe
+
+    if stored is None or stored.keys() != now.keys():
+        return False
+    try:
+        completed = {name: describe(build(table, name)) for name, table in stored.items()}
+    except SettingsError:
+        return False
+    return bool(json.loads(json.dumps(completed)) == now)
