@@ -250,3 +250,12 @@ def test_a_cutoff_beyond_the_catalog_is_refused(tmp_path: Path) -> None:
     events(tmp_path)
     with pytest.raises(SettingsError, match=r"evaluate.cutoffs: 50 is more than the catalog's 9 items"):
         config.load(write(tmp_path, MINIMAL)).load_data()
+
+
+def test_foreign_content_is_refused_where_nobody_reads_it(tmp_path: Path) -> None:
+    """The figures of a method that reads no shown content would be called robust."""
+    (tmp_path / "exp.toml").write_text(
+        '[data]\npath = "events.csv"\n[data.foreign]\nrho = 0.4\n[method]\nuse = "siftrec:CCL4Rec"\n'
+    )
+    with pytest.raises(SettingsError, match=r"^data\.foreign: changes nothing for CCL4Rec.*siftrec:Demure"):
+        config.load(tmp_path / "exp.toml").prepare()

@@ -16,6 +16,7 @@ from siftrec.data.split import TEST
 from siftrec.detectors.content import content_of, units
 from siftrec.errors import UsageError
 from siftrec.synthetic import PlantedCauses, Size, modalities, over
+from siftrec.synthetic.causes import NOISE
 
 SMALL = Size(users=600, items=1500, length=12)
 
@@ -168,6 +169,22 @@ def test_refuses_too_little_and_the_unknown() -> None:
         modalities(size=replace(SMALL, length=1))
     with pytest.raises(UsageError, match=r"no modality 'imgae'.*did you mean 'image'"):
         modalities(size=SMALL, missing={"imgae": 0.1})
+    with pytest.raises(UsageError, match=r"no level 'pain'; did you mean 'plain'"):
+        modalities("pain", size=SMALL)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"missing\['image'\] must be in \[0, 1\), not 1"):
+        modalities(size=SMALL, missing={"image": 1.0})
+    with pytest.raises(UsageError, match=r"rho must be in \[0, 1\], not 1\.5"):
+        modalities(size=SMALL, rho=1.5)
+
+
+def test_noise_is_as_popular_early_as_late() -> None:
+    """Popular noise at the front would be found by its place."""
+    world = modalities(size=Size(1500, 1500, 16), rho=0.5, seed=4)
+    log = world.split.log
+    popularity = log.counts(len(world.catalog))[log.items]
+    noisy = np.flatnonzero(world.cause_E == NOISE)
+    early = (noisy - log.offsets[:-1][log.owners[noisy]]) < 8
+    assert popularity[noisy[early]].mean() == pytest.approx(popularity[noisy[~early]].mean(), rel=0.04)
 
 
 def real_like(items: int = 900) -> Catalog:

@@ -36,6 +36,8 @@ from siftrec.data.read import read
 from siftrec.data.split import LeaveOneOut, Split, recoding
 from siftrec.errors import SettingsError, UsageError
 from siftrec.methods.base import Counted, Learned, Method
+from siftrec.methods.demure import Demure
+from siftrec.methods.late import LateFusion
 from siftrec.modality.impute import Impute, impute
 from siftrec.modality.precomputed import features
 from siftrec.noise.foreign import Foreign, ForeignContent
@@ -161,6 +163,11 @@ class Experiment:
         Raises:
             DataError, SettingsError: what is wrong and where.
         """
+        if self.data.foreign and not isinstance(self.method, Demure | LateFusion):
+            name = type(self.method).__name__
+            raise SettingsError(
+                "data.foreign", f"changes nothing for {name}, which reads no shown content; use siftrec:Demure"
+            )
         events = self.data.read()
         sources = {name: source.read(f"modality.{name}") for name, source in self.modality.items()}
         catalog, split, notes = Catalog(events.items, **sources), self.split(events), events.positives().notes

@@ -134,6 +134,8 @@ def test_refuses_what_is_not_there_and_round_trips() -> None:
         planted(only=("imgae",))
     with pytest.raises(SettingsError, match=r"data.foreign: .*no modality"):
         Foreign()(CLEAN, Catalog(CATALOG.vocab.ids), 7)
+    with pytest.raises(SettingsError, match=r"^data\.foreign\.modalities: names none"):
+        Foreign(modalities=())(CLEAN, CATALOG, 7)
     table = Foreign(rho=0.1, modalities=("text",), seed=5)
     assert build(describe(table), "data.foreign") == table
     with pytest.raises(SettingsError, match=r"data\.foreign\.rho"):
@@ -171,7 +173,7 @@ def test_a_run_keeps_the_truth_beside_it(tmp_path: Path) -> None:
     (tmp_path / "exp.toml").write_text(
         '[data]\npath = "events.csv"\n[data.inject]\nrho = 0.1\n[data.foreign]\nrho = 0.4\nmodalities = ["cover"]\n'
         '[modality.cover]\npath = "cover.npy"\nmask = "mask.npy"\nimpute = "mean"\n'
-        '[method]\nuse = "siftrec:Popularity"\n[evaluate]\ncutoffs = [5]\n'
+        '[method]\nuse = "siftrec:LateFusion"\ndim = 4\n[train]\nepochs = 1\n[evaluate]\ncutoffs = [5]\n'
     )
     experiment = config.load(tmp_path / "exp.toml")
     (tmp_path / "again.toml").write_text(config.dump(experiment))

@@ -79,6 +79,8 @@ class Foreign:
             SettingsError: a modality that the catalog lacks, or a catalog without any.
         """
         names = tuple(catalog)
+        if self.modalities == ():
+            raise SettingsError("data.foreign.modalities", "names none; leave it out for all of them")
         for name in self.modalities or ():
             if name not in names:
                 raise SettingsError("data.foreign.modalities", f"the catalog has no {name!r}{nearest(name, names)}")

@@ -79,10 +79,12 @@ class World:
             null: all items are drawn by popularity alone; the stated causes are draws from the preference.
 
         Raises:
-            UsageError: too few items in the topics, or histories too short to split.
+            UsageError: too few items in the topics, histories too short to split, or a share out of range.
         """
         if length < 2:
             raise UsageError(f"histories need length >= 2, not {length}")
+        if not 0 <= rho <= 1:
+            raise UsageError(f"rho must be in [0, 1], not {rho}")
         users, each, size = len(self.preference_UM), length + CLEAN, len(self.item_topic_NM)
         topics_UMK = self._user_topics(each)
         cause_UT = self._causes(each)
@@ -97,6 +99,7 @@ class World:
         liked_UT, cause_UT = (np.take_along_axis(table, order, axis=1) for table in (liked_UT, cause_UT))
         pool = liked_UT.ravel()
         noise_UT = distinct(lambda slots: pool[self.rng.integers(0, len(pool), len(slots))], length, liked_UT, size)
+        noise_UT = self.rng.spawn(1)[0].permuted(noise_UT, axis=1)  # the same: earlier slots hold more popular items
         noisy_UT = self.rng.random((users, length)) < rho
         items_UT = np.where(noisy_UT, noise_UT, liked_UT[:, :length])
         cause_UT[:, :length][noisy_UT] = NOISE

@@ -71,8 +71,10 @@ def modalities(
         seed: of everything.
 
     Raises:
-        UsageError: a modality that is not there, or too few items.
+        UsageError: a level or modality that is not there, a share out of range, or too few items.
     """
+    if level not in LEVELS:
+        raise UsageError(f"no level {level!r}{nearest(level, LEVELS)}")
     setting, count = LEVELS[level], len(NAMES)
     rng, own = seeds.rng(seed, "modalities", level, int(null)), seeds.rng(seed, "modalities", "extra")
     topic_NM = np.stack([rng.permutation(size.items) % setting.topics for _ in NAMES], axis=1)
@@ -84,6 +86,8 @@ def modalities(
     for name, share in (missing or {}).items():
         if name not in content:
             raise UsageError(f"no modality {name!r} to be missing{nearest(name, content)}")
+        if not 0 <= share < 1:
+            raise UsageError(f"missing[{name!r}] must be in [0, 1), not {share}")
         present = seeds.rng(seed, "modalities", "missing", name).random(size.items) >= share
         content[name] = Modality(content[name].features, present)
         topic_NM[~present, list(content).index(name)] = -1
