@@ -12,12 +12,14 @@ foreign.DATA.rhoR.seedN          real logs in which content is foreign (`siftrec
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, is_dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, get_args
@@ -73,14 +75,24 @@ def units(patterns: list[str] | None = None) -> list[str]:
 
 def settings_of(unit: str) -> dict[str, Any]:
     """What decides the figures beside the data and the code."""
+    from modality_measures import TRAINING
+
     from siftrec.detectors.likelihood import Likelihood
     from siftrec.settings import describe
+    from siftrec.synthetic import modalities, over
 
     kind, what, variant, _ = _parts(unit)
     if kind == "foreign":
         return _plain({"likelihood": describe(Likelihood()), "modalities": FOREIGN[what]})
-    made = SETTINGS[what] if kind == "planted" else {"topics": TOPICS}
-    return _plain({"method": describe(method_of(variant)), "world": made})
+    made = _defaults(modalities) | SETTINGS[what] if kind == "planted" else _defaults(over) | {"topics": TOPICS}
+    return _plain({"method": describe(method_of(variant)), "training": TRAINING, "world": made})
+
+
+def _defaults(generator: Callable[..., Any]) -> dict[str, Any]:
+    """Of a generator of logs; the seed is the unit's."""
+    found = {name: each.default for name, each in inspect.signature(generator).parameters.items()}
+    kept = {name: value for name, value in found.items() if name != "seed" and value is not inspect.Parameter.empty}
+    return {name: asdict(value) if is_dataclass(value) else value for name, value in kept.items()}  # type: ignore[arg-type]
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:

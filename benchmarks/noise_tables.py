@@ -15,6 +15,7 @@ Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 NAMES = {
     "blend": "blend of the scores below",
     "likelihood": "likelihood, cross-fitted",
+    "likelihood, twice": "likelihood, estimated twice",
     "cooccurrence": "co-occurrence, the user left out",
     "agreement": "content agreement, nothing trained",
     "not cross-fitted": "likelihood by a model that has seen the user",

@@ -63,5 +63,10 @@ def test_every_unit_is_named_once_and_tells_its_settings() -> None:
     assert modality.units(["foreign.ml1m.*.seed1"]) == [f"foreign.ml1m.rho{rho}.seed1" for rho in ("0.2", "0.4", "0")]
     told = {variant: modality.settings_of(f"planted.plain.{variant}.seed1") for variant in modality.VARIANTS}
     assert len({str(each) for each in told.values()}) == len(modality.VARIANTS)
+    null = modality.settings_of("planted.null.softmax.seed1")
+    assert null["training"]["epochs"] == modality_measures.TRAINING["epochs"]
+    assert null["world"]["null"]
+    assert null["world"]["size"] == {"users": 2500, "items": 3000, "length": 20}
+    assert modality.settings_of("over.ml1m.none.seed1")["world"]["length"] == 20
     for unit in every:
         assert modality.settings_of(unit)
