@@ -21,6 +21,7 @@ import siftrec
 from siftrec import files, seeds
 from siftrec.data.catalog import Catalog, Content
 from siftrec.data.vocab import Vocab
+from siftrec.detectors.state import check_state
 from siftrec.errors import ArtifactError, DataError, SettingsError
 from siftrec.methods.base import Counted, Learned, Method, Model, Scorer
 from siftrec.methods.trained import Facts, Trained
@@ -146,6 +147,7 @@ def _scorer(method: Method, catalog: Catalog, path: Path) -> Scorer:
         with seeds.initialised(0, "unused"):
             model = method.build(catalog)
         files.check_tensors(tensors, model.tensors())
+        check_state(tensors, model)
         model.load_state_dict(tensors)
     except (ArtifactError, DataError, SettingsError, RuntimeError, LookupError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path}: does not fit the method: {error}") from None

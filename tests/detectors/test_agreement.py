@@ -70,7 +70,7 @@ def test_without_content_there_is_no_opinion() -> None:
     scores = scored(log, units(content_of(catalog, torch.from_numpy(log.counts(9)).float())))
     assert scores[:5].all()
     assert (scores[5:] == 0).all(), "an item without content; the same item twice; a neighbour without content"
-    with pytest.raises(SettingsError, match="detector: .*content"):
+    with pytest.raises(SettingsError, match=r"^detector: .*content"):
         Agreement().build(5, 0)
 
 

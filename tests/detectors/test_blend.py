@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from detectors.worlds import World, world
+from siftrec.data.catalog import Catalog, Modality
 from siftrec.data.sequences import Sequences
 from siftrec.detectors.agreement import Agreement
 from siftrec.detectors.blend import Blend, Detector
@@ -125,3 +126,15 @@ def test_where_nothing_is_planted_nothing_is_flagged(how: Detector) -> None:
     assert null.found(scores.score) == pytest.approx(0.5, abs=0.03)
     assert not scores.flagged.any()
     assert scores.rho_upper > 0.9
+
+
+def test_items_without_content_are_neither_noise_nor_genuine_for_it() -> None:
+    """What agreement cannot say of them must not count as the middling score that 0 is."""
+    easy = world("easy")
+    has = np.random.default_rng(0).random(len(easy.catalog) - 1) < 0.6
+    vectors = easy.catalog.modalities["content"].vectors(np.arange(1, len(easy.catalog)))
+    partly = World(easy.log, easy.noisy, Catalog(easy.catalog.vocab.ids, content=Modality(vectors, has)))
+    found, content_NG = built(Blend(likelihood=TINY), partly)
+    noise = np.minimum(1, easy.noisy.mean() * np.exp(-judge(found, easy.log, content_NG, easy.users)))
+    there = has[easy.log.items - 1]
+    assert noise[there].mean() == pytest.approx(noise[~there].mean(), abs=0.04)

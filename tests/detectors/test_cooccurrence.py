@@ -108,7 +108,7 @@ def test_a_restored_detector_judges_the_same_and_damage_is_refused() -> None:
     assert (scored(two, mid.log, mid.users) == scored(one, mid.log, mid.users)).all()
     assert (scored(two, mid.log) == scored(one, mid.log)).all()
     pairs = one.get_extra_state()
-    for damaged in (pairs.flip(1), pairs[:1], -pairs, pairs.float()):
+    for damaged in (pairs.flip(1), pairs[:1], -pairs, pairs.float(), pairs + len(mid.catalog), pairs[[1, 0, 2]]):
         with pytest.raises(ArtifactError, match="pairs"):
             two.load_state_dict(one.state_dict() | {"_extra_state": damaged})
 
@@ -117,3 +117,14 @@ def test_smoothing_holds_rare_pairs_back() -> None:
     log = log_of([[1, 2], [1, 3], [2, 3], [4, 5]])
     little, much = (PairCounts(Cooccurrence(smoothing=each), 6).fit(log, NONE, 7) for each in (0.1, 10.0))
     assert scored(little, log_of([[4, 5]]))[0] > scored(much, log_of([[4, 5]]))[0] > 0
+
+
+def test_of_a_long_history_the_latest_count() -> None:
+    """A single user with 10,000 interactions would bring fifty million pairs."""
+    log = log_of([list(range(1, 603)), [1, 2], [601, 602]])
+    table = counts(log, 603)
+    low, high, had = table.get_extra_state()
+    assert len(had) == 500 * 499 // 2 + 1
+    assert had.dtype == torch.int32
+    assert had[(low == 1) & (high == 2)].tolist() == [1]
+    assert had[(low == 601) & (high == 602)].tolist() == [2]

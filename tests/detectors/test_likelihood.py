@@ -160,3 +160,33 @@ def test_a_small_log_gets_as_many_steps_as_it_needs(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch.optim.AdamW, "step", counted)
     fitted(small().log, how=Likelihood(folds=2, dim=4, epochs=1, steps=40, negatives=8))
     assert 80 <= len(taken) <= 90
+
+
+@cache
+def in_rounds(rounds: int, null: bool = False) -> tuple[CrossFitted, float, list[tuple[int, int]]]:
+    """Fitted on an easy log with content, its AUROC, and the progress that was told."""
+    easy, folds = world("easy", null=null), list[tuple[int, int]]()
+    how = Likelihood(folds=2, steps=250, rounds=rounds)
+    found = how.build(len(easy.catalog), easy.content.shape[1])
+    found.fit(easy.log, easy.content, 7, lambda done, of: folds.append((done, of)))
+    return found, easy.found(judge(found, easy.log, easy.content, easy.users)), folds
+
+
+def test_a_second_round_is_not_worse() -> None:
+    """800 users are few to learn from; where more is to be had is in docs/noise.md."""
+    (_, first, _), (_, second, folds) = in_rounds(1), in_rounds(2)
+    assert folds == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert second > first - 0.015
+
+
+def test_between_rounds_planted_noise_loses_weight() -> None:
+    easy, (found, _, _) = world("easy"), in_rounds(1)
+    weighed = found._weighed(easy.log, easy.content, 7, 1.0).weights
+    assert weighed is not None
+    assert weighed[easy.noisy].mean() < weighed[~easy.noisy].mean() - 0.3
+    own = replace(easy.log, weights=np.full(len(easy.log.items), 0.5, np.float32))
+    np.testing.assert_allclose(found._weighed(own, easy.content, 7, 1.0).weights, 0.5 * weighed, rtol=1e-6)
+
+
+def test_a_second_round_makes_nothing_of_nothing() -> None:
+    assert in_rounds(2, null=True)[1] == pytest.approx(0.5, abs=0.03)

@@ -79,3 +79,18 @@ def test_events_without_evidence_have_no_say_and_no_score() -> None:
     assert (again.judge(*wild)[-50:] == 0).all()
     with pytest.raises(UsageError, match="evidence"):
         LogRatio.fit(made["scores"], made["evidence"], made["drawn"], made["there"] * 0)
+
+
+def test_a_missing_score_counts_neither_for_nor_against() -> None:
+    """Items without content would be called genuine, or noise, for having none."""
+    made = planted((1.5, 0.8))
+    made["scores"] -= 5
+    made["drawn"] -= 5
+    rng = np.random.default_rng(1)
+    gone = rng.random(len(made["scores"])) < 0.4
+    made["scores"][gone, 1] = 0
+    made["drawn"][rng.random(len(made["drawn"])) < 0.4, 1] = 0
+    noise = np.minimum(1, 0.3 * np.exp(-blended(made)))
+    assert noise[gone].mean() == pytest.approx(noise[~gone].mean(), abs=0.02)
+    for group in (gone, ~gone):
+        assert noise[group].mean() == pytest.approx(made["truth"][group].mean(), abs=0.03)

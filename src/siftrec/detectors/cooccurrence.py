@@ -21,6 +21,8 @@ from siftrec.detectors.ratio import Blended
 from siftrec.errors import ArtifactError
 from siftrec.settings import Rate, settings
 
+_LATEST = 500
+
 
 @settings
 class Cooccurrence:
@@ -40,8 +42,9 @@ class Cooccurrence:
 class PairCounts(nn.Module):
     """How many users had each item, and each pair of items.
 
-    The pairs are kept as extra state (`get_extra_state`), for how many there are only the log says: (2, P) int64, ascending
-    keys i · N + j of pairs i < j that anybody had, and how many users had them.
+    The pairs are kept as extra state (`get_extra_state`), for how many there are only the log says: (3, P) int32, items
+    i < j that anybody had both of, in ascending order, and how many users had. Of every user the latest 500 interactions
+    count, for pairs grow with the square. Older ones are judged as if they had counted, one user too low.
 
     Args:
         how: settings.
@@ -51,7 +54,7 @@ class PairCounts(nn.Module):
     def __init__(self, how: Cooccurrence, size: int) -> None:
         super().__init__()
         self.how = how
-        self._pairs = torch.zeros(2, 0, dtype=torch.int64)
+        self._keys, self._had = torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int32)
         self.register_buffer("popularity", torch.zeros(size, dtype=torch.int64))
         self.register_buffer("users", torch.zeros((), dtype=torch.int64))
 
@@ -62,7 +65,8 @@ class PairCounts(nn.Module):
 
     def get_extra_state(self) -> torch.Tensor:
         """The pairs."""
-        return self._pairs
+        size = len(self.get_buffer("popularity"))
+        return torch.stack([(self._keys // size).int(), (self._keys % size).int(), self._had])
 
     def set_extra_state(self, state: torch.Tensor) -> None:
         """Take over pairs.
@@ -70,10 +74,23 @@ class PairCounts(nn.Module):
         Raises:
             ArtifactError: not what `get_extra_state` gives.
         """
-        keys = state[0] if state.dtype == torch.int64 and state.ndim == 2 and len(state) == 2 else None
-        if keys is None or (keys[1:] <= keys[:-1]).any() or (state < 0).any():
-            raise ArtifactError("the pairs of the co-occurrence detector must be ascending keys and their counts")
-        self._pairs = state
+        self._keys, self._had = self._pairs(state), state[2]
+
+    def check_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """See `detectors.state`."""
+        self._pairs(state["_extra_state"])
+        if (state["popularity"] < 0).any() or state["users"] < 0:
+            raise ArtifactError("the counts of the co-occurrence detector must not be negative")
+
+    def _pairs(self, state: torch.Tensor) -> torch.Tensor:
+        """(P,) int64 keys i · N + j of the pairs of an extra state."""
+        size = len(self.get_buffer("popularity"))
+        if state.dtype == torch.int32 and state.ndim == 2 and len(state) == 3:
+            low, high, had = state.long()
+            keys: torch.Tensor = low * size + high
+            if bool(((low > 0) & (low < high) & (high < size) & (had > 0)).all() and (keys[1:] > keys[:-1]).all()):
+                return keys
+        raise ArtifactError("the pairs of the co-occurrence detector must be ascending item codes and their counts")
 
     def fit(
         self,
@@ -86,12 +103,13 @@ class PairCounts(nn.Module):
         """See `Fitted.fit`; nothing here is random, and content has no say."""
         size = len(self.get_buffer("popularity"))
         some = log.take(np.arange(math.ceil(share * len(log))))
-        had = np.unique(some.owners * np.int64(size) + some.items)
+        late = some.offsets[1:][some.owners] - np.arange(len(some.items)) <= _LATEST
+        had = np.unique(some.owners[late] * np.int64(size) + some.items[late])
         user_had = scipy.sparse.csr_matrix((np.ones(len(had), np.int32), np.divmod(had, size)), shape=(len(some), size))
         pairs = scipy.sparse.triu(user_had.T @ user_had, k=1).tocoo()
         keys = pairs.row * np.int64(size) + pairs.col
         order = np.argsort(keys)
-        self._pairs = torch.from_numpy(np.stack([keys[order], pairs.data[order].astype(np.int64)]))
+        self._keys, self._had = torch.from_numpy(keys[order]), torch.from_numpy(pairs.data[order].astype(np.int32))
         self.get_buffer("popularity").copy_(torch.from_numpy(np.bincount(had % size, minlength=size)))
         self.get_buffer("users").fill_(len(some))
         on_fold(1, 1)
@@ -131,8 +149,7 @@ class PairCounts(nn.Module):
 
     def _seen(self, keys_n: torch.Tensor) -> torch.Tensor:
         """(n,) int64 users who had each pair."""
-        known, counts = self._pairs
-        if not len(known):
+        if not len(self._keys):
             return torch.zeros_like(keys_n)
-        at_n = torch.searchsorted(known, keys_n).clamp_max(len(known) - 1)
-        return torch.where(known[at_n] == keys_n, counts[at_n], 0)
+        at_n = torch.searchsorted(self._keys, keys_n).clamp_max(len(self._keys) - 1)
+        return torch.where(self._keys[at_n] == keys_n, self._had[at_n].long(), 0)

@@ -5,12 +5,16 @@
 The users are dealt into folds; the model of a fold learns from all the others. A score from a model that has seen the
 user would say how well it remembers, not how well the rest vouches. Histories of nobody in the log, whose fold is not
 known, are judged by the least convinced model.
+
+The models learn noise as they learn the rest. With more than one round they are fitted again on the log weighed by what
+the round before believed of it, 1 − min(1, ρ e^(−PMI)).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -20,8 +24,9 @@ from torch import nn
 from siftrec import seeds
 from siftrec.data.loader import bucketed, pad
 from siftrec.data.sequences import Sequences
-from siftrec.detectors.fitted import LENGTH, Fitted, OnFold
+from siftrec.detectors.fitted import DRAWS, LENGTH, Fitted, OnFold, calibrated
 from siftrec.detectors.slots import piece_rows, pieces
+from siftrec.errors import ArtifactError
 from siftrec.nn.cloze import Cloze
 from siftrec.settings import Fraction, Rate, Size, settings
 
@@ -42,6 +47,7 @@ class Likelihood:
         negatives: K, popularity-drawn items per step and in the background that scores are compared with.
         learning_rate: of AdamW; falls to a fiftieth along a cosine.
         dropout: of the item embeddings.
+        rounds: how often everything is fitted, each time on the log weighed by what the round before believed of it.
     """
 
     folds: Size = 4
@@ -52,6 +58,12 @@ class Likelihood:
     negatives: Size = 256
     learning_rate: Rate = 4e-3
     dropout: Fraction = 0.5
+    rounds: Size = 1
+
+    @property
+    def fits(self) -> int:
+        """How many models are fitted."""
+        return self.folds * self.rounds
 
     def build(self, size: int, content: int) -> CrossFitted:
         """A detector to be fitted, for N items with content vectors of width G, 0 = none."""
@@ -133,6 +145,35 @@ class CrossFitted(nn.Module):
 
         The log's weights, where there are any, weigh the interactions; `share` is of the steps.
         """
+        self._fit_all(log, content_NG, seed, on_fold, share, 0)
+        for turn in range(1, self.how.rounds):
+            weighed = self._weighed(log, content_NG, seed, share)
+            own = seeds.derive(seed, "likelihood", "round", turn)
+            self._fit_all(weighed, content_NG, own, on_fold, share, turn * self.how.folds)
+        return self
+
+    def check_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """See `detectors.state`."""
+        background_K, size = state["background"], len(self._models()[0].bias)
+        if (background_K < 0).any() or (background_K >= size).any():
+            raise ArtifactError(f"the background of the likelihood must be item codes below {size}")
+
+    def _weighed(self, log: Sequences, content_NG: torch.Tensor, seed: int, share: float) -> Sequences:
+        """The log, weighed by 1 minus the probability of noise; as it is where nothing can be told apart."""
+        users = np.arange(math.ceil(share * len(log)))
+        some = log.take(users)
+        found = calibrated(self, some, content_NG, users, seed=seed, draws=math.ceil(share * DRAWS))
+        if not np.ptp(found.noise):
+            return log
+        noise = found.rho_upper * np.where(found.evidence > 0, np.exp(-found.score), 1)
+        weights = np.ones(len(log.items), np.float32) if log.weights is None else log.weights.copy()
+        weights[: len(noise)] *= 1 - np.minimum(1, noise)
+        return replace(log, weights=weights)
+
+    def _fit_all(
+        self, log: Sequences, content_NG: torch.Tensor, seed: int, on_fold: OnFold, share: float, before: int
+    ) -> None:
+        """Fit every fold's model anew; `before` were fitted in earlier rounds."""
         histories = pieces(log, LENGTH)
         fold_of = self.fold(torch.from_numpy(piece_rows(log, LENGTH))).numpy()
         rng = seeds.generator(seed, "likelihood", "background")
@@ -143,8 +184,7 @@ class CrossFitted(nn.Module):
                 fresh = Cloze(len(model.bias), content_NG.shape[1], self.how.dim, self.how.dropout, self.ids)
                 self._fit(fresh, histories.take(rows), content_NG, seeds.derive(seed, "likelihood", fold), share)
             model.load_state_dict(fresh.state_dict())
-            on_fold(fold + 1, self.how.folds)
-        return self
+            on_fold(before + fold + 1, self.how.fits)
 
     def _fit(self, model: Cloze, histories: Sequences, content_NG: torch.Tensor, seed: int, share: float) -> None:
         how, rng = self.how, seeds.generator(seed, "negatives")

@@ -1,9 +1,10 @@
 """Scores as one log-ratio, weighed by how well they tell the log from its own background. No label is used.
 
-Logistic regression of "from the log" against "drawn as background" on the scores and their products with the logarithm
-of the evidence. The log is a mixture of genuine interactions and noise, and the background looks like the noise, so what
-best tells the two apart rises with the probability of being genuine, whatever the share of noise. A score that is worth
-nothing on a log gets next to no weight there; about ten numbers are fitted, far too few to remember anybody.
+Logistic regression of "from the log" against "drawn as background" on the scores, their products with the logarithm of
+the evidence, and whether there is a score at all: an item without content is judged by what else there is. The log is a
+mixture of genuine interactions and noise, and the background looks like the noise, so what best tells the two apart rises
+with the probability of being genuine, whatever the share of noise. A score that is worth nothing on a log gets next to no
+weight there; about a dozen numbers are fitted, far too few to remember anybody.
 
 Events and draws counting alike, the fitted logit is log p(scores | log) − log p(scores | background), in nats: like the
 PMI of `likelihood`, it makes an interaction noise with probability ρ e^(−logit).
@@ -24,7 +25,7 @@ from siftrec import seeds
 from siftrec.data.sequences import Sequences
 from siftrec.detectors.fitted import DRAWS, LENGTH, Fitted, OnFold, judge, judge_drawn
 from siftrec.detectors.slots import others, pieces, replaced
-from siftrec.errors import UsageError
+from siftrec.errors import ArtifactError, UsageError
 
 _RIDGE = 1e-4
 _EVENTS = 50_000
@@ -51,7 +52,8 @@ class LogRatio:
         """Weigh the scores; events and draws without evidence are left out.
 
         Args:
-            scores_ES: of the log's events, higher = more genuine; each user's from models without that user.
+            scores_ES: of the log's events, higher = more genuine, 0 = this scorer has nothing to say; each user's from
+                models without that user.
             evidence: (E,) number of other interactions that could vouch.
             drawn_RS: of background items put in the place of some events, by the same scorers.
             drawn_evidence: (R,) evidence there.
@@ -92,7 +94,7 @@ class Blended(nn.Module):
     def __init__(self, parts: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.detectors = nn.ModuleDict(parts)
-        width = 2 * len(parts) + 1
+        width = 3 * len(parts) + 1
         self.register_buffer("mean", torch.zeros(width, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(width, dtype=torch.float64))
         self.register_buffer("weights", torch.zeros(width + 1, dtype=torch.float64))
@@ -129,6 +131,11 @@ class Blended(nn.Module):
                 self.get_buffer(name).copy_(torch.from_numpy(getattr(fitted, name)))
         return self
 
+    def check_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """See `detectors.state`."""
+        if not (state["scale"] > 0).all():
+            raise ArtifactError("the scale of a detector's scores must be positive")
+
     @torch.no_grad()
     def scores(
         self,
@@ -160,7 +167,7 @@ def _some(log: Sequences, events: int, seed: int) -> np.ndarray:
 
 def _features(scores_ES: np.ndarray, evidence: np.ndarray) -> np.ndarray:
     amount = np.log(np.maximum(evidence, 1))[:, None]
-    return np.asarray(np.hstack([scores_ES, scores_ES * amount, amount]), np.float64)
+    return np.asarray(np.hstack([scores_ES, scores_ES * amount, scores_ES != 0, amount]), np.float64)
 
 
 def _loss(weights: np.ndarray, events: np.ndarray, draws: np.ndarray) -> tuple[float, np.ndarray]:

@@ -112,7 +112,7 @@ def judge_content(
                 "likelihood": CrossFitted(how, len(catalog), content_NG.shape[1], ids=False),
                 "agreement": ContentAgreement(Agreement(), len(catalog)),
             }
-        ).fit(vectors, content_NG, own, _after(on_fold, m * how.folds, len(names) * how.folds))
+        ).fit(vectors, content_NG, own, _after(on_fold, m * how.fits, len(names) * how.fits))
         found.append(calibrated(fitted, vectors, content_NG, np.arange(len(vectors)), q=q, seed=own))
 
     def table(part: str, absent: float, kind: type[np.generic]) -> np.ndarray:

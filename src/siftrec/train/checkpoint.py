@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from siftrec import files
+from siftrec.detectors.state import check_state
 from siftrec.errors import ArtifactError
 from siftrec.methods.base import Model
 from siftrec.train.settings import Training
@@ -113,6 +114,9 @@ class State:
         files.check_tensors(parts["model"], self.model.state_dict())
         if parts["best"] or progress.best_epoch >= 0:
             files.check_tensors(parts["best"], self.model.state_dict())
+        for saved in (parts["model"], parts["best"]):
+            if saved:
+                check_state(saved, self.model)
         moments = _moments(parts["optimiser"], list(self.model.parameters()))
         self.model.load_state_dict(parts["model"])
         self.best, self.progress = parts["best"], progress
