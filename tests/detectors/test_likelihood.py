@@ -164,12 +164,12 @@ def test_a_small_log_gets_as_many_steps_as_it_needs(monkeypatch: pytest.MonkeyPa
 
 @cache
 def in_rounds(rounds: int, null: bool = False) -> tuple[CrossFitted, float, list[tuple[int, int]]]:
-    """Fitted on an easy log with content, its AUROC, and the progress that was told."""
+    """Fitted on an easy log, with content or without information; its AUROC, and the progress that was told."""
     easy, folds = world("easy", null=null), list[tuple[int, int]]()
-    how = Likelihood(folds=2, steps=250, rounds=rounds)
-    found = how.build(len(easy.catalog), easy.content.shape[1])
-    found.fit(easy.log, easy.content, 7, lambda done, of: folds.append((done, of)))
-    return found, easy.found(judge(found, easy.log, easy.content, easy.users)), folds
+    content_NG = easy.ids_only if null else easy.content
+    found = Likelihood(folds=2, steps=250, rounds=rounds).build(len(easy.catalog), content_NG.shape[1])
+    found.fit(easy.log, content_NG, 7, lambda done, of: folds.append((done, of)))
+    return found, easy.found(judge(found, easy.log, content_NG, easy.users)), folds
 
 
 def test_a_second_round_is_not_worse() -> None:
