@@ -155,3 +155,15 @@ def test_the_shortlist_is_exact(seed: int, levels: int, k: int) -> None:
     scores[torch.from_numpy(rng.random(scores.shape) < rng.random())] = -torch.inf
     for found, wanted in zip(shortlisted(scores, k), top_k(scores, k), strict=True):
         assert found.tolist() == wanted.tolist()
+
+
+def test_a_scorer_that_knows_no_shown_content_is_ranked() -> None:
+    """Methods of others may have users(items_BL) alone; a log whose content is the items' own asks for no more."""
+    scorer = Plain(torch.eye(5), torch.eye(5))
+    ranking = rank(scorer, 4, questions([[1], [2]], [[], []]))
+    assert len(ranking.ranks["none"]) == 2
+
+
+class Plain(Vectors):
+    def users(self, items_BL: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return super().users(items_BL)

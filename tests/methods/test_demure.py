@@ -22,9 +22,10 @@ from siftrec.methods.contrast import Contrast, Views
 from siftrec.methods.demure import Demure, Mil, give_content, slot_weights
 from siftrec.methods.gates import Gate, GateName
 from siftrec.methods.late import LateFusion
-from siftrec.methods.model import SequenceModel, Sequential
-from siftrec.methods.slots import SlotViews
+from siftrec.methods.model import History, SequenceModel, Sequential
+from siftrec.methods.slots import Damage, SlotViews, damaged, offered, slots_of
 from siftrec.methods.trained import Trained
+from siftrec.noise.modal import preference
 from siftrec.synthetic.causes import PlantedCauses
 from siftrec.synthetic.modalities import Size, modalities
 from siftrec.testing import check_method
@@ -122,10 +123,10 @@ def log(rows: int = 40, seed: int = 2, shown: bool = False) -> Sequences:
     return replace(found, shown=other.astype(np.int32))
 
 
-def batch_of(method: Sequential, sequences: Sequences) -> Batch:
+def batch_of(method: Sequential, sequences: Sequences, size: int = 32) -> Batch:
     fitting = sr.leave_one_out(events(sequences)).fitting
     fitting = replace(fitting, train=sequences)
-    return next(loader_of(method, fitting, Training(batch_size=32), 1).epoch(0))
+    return next(loader_of(method, fitting, Training(batch_size=size), 1).epoch(0))
 
 
 def events(sequences: Sequences) -> sr.Interactions:
@@ -191,9 +192,12 @@ def test_gates_and_vectors_depend_on_the_history_alone(name: str) -> None:
         gated = method.step(model, each, seeds.generator(1, "step")).history.gated
         assert gated is not None
         assert model.gating is not None
-        found.append((gated.weight_BML, model.gating.get_buffer("moments")))
-    assert torch.equal(found[0][0], found[1][0])
-    assert torch.equal(found[0][1], found[1][1])
+        vectors = model.history(model.local(each.items_BL, each.shown_BLM), each.items_BL, each.shown_BLM).vectors_BLD
+        with torch.no_grad():
+            stepped = method.step(model, each, seeds.generator(1, "step")).history.vectors_BLD
+        found.append((gated.weight_BML, model.gating.get_buffer("moments"), vectors, stepped))
+    for one, same in zip(*found, strict=True):
+        assert torch.equal(one, same)
 
 
 def test_a_later_interaction_changes_no_earlier_state_of_sasrec() -> None:
@@ -267,6 +271,124 @@ def test_weights_are_given_for_anybody_in_the_order_of_the_log_and_survive_the_a
 def test_a_catalog_without_content_is_refused_before_training() -> None:
     with pytest.raises(SettingsError, match="the catalog has none"):
         Demure().build(Catalog(small().vocab.ids))
+
+
+def test_late_fusion_without_content_is_refused_before_training() -> None:
+    with pytest.raises(SettingsError, match="LateFusion keeps modalities apart, and the catalog has none"):
+        LateFusion().build(Catalog(small().vocab.ids))
+
+
+def test_a_gate_around_a_gate_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"method\.base\.use: one gate is enough"):
+        Demure(base=Demure()).build(small())
+
+
+def test_a_base_that_no_gate_reads_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Demure around it would silently be the base."""
+    method = Demure(base=LATE)
+    model = fresh(method, small()).train()
+    monkeypatch.setattr(SequenceModel, "history", lambda _, local, items, shown=None: History(local(items), None))
+    with pytest.raises(SettingsError, match="LateFusion makes its histories without"):
+        method.step(model, batch_of(method, log()), seeds.generator(1, "step"))
+
+
+def test_views_without_any_loss_are_no_views() -> None:
+    method = Demure(base=LATE, views=SlotViews(contrast=replace(OFF, warmup=0)))
+    model = fresh(method, small()).train()
+    losses = method.loss(model, batch_of(method, log()), seeds.generator(1, "loss"))
+    assert set(losses) == {"next_item", "mil"}
+
+
+@pytest.mark.parametrize("damage", ["foreign", "mask", "noise"])
+def test_damage_is_what_it_says_where_half_the_items_lack_a_modality(damage: Damage) -> None:
+    """An offer without the modality would turn `foreign` into `mask`, and its damage would not be known."""
+    model, batch = fresh(Demure(base=LATE), small()), batch_of(LATE, log())
+    gating = model.gating
+    assert gating is not None
+    gated = model.history(model.local(batch.items_BL), batch.items_BL).gated
+    assert gated is not None
+    assert not gated.seen.present_BML[batch.items_BL.unsqueeze(1).expand(-1, 2, -1) > 0].all()
+    rng = seeds.generator(1, "offers")
+    offers = offered(gated.seen, 16, rng)
+    assert offers.present_MX.all()
+    slots = slots_of(damage, gated.seen, gated.weight_BML, offers, batch, torch.arange(len(batch)))
+    if damage != "foreign":
+        assert slots.allowed_BO.all()
+        assert slots.pair_BSO.unique().numel() == 1
+    choice = torch.where(slots.real_BS, 3, -1).view_as(gated.seen.codes_BML)
+    viewed = damaged(damage, gated.seen, offers, choice, rng)
+    assert torch.equal(viewed.present_BML, gated.seen.present_BML & (damage != "mask"))
+
+
+def test_supervision_counts_interactions_by_the_weights_of_the_log() -> None:
+    method = Demure(base=LATE, mil=Mil(weight=1.0))
+    model, batch = fresh(method, small()).train(), batch_of(method, log())
+
+    def mil(trust: torch.Tensor) -> float:
+        return method.loss(model, replace(batch, trust_BL=trust), seeds.generator(1, "loss"))["mil"].item()
+
+    first = torch.ones_like(batch.trust_BL)
+    first[: len(batch) // 2] = 0
+    whole = torch.ones_like(batch.trust_BL)
+    assert mil(whole * 0) == 0
+    assert mil(whole * 0.5) == pytest.approx(mil(whole), abs=1e-5)
+    assert abs(mil(first) - mil(whole)) > 1e-4
+
+
+@pytest.mark.parametrize(
+    "name", ["late", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ccl4rec", "sasrec"))]
+)
+def test_two_threads_give_one_gradient(name: str) -> None:
+    """A gradient that depends on which thread came first makes two runs of one seed differ."""
+    method = Demure(base=BASES[name], views=SlotViews(offers=16, contrast=Contrast(warmup=0)))
+    batch = batch_of(method, log(rows=400, shown=True), 256)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        first, again, third = (gradients(method, batch) for _ in range(3))
+    finally:
+        torch.set_num_threads(before)
+    for one, *others in zip(first, again, third, strict=True):
+        assert all(torch.equal(one, other) for other in others)
+
+
+def gradients(method: Demure, batch: Batch) -> list[torch.Tensor]:
+    model = fresh(method, small()).train()
+    total(method.loss(model, batch, seeds.generator(1, "loss"))).backward()
+    return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+
+
+def test_views_are_read_with_the_trust_of_the_clean_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A detector asked about substitutes would judge what the user never had, at each step for every view."""
+    on = Contrast(warmup=0)
+    method = Demure(base=replace(CCL, contrast=on), views=SlotViews(offers=16, contrast=on))
+    model, batch = fresh(method, small()).train(), batch_of(CCL, log())
+    trust_BL = -torch.rand(batch.items_BL.shape, generator=seeds.generator(1, "trust"))
+    judged: list[torch.Tensor] = []
+    read: list[torch.Tensor] = []
+    encode = model.encoder.forward
+    monkeypatch.setattr(model, "log_trust", lambda items, *_: judged.append(items) or trust_BL)
+    monkeypatch.setattr(model.encoder, "forward", lambda *given: read.append(given[3]) or encode(*given))
+    losses = method.loss(model, batch, seeds.generator(1, "loss"))
+    assert {"graded", "modality graded"} < losses.keys()
+    assert len(judged) == 1
+    clean, *views = read
+    assert clean is trust_BL
+    assert len(views) == 2
+    known = {tuple(row) for row in trust_BL.tolist()}
+    assert all(tuple(row) in known for each in views for row in each.tolist())
+
+
+def test_an_encoder_that_reads_in_order_has_no_shares() -> None:
+    """Equal shares would be told as what the model attended to."""
+    method = Demure(base=SAS)
+    planted = world()
+    model = sr.fit(method, planted.split, planted.catalog, seed=1, epochs=1, patience=0, rows_per_user=1)
+    histories = Sequences.from_items(np.array([3, 4, 5, 9]), np.array([3, 1]))
+    found = sr.slot_weights(model, histories)
+    assert np.isnan(found.share_E).all()
+    told = preference(found, histories)
+    np.testing.assert_allclose(told[0], found.weight_EM[:3].mean(axis=0), atol=1e-5)
 
 
 def test_a_method_without_a_gate_is_refused_by_name() -> None:

@@ -25,17 +25,19 @@ def bag(values: torch.Tensor, real: torch.Tensor) -> float:
 @given(seed=st.integers(0, 1000))
 def test_both_losses_equal_their_formulas_written_as_loops(seed: int) -> None:
     chosen, member, background, there = logits(seed)
+    weight = torch.rand(3, 4, generator=seeds.generator(seed, "weights")) * member.any(dim=1)
     nce, right, wrong = [], [], []
     for row in range(3):
         drawn = [bag(background[row, :, j], there[row, :, j]) for j in range(3) if there[row, :, j].any()]
         for t in range(4):
             if member[row, :, t].any():
                 own = bag(chosen[row, :, t], member[row, :, t])
-                nce.append(-math.log(math.exp(own) / (math.exp(own) + sum(map(math.exp, drawn)))))
-                right.append(math.log1p(math.exp(-own)))
+                counts = float(weight[row, t])
+                nce.append(-counts * math.log(math.exp(own) / (math.exp(own) + sum(map(math.exp, drawn)))))
+                right.append(counts * math.log1p(math.exp(-own)))
         wrong += [math.log1p(math.exp(value)) for value in drawn]
-    given_ = (bags(chosen, member), member.any(dim=1), bags(background, there), there.any(dim=1))
-    mean = [sum(values) / max(len(values), 1) for values in (nce, right, wrong)]
+    given_ = (bags(chosen, member), weight, bags(background, there), there.any(dim=1))
+    mean = [sum(nce) / float(weight.sum() or 1), sum(right) / float(weight.sum() or 1), sum(wrong) / max(len(wrong), 1)]
     assert mil_nce(*given_).item() == pytest.approx(mean[0], abs=1e-5)
     assert mil_logistic(*given_).item() == pytest.approx(mean[1] + mean[2], abs=1e-5)
 

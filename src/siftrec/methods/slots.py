@@ -70,7 +70,7 @@ def slot_losses(
     offers = offered(gated.seen, how.offers, rng)
     seen = Seen(*(each[rows] for each in gated.seen))
     with torch.no_grad():
-        slots = _slots(how.damage, seen, gated.weight_BML[rows], offers, batch, rows)
+        slots = slots_of(how.damage, seen, gated.weight_BML[rows], offers, batch, rows)
 
     def encode(choice_BVS: torch.Tensor) -> torch.Tensor:
         size, views, _ = choice_BVS.shape
@@ -102,7 +102,7 @@ def offered(seen: Seen, count: int, rng: torch.Generator) -> Drawn:
     return content_of(seen, place_MO // length, place_MO % length)
 
 
-def _slots(
+def slots_of(
     damage: Damage, seen: Seen, weight_BML: torch.Tensor, offers: Drawn, batch: Batch, rows: torch.Tensor
 ) -> Slots:
     """Modality slots, modality by modality: S = M · L."""
