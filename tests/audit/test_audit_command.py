@@ -61,13 +61,15 @@ def test_wrong_features_are_refused_in_one_line(
     assert says in capsys.readouterr().err
 
 
-def test_the_folder_one_stands_in_is_written_where_it_is_empty(
+def test_the_folder_one_stands_in_is_refused_before_any_work_for_it_would_be_swapped_away(
     log: OnDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert main.run(["audit", str(log.path), "--quick", "-o", "."]) == 0, capsys.readouterr().err
-    assert "audit.html" in {each.name for each in (tmp_path / "here").iterdir()}
+    assert main.run(["audit", str(log.path), "--quick", "-o", "."]) == 6
+    told = capsys.readouterr()
+    assert "is the current folder; choose another" in told.err and not told.out
+    assert not list((tmp_path / "here").iterdir())
     monkeypatch.chdir(tmp_path)
     assert main.run(["audit", str(tmp_path / "none.csv"), "-o", "."]) == 2
     assert "already holds" in capsys.readouterr().err
