@@ -80,8 +80,7 @@ def load(folder: str | Path, trust: Iterable[str] = ("siftrec",)) -> Trained:
     Raises:
         ArtifactError: anything damaged, incomplete, of another version, or of a package that is not trusted.
     """
-    place = _place(Path(folder))
-    found = files.unseal(place, KIND, VERSION, (ABOUT, WEIGHTS, CATALOG))
+    found = files.unseal(place(Path(folder)), KIND, VERSION, (ABOUT, WEIGHTS, CATALOG))
     about = files.read_json(found[ABOUT])
     method = _method(about, found[ABOUT], tuple(trust))
     facts = _dataclass(Facts, about.get("facts"), found[ABOUT])
@@ -94,7 +93,8 @@ def load(folder: str | Path, trust: Iterable[str] = ("siftrec",)) -> Trained:
     return Trained(method, scorer, Vocab(ids), popularity, facts, contents)
 
 
-def _place(folder: Path) -> Path:
+def place(folder: Path) -> Path:
+    """The artifact, given its run folder or itself."""
     inner = folder / KIND
     return inner if not (folder / files.MANIFEST).exists() and files.stands(inner) else folder
 
