@@ -18,6 +18,7 @@ from siftrec.cli.doctor import doctor_command
 from siftrec.cli.evaluate import compare_command, evaluate_command
 from siftrec.cli.noise import noise_command, sift_command
 from siftrec.cli.recommend import recommend_command
+from siftrec.cli.serve import feedback_command, serve_command
 from siftrec.cli.train import train_command
 from siftrec.errors import SiftrecError
 
@@ -58,6 +59,8 @@ app.command("noise")(noise_command)
 app.command("sift")(sift_command)
 app.command("recommend")(recommend_command)
 app.command("audit")(audit_command)
+app.command("serve")(serve_command)
+app.command("feedback")(feedback_command)
 app.command("doctor")(doctor_command)
 
 

@@ -84,6 +84,11 @@ def explain_many(trained: Trained, histories: Sequence[Sequence[Any]]) -> list[E
     ]
 
 
+def explains(trained: Trained) -> bool:
+    """Whether a model has an opinion of single interactions, so that `explain` answers."""
+    return isinstance(trained.scorer, SequenceModel) and _opinionated(trained.scorer)
+
+
 def _opinionated(model: SequenceModel) -> bool:
     return model.gating is not None or model.denoising is not None or hasattr(model.encoder, "shares")
 

@@ -1,0 +1,96 @@
+"""`siftrec serve`: the service. `siftrec feedback`: what it was told, as a log to train on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from siftrec.cli.console import say
+from siftrec.cli.runs import folder
+from siftrec.errors import DataError, UsageError, missing_extra
+
+STORE = "service.sqlite"
+_LEAST = 16
+
+StorePath = Annotated[
+    Path | None, typer.Option("--store", metavar="FILE", help=f"What clients add. Without: RUN/{STORE}.")
+]
+
+
+def serve_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder or artifact.")],
+    host: Annotated[
+        str, typer.Option(help="Address to bind; another than this machine's own needs a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
+    store: StorePath = None,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Holds the token; without: the variable SIFTREC_TOKEN, or none.")
+    ] = None,
+) -> None:
+    """Serve recommendations over HTTP, with a page at /; a new artifact in RUN is taken up as it is written."""
+    try:
+        from siftrec.serve.app import create_app
+        from siftrec.serve.server import loopback
+        from siftrec.serve.server import run as answer
+    except ModuleNotFoundError as error:
+        raise missing_extra("serve", str(error.name)) from None
+    from siftrec.serve.model import Serving
+    from siftrec.serve.settings import DEFAULT
+    from siftrec.serve.store import Store
+
+    token = _token(token_file)
+    if token is None and not loopback(host):
+        raise UsageError(
+            f"--host {host} lets others in; give a token: --token-file FILE, or the variable SIFTREC_TOKEN"
+        )
+    import torch
+
+    torch.set_num_threads(1)
+    kept = Store(store or folder(run) / STORE)
+    serving = Serving(run, kept)
+
+    def ready(url: str) -> None:
+        served = serving.current
+        say(f"serving {run} (model {served.version}, {len(served.trained.items) - 1:,} items) at {url}")
+
+    answer(create_app(serving, kept, DEFAULT, token), host, port, DEFAULT, ready)
+
+
+def _token(file: Path | None) -> str | None:
+    if file is None:
+        token, where = os.environ.get("SIFTREC_TOKEN"), "SIFTREC_TOKEN"
+    else:
+        try:
+            token, where = file.read_text("ascii").strip(), str(file)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"--token-file {file}: {getattr(error, 'strerror', None) or 'is not plain text'}"
+            ) from None
+    if token is not None and (len(token) < _LEAST or not token.isascii() or not token.isprintable() or " " in token):
+        raise UsageError(f"{where}: a token has at least {_LEAST} printable characters and no space")
+    return token
+
+
+def feedback_command(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The service's store, or the run folder it is in.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Parquet to write.")],
+) -> None:
+    """Write what `siftrec serve` was told as a log that `siftrec train` reads; the service may go on meanwhile."""
+    try:
+        from siftrec.serve.store import Store
+    except ModuleNotFoundError as error:
+        raise missing_extra("serve", str(error.name)) from None
+    from siftrec.files import write_file
+
+    path = store / STORE if store.is_dir() else store
+    if not path.is_file():
+        raise DataError("no such store; `siftrec serve` makes one", str(path))
+    if output.suffix != ".parquet":
+        raise UsageError(f"-o {output}: must end in .parquet")
+    log = Store(path).feedback()
+    write_file(output, log.write_parquet)
+    say(f"{output}: {log.height:,} events of {log['user'].n_unique():,} users on {log['item'].n_unique():,} items")

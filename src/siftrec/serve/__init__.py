@@ -1,0 +1,1 @@
+"""The service: recommendations over HTTP from one artifact, and a store of what clients add. Extra `serve`."""

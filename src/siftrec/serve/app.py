@@ -1,0 +1,127 @@
+"""The application: routes, the page's files, one shape of errors, and what goes on beside requests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from siftrec import __version__
+from siftrec.errors import EnvironmentProblem, SiftrecError
+from siftrec.serve.limits import Guard
+from siftrec.serve.metrics import Meters
+from siftrec.serve.model import Serving
+from siftrec.serve.routes import Service, health, reading, writing
+from siftrec.serve.settings import DEFAULT, Limits
+from siftrec.serve.store import Conflict, Store
+
+_STATIC = Path(__file__).parent / "static"
+_KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+
+def create_app(serving: Serving, store: Store, limits: Limits = DEFAULT, token: str | None = None) -> Guard:
+    """The service as an ASGI application.
+
+    Args:
+        serving: the model.
+        store: what clients add.
+        limits: what is bounded.
+        token: that every path with data needs; None: none does, and only requests for this machine are answered.
+    """
+    meters = Meters()
+    meters.watch(serving)
+    readers, writer = (ThreadPoolExecutor(count, role) for count, role in ((limits.threads, "read"), (1, "write")))
+    service = Service(serving, store, meters, readers, writer)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watching = asyncio.create_task(_watch(service, limits.poll_seconds))
+        yield
+        watching.cancel()
+        readers.shutdown()
+        writer.shutdown()
+        store.close()
+
+    app = FastAPI(
+        title="siftrec",
+        version=__version__,
+        description="Recommendations for a history, with what counted and what is likely noise.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for router in (reading(service), writing(service), health(service)):
+        app.include_router(router)
+    for kind in (RequestValidationError, HTTPException, SiftrecError, Exception):
+        app.add_exception_handler(kind, _failed)
+    return Guard(app, limits, meters, token, _add_page(app))
+
+
+def _add_page(app: FastAPI) -> list[str]:
+    """Serve the files of the page, read once, by their exact paths; gives the paths."""
+    files = {f"/static/{file.name}": file for file in sorted(_STATIC.glob("*")) if file.suffix in _KINDS}
+    if "/static/index.html" in files:
+        files["/"] = files.pop("/static/index.html")
+    for path, file in files.items():
+        page = _Page(file.read_bytes(), f"{_KINDS[file.suffix]}; charset=utf-8")
+        app.router.add_route(path, page.answer, methods=["GET"], include_in_schema=False)
+    return list(files)
+
+
+@dataclass(frozen=True)
+class _Page:
+    body: bytes
+    kind: str
+
+    async def answer(self, _: Request) -> Response:
+        return Response(self.body, headers={"content-type": self.kind})
+
+
+async def _watch(service: Service, seconds: float) -> None:
+    """Look at artifact and store now and then, and at once on SIGHUP."""
+    loop, woken = asyncio.get_running_loop(), asyncio.Event()
+    with contextlib.suppress(RuntimeError, ValueError):  # signals belong to the main thread
+        loop.add_signal_handler(signal.SIGHUP, woken.set)
+    while True:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(woken.wait(), seconds)
+        look = service.serving.reload if woken.is_set() else service.serving.poll
+        woken.clear()
+        try:
+            await loop.run_in_executor(None, look)
+        except SiftrecError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    """Every error in one shape; what a client sent is not sent back."""
+    status, what, where, headers = 500, "internal error", None, None
+    match error:
+        case RequestValidationError():
+            first = error.errors()[0]
+            status = 400 if first["type"] == "json_invalid" else 422
+            what = first.get("ctx", {}).get("error") if status == 400 else first["msg"].removeprefix("Value error, ")
+            where = ".".join(str(part) for part in first["loc"])
+        case HTTPException():
+            status, what, headers = error.status_code, error.detail, error.headers
+        case Conflict():
+            status, what = 409, str(error)
+        case EnvironmentProblem():
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            status, what = 503, "cannot be stored now; try again"
+        case SiftrecError():
+            status, what = 422, str(error)
+    content: dict[str, Any] = {"error": {"what": str(what), "where": where}}
+    return Response(orjson.dumps(content), status, headers, "application/json")

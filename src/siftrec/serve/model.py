@@ -1,0 +1,213 @@
+"""The model that answers: one immutable snapshot, replaced as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from siftrec import files
+from siftrec.artifact import load, place
+from siftrec.errors import ArtifactError, SiftrecError, UsageError
+from siftrec.methods.trained import Trained
+from siftrec.serve.store import Conflict, Item, Store
+
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Served:
+    """What one request is answered with.
+
+    Attributes:
+        trained: the model, added items included.
+        version: of the artifact, so of everything but the added items.
+        added: how many of the store's items are in it.
+        left_out: how many of the store's items are not: this model has not the modalities they came with.
+        seq: place in the store up to which it has looked.
+    """
+
+    trained: Trained
+    version: str
+    added: int = 0
+    left_out: int = 0
+    seq: int = 0
+
+    def title(self, item: object) -> str | None:
+        """An item's title, if it has one."""
+        return self.trained.titles.get(item)
+
+    @cached_property
+    def _names(self) -> pl.DataFrame:
+        """All items, most popular first, with the text that a search looks at."""
+        ids = self.trained.items.ids
+        titles = pl.Series([self.trained.titles.get(each) for each in ids.to_list()], dtype=pl.String)
+        table = pl.DataFrame({"item": ids.cast(pl.String), "title": titles, "popularity": self.trained.popularity[1:]})
+        text = pl.concat_str("item", pl.col("title").fill_null(""), separator="\n").str.to_lowercase()
+        return table.with_columns(text.alias("text")).sort("popularity", descending=True, maintain_order=True)
+
+    def search(self, text: str, limit: int) -> list[tuple[str, str | None, int]]:
+        """(id, title, popularity) of items whose id or title holds `text` in any case, most popular first."""
+        names = self._names
+        if text:
+            lower = pl.lit(text).str.to_lowercase()
+            names = names.lazy().filter(pl.col("text").str.contains(lower, literal=True)).head(limit).collect()
+        return names.head(limit).select("item", "title", "popularity").rows()
+
+
+class Serving:
+    """Keeps the snapshot in step with the artifact on disk and with the store.
+
+    Args:
+        folder: run folder or artifact.
+        store: of items that clients add.
+
+    Raises:
+        ArtifactError: there is no model to begin with.
+    """
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self._folder, self._store, self._lock = folder, store, threading.Lock()
+        self.problem: str | None = None
+        self.reloads = {"done": 0, "refused": 0}
+        self._tried = self._mark()
+        self.current = self._grown(self._loaded())
+
+    def poll(self) -> None:
+        """Take up what changed on disk since the last look: another artifact, items added by another process."""
+        if (mark := self._mark()) is not None and mark != self._tried:
+            self.reload()
+        with self._lock:
+            self.current = self._grown(self.current)
+
+    def reload(self) -> None:
+        """Serve the artifact that is on disk now; one that cannot be served leaves the old one and a `problem`."""
+        self._tried = self._mark()
+        try:
+            fresh = self._loaded()
+            with self._lock:
+                self.current = self._grown(fresh)
+        except SiftrecError as error:
+            self.problem = str(error)
+            self.reloads["refused"] += 1
+        else:
+            self.problem = None
+            self.reloads["done"] += 1
+
+    def add(self, items: Sequence[Item]) -> Served:
+        """Add items, durably, then to the snapshot: all of them or none.
+
+        Raises:
+            Conflict: an id is known.
+            UsageError: content that does not fit the model, or a method that cannot take items by content.
+        """
+        with self._lock:
+            self.current = self._grown(self.current)
+            now = self.current
+            known = np.flatnonzero(now.trained.codes([each.item for each in items]))
+            if len(known):
+                raise Conflict(f"item {items[known[0]].item!r} is known already")
+            trained = _with(now.trained, items)
+            seq = self._store.add_items(items)
+            alone = seq == now.seq + len(items)  # else another process came between, with items of its own
+            self.current = (
+                replace(now, trained=trained, added=now.added + len(items), seq=seq) if alone else self._grown(now)
+            )
+            return self.current
+
+    def _mark(self) -> tuple[int, int, int] | None:
+        """What changes when the artifact does; None while it is being replaced."""
+        try:
+            status = (place(self._folder) / files.MANIFEST).stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+    def _loaded(self) -> Served:
+        """The artifact and its version, of one and the same writing, without the store's items."""
+        for _ in range(_TRIES):
+            before = self._version()
+            try:
+                trained = load(self._folder)
+                _answers(trained)
+            except ArtifactError:
+                if before == self._version():
+                    raise
+            else:
+                if before == self._version():
+                    return Served(trained, before)
+            time.sleep(0.05)
+        raise ArtifactError(f"{self._folder}: is being rewritten all the time")
+
+    def _version(self) -> str:
+        try:
+            return hashlib.sha256((place(self._folder) / files.MANIFEST).read_bytes()).hexdigest()[:12]
+        except OSError:
+            return ""
+
+    def _grown(self, served: Served) -> Served:
+        """The snapshot with what the store got since."""
+        items, seq = self._store.items_after(served.seq)
+        fitting = [each for each in items if _fits(each, served.trained)]
+        left_out = served.left_out + len(items) - len(fitting)
+        new = [
+            each
+            for each, code in zip(fitting, served.trained.codes([e.item for e in fitting]), strict=True)
+            if not code
+        ]
+        if not new:
+            return served if seq == served.seq else replace(served, seq=seq, left_out=left_out)
+        try:
+            trained = _with(served.trained, new)
+        except SiftrecError:
+            return replace(served, seq=seq, left_out=left_out + len(new))
+        return replace(served, trained=trained, seq=seq, added=served.added + len(new), left_out=left_out)
+
+
+def _answers(trained: Trained) -> None:
+    """See that a model answers before anybody is sent to it; its first answer is also its slowest."""
+    first = trained.items.ids.head(1).to_list()
+    if not all(np.isfinite(trained.recommend(history, 1, seen=True).scores).all() for history in ([], first)):
+        raise ArtifactError("the model's answers are not finite numbers")
+
+
+def _fits(item: Item, trained: Trained) -> bool:
+    width = {each.name: each.width for each in trained.contents}
+    return all(width.get(name) == len(vector) for name, vector in item.content.items())
+
+
+def _with(trained: Trained, items: Sequence[Item]) -> Trained:
+    """The model with more items.
+
+    Raises:
+        UsageError: an id, modality or width that is not the model's.
+    """
+    ids = _typed([each.item for each in items], trained)
+    width = {each.name: each.width for each in trained.contents}
+    for each in items:
+        for name, vector in each.content.items():
+            if len(vector) != width.get(name, len(vector)):
+                raise UsageError(f"item {each.item!r}: {name} has {len(vector)} numbers, the model needs {width[name]}")
+    content = {}
+    for name in dict.fromkeys(name for each in items for name in each.content):
+        absent = [np.nan] * width.get(name, 1)
+        content[name] = np.array([each.content.get(name, absent) for each in items], np.float32)
+    titles = {raw: each.title for raw, each in zip(ids, items, strict=True) if each.title is not None}
+    return trained.add_items(ids, content, titles)
+
+
+def _typed(ids: Iterable[str], trained: Trained) -> list[object]:
+    """Ids as the catalog has them: text, or the whole numbers that the text spells exactly."""
+    kind, text = trained.items.ids.dtype, pl.Series(list(ids), dtype=pl.String)
+    typed = text.cast(kind, strict=False)
+    odd = (typed.cast(pl.String) != text).fill_null(True)
+    if odd.any():
+        raise UsageError(f"item {text.filter(odd)[0]!r}: the ids of this catalog are whole numbers")
+    return typed.to_list()

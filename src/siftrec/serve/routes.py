@@ -1,0 +1,232 @@
+"""The routes: each takes one snapshot of the model and answers with it alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import orjson
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi.routing import APIRoute
+
+from siftrec import __version__
+from siftrec.errors import UsageError
+from siftrec.methods.explain import Explanation, explain, explains
+from siftrec.serve import schema
+from siftrec.serve.metrics import Meters
+from siftrec.serve.model import Served, Serving
+from siftrec.serve.store import Event, Item, Store
+from siftrec.settings import spelled
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the routes work with.
+
+    Attributes:
+        serving: the model.
+        store: of items and events.
+        meters: counters.
+        readers: threads that compute answers, so that the loop stays free.
+        writer: the one thread that writes.
+    """
+
+    serving: Serving
+    store: Store
+    meters: Meters
+    readers: ThreadPoolExecutor
+    writer: ThreadPoolExecutor
+
+
+class _Strict(Request):
+    async def json(self) -> Any:
+        """The body as strict JSON: no NaN, no endless depth or numbers, nothing that is not UTF-8."""
+        return orjson.loads(await self.body())
+
+
+class _Route(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handler(_Strict(request.scope, request.receive))
+
+        return strict
+
+
+def _said(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+async def _in(pool: ThreadPoolExecutor, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    return await asyncio.get_running_loop().run_in_executor(pool, partial(work, *given, **named))
+
+
+_WRONG: dict[int | str, dict[str, Any]] = {
+    status: {"model": schema.Failed, "description": told}
+    for status, told in {
+        400: "Not JSON",
+        401: "No token, or a wrong one",
+        413: "Too large",
+        422: "Not what is asked for",
+        503: "Too much at once; try again",
+    }.items()
+}
+_NO_SUCH: dict[int | str, dict[str, Any]] = {404: {"model": schema.Failed, "description": "No such item"}}
+_KNOWN: dict[int | str, dict[str, Any]] = {409: {"model": schema.Failed, "description": "An id is known"}}
+
+
+def reading(service: Service) -> APIRouter:
+    """Recommendations, likeness, search and what the model is."""
+    router = APIRouter(prefix="/v1", route_class=_Route, responses=_WRONG)
+
+    @router.post("/recommend", response_model=schema.Recommended)
+    async def recommend(asked: schema.Recommend) -> Response:
+        """The best items for a history; its user need not have been there in training."""
+        answer = await _in(service.readers, _recommended, service.serving.current, asked)
+        service.meters.unknown.inc(len(answer["unknown"]))
+        service.meters.fallback.inc(answer["fallback"])
+        return _said(answer)
+
+    @router.post("/similar", response_model=schema.Likened, responses=_NO_SUCH)
+    async def similar(asked: schema.Similar) -> Response:
+        """Items most like one, by cosine of their vectors."""
+        return _said(await _in(service.readers, _likened, service.serving.current, asked))
+
+    @router.get("/search", response_model=schema.Found)
+    async def search(
+        q: Annotated[str, Query(max_length=200, description="Part of a title or id; empty: the most popular.")] = "",
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    ) -> Response:
+        """Items whose title or id holds a text in any case, most popular first."""
+        rows = await _in(service.readers, service.serving.current.search, q, limit)
+        return _said({"items": [dict(zip(("item", "title", "popularity"), row, strict=True)) for row in rows]})
+
+    @router.get("/model", response_model=schema.About)
+    async def model() -> Response:
+        """The model that answers."""
+        return _said(_about(service.serving.current))
+
+    return router
+
+
+def writing(service: Service) -> APIRouter:
+    """Items and events from clients, on disk before they are acknowledged."""
+    router = APIRouter(prefix="/v1", route_class=_Route, responses=_WRONG)
+
+    @router.post("/items", status_code=201, response_model=schema.Added, responses=_KNOWN)
+    async def add(asked: schema.NewItems) -> Response:
+        """Add items by their content alone: all of them or none, recommended at once, there again after a restart."""
+        if len({each.item for each in asked.items}) < len(asked.items):
+            raise UsageError("an item is named twice")
+        items = [Item(each.item, each.title, each.content) for each in asked.items]
+        served = await _in(service.writer, service.serving.add, items)
+        return _said({"added": len(items), "model": served.version}, 201)
+
+    @router.post("/feedback", status_code=201, response_model=schema.Stored)
+    async def feedback(asked: schema.Feedback) -> Response:
+        """Keep what users did; `siftrec feedback` makes it a log to train on."""
+        now = datetime.now(UTC)
+        events = [
+            Event(
+                each.user,
+                each.item,
+                ((each.time or now) - _EPOCH) // _MICROSECOND,
+                1 if each.label is None else each.label,
+            )
+            for each in asked.events
+        ]
+        await _in(service.writer, service.store.add_events, events)
+        service.meters.feedback.inc(len(events))
+        return _said({"stored": len(events)}, 201)
+
+    return router
+
+
+def health(service: Service) -> APIRouter:
+    """For whoever keeps the service running."""
+    router = APIRouter()
+
+    @router.get("/health/live")
+    async def live() -> dict[str, bool]:
+        """The process answers."""
+        return {"live": True}
+
+    @router.get("/health/ready", response_model=schema.Health)
+    async def ready() -> Response:
+        """A model is there; `problem` says why a newer one is not served."""
+        served, problem = service.serving.current, service.serving.problem
+        told = {"ready": True, "model": served.version, "problem": problem, "left_out": served.left_out}
+        return _said(told)
+
+    @router.get("/metrics", response_class=Response, responses={401: _WRONG[401]})
+    async def metrics() -> Response:
+        """Counters for Prometheus."""
+        return Response(service.meters.page(), media_type="text/plain; version=0.0.4")
+
+    return router
+
+
+def _recommended(served: Served, asked: schema.Recommend) -> dict[str, Any]:
+    answer = served.trained.recommend(asked.history, asked.k, exclude=asked.exclude, only=asked.only)
+    told = asked.explain and explains(served.trained)
+    return {
+        "model": served.version,
+        "items": _ranked(served, answer),
+        "unknown": answer.unknown,
+        "fallback": answer.fallback,
+        "explanation": _explained(served, explain(served.trained, asked.history)) if told else None,
+    }
+
+
+def _likened(served: Served, asked: schema.Similar) -> dict[str, Any]:
+    if not served.trained.codes([asked.item])[0]:
+        raise HTTPException(404, f"no item {asked.item!r} in the catalog")
+    return {"model": served.version, "items": _ranked(served, served.trained.similar(asked.item, asked.k))}
+
+
+def _ranked(served: Served, answer: Iterable[tuple[object, float]]) -> list[dict[str, Any]]:
+    return [
+        {"rank": rank, "item": str(item), "score": score, "title": served.title(item)}
+        for rank, (item, score) in enumerate(answer, start=1)
+    ]
+
+
+def _explained(served: Served, explanation: Explanation) -> Mapping[str, Any]:
+    rows = [
+        {
+            "item": str(each.item),
+            "title": served.title(each.item),
+            "attention": each.share,
+            "noise": each.noise,
+            "modalities": each.modalities,
+        }
+        for each in explanation
+    ]
+    return {"interactions": rows, "unread": explanation.unread}
+
+
+def _about(served: Served) -> dict[str, Any]:
+    trained = served.trained
+    return {
+        "model": served.version,
+        "method": spelled(type(trained.method)),
+        "items": len(trained.items) - 1,
+        "added": served.added,
+        "modalities": [
+            {"name": each.name, "width": each.width, "coverage": each.coverage} for each in trained.contents
+        ],
+        "explains": explains(trained),
+        "facts": asdict(trained.facts),
+        "siftrec": __version__,
+    }

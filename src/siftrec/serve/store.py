@@ -1,0 +1,167 @@
+"""What clients add, on disk before it is acknowledged: one SQLite file with a write-ahead log."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+
+from siftrec.errors import DataError, EnvironmentProblem, SiftrecError
+
+_KIND, _VERSION = 0x51F7, 1
+_TABLES = """
+CREATE TABLE items (seq INTEGER PRIMARY KEY, item TEXT NOT NULL UNIQUE, title TEXT, content TEXT NOT NULL);
+CREATE TABLE feedback (
+    seq INTEGER PRIMARY KEY, user TEXT NOT NULL, item TEXT NOT NULL, time INTEGER NOT NULL, label INTEGER NOT NULL
+);
+"""
+
+
+class Conflict(SiftrecError):
+    """An item of that id is there already."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item by its content.
+
+    Attributes:
+        item: id, as text.
+        title: for people; None: it has none.
+        content: raw vector by modality.
+    """
+
+    item: str
+    title: str | None
+    content: Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a user did with an item: `time` in µs UTC, `label` 1 clicked, 0 only shown."""
+
+    user: str
+    item: str
+    time: int
+    label: int
+
+
+class Store:
+    """The items and events of one service; several processes may share a file.
+
+    Args:
+        path: of the file; made when it is not there.
+
+    Raises:
+        DataError: another kind of file.
+        EnvironmentProblem: it cannot be opened or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._lock = path, threading.Lock()
+        with self._clear():
+            self._base = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+            kind, version, tables = (
+                self._base.execute(query).fetchone()[0]
+                for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+            )
+            if tables and (kind, version) != (_KIND, _VERSION):
+                raise DataError("is not a store of `siftrec serve`; name another file", str(path))
+            self._base.execute("PRAGMA journal_mode = WAL")
+            self._base.execute("PRAGMA synchronous = FULL")
+            if not tables:
+                self._make()
+
+    def _make(self) -> None:
+        self._base.execute("BEGIN IMMEDIATE")
+        if not self._base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            for statement in _TABLES.split(";"):
+                self._base.execute(statement)
+            self._base.execute(f"PRAGMA application_id = {_KIND}")
+            self._base.execute(f"PRAGMA user_version = {_VERSION}")
+        self._base.execute("COMMIT")
+
+    @contextmanager
+    def _clear(self) -> Iterator[None]:
+        """One user at a time, and SQLite's refusals as one line."""
+        try:
+            with self._lock:
+                yield
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise EnvironmentProblem(f"{self.path}: cannot be used as a store: {error}") from error
+            raise DataError(f"is not a store of `siftrec serve`: {error}", str(self.path)) from None
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        """A transaction that is on disk when it ends."""
+        with self._clear():
+            self._base.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._base.execute("COMMIT")
+            except BaseException:
+                if self._base.in_transaction:
+                    self._base.execute("ROLLBACK")
+                raise
+
+    def add_items(self, items: Sequence[Item]) -> int:
+        """Keep items, all or none; gives the place of the last.
+
+        Raises:
+            Conflict: one is there already, named.
+        """
+        with self._written():
+            for each in items:
+                if self._base.execute("SELECT 1 FROM items WHERE item = ?", (each.item,)).fetchone():
+                    raise Conflict(f"item {each.item!r} is known already")
+                content = orjson.dumps(dict(each.content)).decode()
+                row = (each.item, each.title, content)
+                last = self._base.execute("INSERT INTO items (item, title, content) VALUES (?, ?, ?)", row).lastrowid
+        return last or 0
+
+    def add_events(self, events: Sequence[Event]) -> None:
+        """Keep events, all or none."""
+        rows = [(each.user, each.item, each.time, each.label) for each in events]
+        with self._written():
+            self._base.executemany("INSERT INTO feedback (user, item, time, label) VALUES (?, ?, ?, ?)", rows)
+
+    def items_after(self, seq: int) -> tuple[list[Item], int]:
+        """Items added after place `seq`, in order, and the place of the last."""
+        with self._clear():
+            query = "SELECT seq, item, title, content FROM items WHERE seq > ? ORDER BY seq"
+            rows = self._base.execute(query, (seq,)).fetchall()
+        return [Item(item, title, orjson.loads(content)) for _, item, title, content in rows], rows[-1][
+            0
+        ] if rows else seq
+
+    def counts(self) -> dict[str, int]:
+        """Rows of each table."""
+        with self._clear():
+            return {
+                table: self._base.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
+                for table in ("items", "feedback")
+            }
+
+    def feedback(self) -> pl.DataFrame:
+        """The events as a log, in order of arrival: `user, item, time` (UTC), `label`."""
+        with self._clear():
+            rows = self._base.execute("SELECT user, item, time, label FROM feedback ORDER BY seq").fetchall()
+        types: dict[str, Any] = {
+            "user": pl.String,
+            "item": pl.String,
+            "time": pl.Datetime("us", "UTC"),
+            "label": pl.Int64,
+        }
+        return pl.DataFrame(rows, schema=types, orient="row")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._base.close()
