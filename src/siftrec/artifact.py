@@ -2,7 +2,7 @@
 
 artifact.json        method and its settings, where it comes from, modalities, parameters
 weights.safetensors  all tensors, item vectors included: content is not needed to recommend
-catalog.arrow        raw ids in code order, and how often each was trained on
+catalog.arrow        raw ids in code order, how often each was trained on, and its title; items added later come last
 manifest.json        format version, SHA-256 and size of each file
 """
 
@@ -16,6 +16,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 import polars as pl
+import torch
 
 import siftrec
 from siftrec import files, seeds
@@ -23,7 +24,7 @@ from siftrec.data.catalog import Catalog, Content
 from siftrec.data.vocab import Vocab
 from siftrec.detectors.state import check_state
 from siftrec.errors import ArtifactError, DataError, SettingsError
-from siftrec.methods.base import Counted, Learned, Method, Model, Scorer
+from siftrec.methods.base import Counted, Extensible, Learned, Method, Model, Scorer
 from siftrec.methods.trained import Facts, Trained
 from siftrec.settings import build, describe
 
@@ -45,11 +46,19 @@ def save(trained: Trained, folder: str | Path) -> None:
         "method": describe(trained.method),
         "facts": dataclasses.asdict(trained.facts),
         "items": len(trained.items) - 1,
+        "added": trained.added,
         "modalities": [dataclasses.asdict(each) for each in trained.contents],
         "parameters": parameters(trained),
     }
     text = json.dumps(about, indent=1, allow_nan=False) + "\n"
-    table = pl.DataFrame({"id": trained.items.ids, "popularity": trained.popularity[1:].astype(np.int64)})
+    titles = [trained.titles.get(each) for each in trained.items.ids.to_list()]
+    table = pl.DataFrame(
+        {
+            "id": trained.items.ids,
+            "popularity": trained.popularity[1:].astype(np.int64),
+            "title": pl.Series(titles, dtype=pl.String),
+        }
+    )
     files.seal(
         Path(folder),
         {
@@ -66,7 +75,8 @@ def parameters(trained: Trained) -> dict[str, int]:
     """How many numbers are learned: `embedding` (one row per item) and `other`."""
     if not isinstance(trained.scorer, Model):
         return {"embedding": 0, "other": 0}
-    sizes = [(len(trained.items) == p.shape[0] if p.dim() else False, p.numel()) for p in trained.scorer.parameters()]
+    rows = len(trained.items) - trained.added
+    sizes = [(rows == p.shape[0] if p.dim() else False, p.numel()) for p in trained.scorer.parameters()]
     return {"embedding": sum(n for per_item, n in sizes if per_item), "other": sum(n for each, n in sizes if not each)}
 
 
@@ -88,9 +98,12 @@ def load(folder: str | Path, trust: Iterable[str] = ("siftrec",)) -> Trained:
     contents = tuple(
         _dataclass(Content, each, found[ABOUT]) for each in (listed if isinstance(listed, list) else ["?"])
     )
-    ids, popularity = _catalog(found[CATALOG], about.get("items"))
-    scorer = _scorer(method, Catalog.described(ids, contents), found[WEIGHTS])
-    return Trained(method, scorer, Vocab(ids), popularity, facts, contents)
+    table, added = _catalog(found[CATALOG], about.get("items"), about.get("added", 0))
+    ids, named = table["id"], table.drop_nulls("title")
+    scorer = _scorer(method, Catalog.described(ids.head(len(ids) - added), contents), added, found[WEIGHTS])
+    popularity = np.concatenate([[0], table["popularity"].to_numpy()])
+    titles = dict(zip(named["id"].to_list(), named["title"].to_list(), strict=True))
+    return Trained(method, scorer, Vocab(ids), popularity, facts, contents, titles, added)
 
 
 def place(folder: Path) -> Path:
@@ -122,33 +135,53 @@ def _dataclass(cls: type[T], table: Any, path: Path) -> T:
     return cls(**table)
 
 
-def _catalog(path: Path, items: Any) -> tuple[pl.Series, np.ndarray]:
+def _catalog(path: Path, items: Any, added: Any) -> tuple[pl.DataFrame, int]:
+    """Columns id, popularity and title, and how many of the items were added after training."""
     try:
         table = pl.read_ipc(path.read_bytes())
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise ArtifactError(f"{path}: cannot be read as Arrow: {error}") from None
-    if table.columns != ["id", "popularity"] or table["popularity"].dtype != pl.Int64:
-        raise ArtifactError(f"{path}: must have the columns id and popularity (64-bit integers)")
+    if "title" not in table.columns:  # written before titles were kept
+        table = table.with_columns(title=pl.lit(None, dtype=pl.String))
+    kinds = {name: kind for name, kind in table.schema.items() if name != "id"}
+    if table.columns != ["id", "popularity", "title"] or kinds != {"popularity": pl.Int64, "title": pl.String}:
+        raise ArtifactError(f"{path}: must have the columns id, popularity (64-bit integers) and title (text)")
     ids = table["id"]
-    if ids.dtype not in _ID_TYPES or table.null_count().sum_horizontal().item():
+    if ids.dtype not in _ID_TYPES or ids.null_count() or table["popularity"].null_count():
         raise ArtifactError(f"{path}: ids must be text or whole numbers without gaps, not {ids.dtype}")
-    if len(ids) == 0 or len(ids) != items or not bool((ids.head(len(ids) - 1) < ids.tail(len(ids) - 1)).all()):
-        raise ArtifactError(f"{path}: must hold {items!r} distinct ids in sorted order")
+    if type(added) is not int or not 0 <= added < max(len(ids), 1):
+        raise ArtifactError(f"{path}: {added!r} of {len(ids)} items cannot have been added later")
+    known = ids.head(len(ids) - added)
+    ordered = bool((known.head(len(known) - 1) < known.tail(len(known) - 1)).all())
+    if len(ids) == 0 or len(ids) != items or not ordered or ids.n_unique() < len(ids):
+        raise ArtifactError(f"{path}: must hold {items!r} distinct ids in sorted order, those added later behind them")
     if (table["popularity"] < 0).any():
         raise ArtifactError(f"{path}: popularity must not be negative")
-    return ids, np.concatenate([[0], table["popularity"].to_numpy()])
+    return table, added
 
 
-def _scorer(method: Method, catalog: Catalog, path: Path) -> Scorer:
+def _scorer(method: Method, catalog: Catalog, added: int, path: Path) -> Scorer:
     tensors = files.read_tensors(path)
     try:
         if isinstance(method, Counted):
             return method.restore(tensors)
         with seeds.initialised(0, "unused"):
-            model = method.build(catalog)
+            model = _widened(method.build(catalog), catalog, added)
         files.check_tensors(tensors, model.tensors())
         check_state(tensors, model)
         model.load_state_dict(tensors)
     except (ArtifactError, DataError, SettingsError, RuntimeError, LookupError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path}: does not fit the method: {error}") from None
     return model.eval()
+
+
+def _widened(model: Model, catalog: Catalog, added: int) -> Model:
+    """A fresh model with room for items that were added after training."""
+    if not added:
+        return model
+    if not isinstance(model, Extensible) or not model.reads:
+        raise ArtifactError(f"{type(model).__name__} takes no items after training")
+    raw = {name: torch.zeros(added, catalog.modalities[name].width) for name in model.reads}
+    wider = model.extended(raw, dict.fromkeys(raw, torch.zeros(added, dtype=torch.bool)), added)
+    assert isinstance(wider, Model)
+    return wider

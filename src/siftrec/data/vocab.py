@@ -11,13 +11,17 @@ import polars as pl
 
 from siftrec.errors import DataError
 
+_FEW = 1000
+
 
 @dataclass(frozen=True)
 class Vocab:
     """Raw id ↔ code. Codes run from 1 in the sorted order of the raw ids; code 0 is padding.
 
+    Ids that were added later have the codes after those, in the order in which they came.
+
     Attributes:
-        ids: (N-1,) sorted, distinct, no nulls; text or integers.
+        ids: (N-1,) in code order, distinct, no nulls; text or integers.
     """
 
     ids: pl.Series
@@ -26,6 +30,10 @@ class Vocab:
     def of(cls, ids: pl.Series) -> Vocab:
         """The vocabulary of all distinct ids in a column."""
         return cls(ids.unique().sort().rename("id"))
+
+    def extended(self, ids: pl.Series) -> Vocab:
+        """The vocabulary with more ids, all of them new, behind those that are here."""
+        return Vocab(pl.concat([self.ids, ids.rename("id")]).rechunk())
 
     def __len__(self) -> int:
         """N: the number of codes, padding included."""
@@ -46,6 +54,11 @@ class Vocab:
     def _table(self) -> pl.DataFrame:
         return pl.DataFrame({"id": self.ids, "code": np.arange(1, len(self), dtype=np.int32)})
 
+    @cached_property
+    def _sorted(self) -> tuple[pl.Series, pl.Series]:
+        order = self.ids.arg_sort()
+        return self.ids.gather(order), self._table["code"].gather(order)
+
     def encode(self, ids: pl.Series, unknown: int | None = None) -> np.ndarray:
         """Codes of raw ids.
 
@@ -63,11 +76,20 @@ class Vocab:
         if ids.dtype not in (typed.dtype, pl.Null):
             exact = typed.cast(ids.dtype, strict=False) == ids
             typed = typed.set(~exact.fill_null(False), None)
-        codes = typed.to_frame().join(self._table, on="id", how="left", maintain_order="left")["code"]
+        codes = self._searched(typed) if len(ids) < _FEW and len(self) > 1 else self._joined(typed)
         if unknown is None and codes.null_count():
             first = ids.filter(codes.is_null())[0]
             raise DataError(f"id {first!r} is not in the catalog of {len(self) - 1} ids")
         return codes.fill_null(unknown or 0).to_numpy().astype(np.int32)
+
+    def _joined(self, typed: pl.Series) -> pl.Series:
+        return typed.to_frame().join(self._table, on="id", how="left", maintain_order="left")["code"]
+
+    def _searched(self, typed: pl.Series) -> pl.Series:
+        """A join reads the whole vocabulary, which one request should not pay for."""
+        ids, codes = self._sorted
+        at = ids.search_sorted(typed).clip(0, len(ids) - 1)
+        return codes.gather(at).set(~(ids.gather(at) == typed).fill_null(False), None)
 
     def decode(self, codes: np.ndarray) -> pl.Series:
         """Raw ids of codes ≥ 1. Shape (n,)."""

@@ -51,6 +51,28 @@ class VectorScorer(Scorer, Protocol):
         ...
 
 
+@runtime_checkable
+class Extensible(Protocol):
+    """A scorer that can take more items, by their content alone.
+
+    Attributes:
+        reads: the modalities it reads; without any, nothing can be added.
+    """
+
+    @property
+    def reads(self) -> tuple[str, ...]: ...
+
+    def extended(self, raw: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor], count: int) -> Scorer:
+        """A scorer with `count` more items, whose codes follow the others; it shares what it can, and this one stays.
+
+        Args:
+            raw: every modality of `reads` → (n, F) float32 finite vectors, of any value where absent.
+            present: every modality of `reads` → (n,) bool.
+            count: n.
+        """
+        ...
+
+
 class Model(torch.nn.Module, abc.ABC):
     """Base of learned models: a torch module that is a `VectorScorer`. The only base class in the library."""
 

@@ -105,13 +105,16 @@ class Denoising(nn.Module):
     ) -> torch.Tensor:
         """scores_BL of every interaction by the rest of its history (see `Fitted.scores`).
 
+        Items that were added after the detector was fitted are unknown to it: nothing vouches for them, nor they for any.
+
         Args:
             items_BL: histories.
             users_B: their rows in training; None = anybody's.
             part: of the detector (see `Fitted.parts`); None = the whole, in nats.
         """
         detector = self.detector if part is None else self.detector.parts[part]
-        return detector.scores(items_BL, self.get_buffer("content"), users_B)
+        content_NG = self.get_buffer("content")
+        return detector.scores(items_BL * (items_BL < len(content_NG)), content_NG, users_B)
 
     def log_trust(self, items_BL: torch.Tensor, users_B: torch.Tensor | None = None) -> torch.Tensor | None:
         """(B, L) ≤ 0, with gradient to the three learned numbers only; None where pooling does not listen."""

@@ -95,7 +95,7 @@ def _opinionated(model: SequenceModel) -> bool:
 
 @torch.inference_mode()
 def _block(trained: Trained, model: SequenceModel, coded: list[np.ndarray]) -> list[list[Weighed]]:
-    _, items_BL = trained.padded(coded)
+    items_BL = trained.padded(coded)
     history = model.history(model.kept, items_BL)
     share_BL = noise_BL = torch.full(items_BL.shape, torch.nan)
     shares = getattr(model.encoder, "shares", None)

@@ -21,7 +21,7 @@ from torch.nn import functional as F  # noqa: N812  the usual name
 from siftrec.data.catalog import Catalog
 from siftrec.errors import DataError
 from siftrec.nn.importance import NEIGHBOUR_CAP, top_mean
-from siftrec.nn.rows import rows_of
+from siftrec.nn.rows import rows_of, with_rows
 from siftrec.nn.towers import Parts, Seen
 from siftrec.settings import Size, settings
 
@@ -193,6 +193,18 @@ class Gating(nn.Module):
         """Keep the modality vectors of some items."""
         self.get_buffer("units")[codes_n] = parts.units_nMD
         self.get_buffer("norm")[codes_n] = parts.norm_nM
+
+    def extended(self, parts: Parts) -> Gating:
+        """The same gate, weights shared, for a catalog with more items, whose modality vectors these are.
+
+        To a gate of kind `random` their content is as good as any other on average.
+        """
+        size, count = self.get_buffer("present").shape[0], len(parts.present_nM)
+        tables = {"units", "norm", "present", "drawn"} & dict(self.named_buffers(recurse=False)).keys()
+        wider = with_rows(self, tables, count)
+        wider.get_buffer("present")[size:] = parts.present_nM
+        wider.keep(torch.arange(size, size + count), parts)
+        return wider
 
     def look(self, parts: Parts, slot_N: torch.Tensor, items_BL: torch.Tensor, shown_BLM: torch.Tensor | None) -> Seen:
         """The modalities of histories.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,7 +18,7 @@ from siftrec.methods.gates import Gated, Gating, settled
 from siftrec.modality.features import Features
 from siftrec.nn.late import StackedTower
 from siftrec.nn.losses.softmax import Negatives, every_item, sampled_negatives, slots_of, softmax_loss
-from siftrec.nn.rows import rows_of
+from siftrec.nn.rows import rows_of, with_rows
 from siftrec.nn.towers import ItemTower, Parts, Seen
 
 POPULARITY_POWER = 0.75
@@ -133,17 +134,51 @@ class SequenceModel(Model):
         codes = torch.arange(1, len(self.get_buffer("item_vectors")))
         known_N = self.get_buffer("popularity") > 0
         for block in self.features.blocks(codes):
-            vectors_nD, parts = self._embedded(block, known_N[block] if self.features.present else None)
+            vectors_nD, parts = self._embedded(
+                block,
+                self.features.standardised(block),
+                None if self.gating is None else self.gating.parts.present_nM[block],
+                known_N[block] if self.features.present else None,
+            )
             self.get_buffer("item_vectors")[block] = vectors_nD
             if self.gating is not None:
                 self.gating.keep(block, parts)
 
-    def _embedded(self, codes_n: torch.Tensor, known_n: torch.Tensor | None) -> tuple[torch.Tensor, Parts]:
-        content_nF = self.features.standardised(codes_n)
+    def _embedded(
+        self,
+        codes_n: torch.Tensor,
+        content_nF: torch.Tensor,
+        present_nM: torch.Tensor | None,
+        known_n: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, Parts]:
         if self.gating is None:
             return self.tower(codes_n, content_nF, known_n), NO_PARTS
         assert known_n is not None
-        return self.tower.parted(codes_n, content_nF, self.gating.parts.present_nM[codes_n], known_n)
+        assert present_nM is not None
+        return self.tower.parted(codes_n, content_nF, present_nM, known_n)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `Extensible`."""
+        return self.features.standards.names
+
+    @torch.no_grad()
+    def extended(
+        self, raw: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor], count: int
+    ) -> SequenceModel:
+        """See `Extensible`: the vectors of new items are what `refresh` gives items that training has never seen."""
+        size = len(self.items())
+        content_nF = self.features.read(raw, present, count)
+        present_nM = torch.stack([present[name] for name in self.reads], dim=1)
+        # No id embedding is theirs; that of item 1 is looked up and counts nothing.
+        nobody_n, unknown_n = torch.ones(count, dtype=torch.int64), torch.zeros(count, dtype=torch.bool)
+        vectors_nD, parts = self._embedded(nobody_n, content_nF, present_nM, unknown_n)
+        wider = with_rows(self, ("popularity", "item_vectors"), count)
+        wider.get_buffer("item_vectors")[size:] = vectors_nD
+        wider.features = self.features.described()
+        if self.gating is not None:
+            wider.gating = self.gating.extended(parts)
+        return wider
 
     def count(self, data: Fitting) -> None:
         """Fit what depends on training data alone: popularity, and what standardises content."""
@@ -213,7 +248,9 @@ class SequenceModel(Model):
             if each is not None:
                 touched_N[each.reshape(-1)] = True
         distinct = touched_N.nonzero().squeeze(1)
-        vectors_nD, parts = self._embedded(distinct, distinct > 0)
+        present_nM = None if self.gating is None else self.gating.parts.present_nM[distinct]
+        content_nF = self.features.standardised(distinct)
+        vectors_nD, parts = self._embedded(distinct, content_nF, present_nM, distinct > 0)
         return Local(vectors_nD, touched_N.cumsum(0) - 1, parts)
 
     def negatives(self, count: int, full_up_to: int, rng: torch.Generator) -> Negatives:

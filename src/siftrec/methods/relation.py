@@ -108,7 +108,11 @@ class Relation(nn.Module):
         return self._space
 
     def scores(self, items_BL: torch.Tensor, neighbours: int) -> torch.Tensor:
-        """Calibrated agreement of every interaction with the rest of its history; 0 on padding and without neighbours."""
+        """Calibrated agreement of every interaction with the rest of its history; 0 on padding and without neighbours.
+
+        Items that were added after training are not part of the geometry, and count as padding.
+        """
+        items_BL = items_BL * (items_BL < len(self.get_buffer("hub")))
         scale = (self.get_buffer("mean"), self.get_buffer("deviation"))
         found = agreement(self.space, items_BL, items_BL, neighbours)
         return calibrated(found, self.get_buffer("hub")[items_BL], scale)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from siftrec.data.loader import pad
 from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
 from siftrec.errors import UsageError
-from siftrec.methods.base import Method, Scorer
-from siftrec.nn.topk import top_k
+from siftrec.index import Exact, Found, Index, allowed, best
+from siftrec.methods.added import covered, newcomers
+from siftrec.methods.base import Extensible, Method, Scorer, VectorScorer
 
-BLOCK = 64
+BLOCK = 4
+"""Histories that are read together: one alone costs hardly less, and all calls have one shape."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,9 @@ class Trained:
         popularity: (N,) int64 training interactions of each item.
         facts: provenance.
         contents: the modalities it was trained with, in order.
+        titles: raw id → title, of items that have one.
+        added: how many of the items, the last ones, came after training.
+        index: what finds the best items for a user vector; None = exactly.
     """
 
     method: Method
@@ -82,9 +88,17 @@ class Trained:
     popularity: np.ndarray
     facts: Facts
     contents: tuple[Content, ...] = ()
+    titles: Mapping[Any, str] = field(default_factory=dict)
+    added: int = 0
+    index: Index | None = None
 
     def recommend(
-        self, history: Iterable[Any], k: int = 10, exclude: Iterable[Any] = (), seen: bool = False
+        self,
+        history: Iterable[Any],
+        k: int = 10,
+        exclude: Iterable[Any] = (),
+        seen: bool = False,
+        only: Iterable[Any] | None = None,
     ) -> Recommendations:
         """The k best items for a history of raw ids, oldest first; the user need not have been trained on.
 
@@ -93,31 +107,96 @@ class Trained:
             k: how many, at least 1.
             exclude: raw ids that must not be recommended.
             seen: True allows items of the history itself.
+            only: raw ids among which to choose; None = all. Unknown ones are skipped.
         """
-        return self.recommend_many([list(history)], k, exclude, seen)[0]
+        return self.recommend_many([list(history)], k, exclude, seen, only)[0]
 
     def recommend_many(
-        self, histories: Sequence[Sequence[Any]], k: int = 10, exclude: Iterable[Any] = (), seen: bool = False
+        self,
+        histories: Sequence[Sequence[Any]],
+        k: int = 10,
+        exclude: Iterable[Any] = (),
+        seen: bool = False,
+        only: Iterable[Any] | None = None,
     ) -> list[Recommendations]:
-        """`recommend` for many histories: the same numbers, for they are computed in blocks of one fixed shape."""
+        """`recommend` for many histories: the same numbers."""
         if k < 1:
             raise UsageError(f"k must be at least 1, not {k}")
-        banned = self.codes(list(exclude))
         coded = [self.codes(list(history)) for history in histories]
-        answers: list[Recommendations] = []
-        for start in range(0, len(coded), BLOCK):
-            answers += self._block(coded[start : start + BLOCK], k, banned[banned > 0], seen)
+        banned, among = self._known(exclude), None if only is None else self._known(only)
+        excluded = [_codes(banned if seen else np.concatenate([banned, codes])) for codes in coded]
+        found = self._found(coded, k, excluded, None if among is None else _codes(among))
         return [
-            Recommendations(a.items, a.scores, [h for h, c in zip(history, codes, strict=True) if c == 0], a.fallback)
-            for a, history, codes in zip(answers, histories, coded, strict=True)
+            self._answer(each, history, codes) for each, history, codes in zip(found, histories, coded, strict=True)
         ]
+
+    def users(self, histories: Sequence[Sequence[Any]]) -> torch.Tensor:
+        """users_BD of histories of raw ids, oldest first: the vectors whose inner products with `items` are scores.
+
+        Raises:
+            UsageError: the method counts, and has no vectors.
+        """
+        with torch.inference_mode():
+            return self._users(self._vectors(), [self.codes(list(history)) for history in histories])
+
+    def similar(self, item: Any, k: int = 10) -> list[tuple[Any, float]]:
+        """The k items whose vectors point most nearly where this one's does: (raw id, cosine), nearest first.
+
+        An item without content that was never trained on has no vector, so none is like it.
+
+        Raises:
+            UsageError: an unknown item, or a method that counts and has no vectors.
+        """
+        if k < 1:
+            raise UsageError(f"k must be at least 1, not {k}")
+        code, items_ND = int(self.codes([item])[0]), self._vectors().items()
+        if not code:
+            raise UsageError(f"item {item!r} is not in the catalog of {len(self.items) - 1} items")
+        with torch.inference_mode():
+            length_N = items_ND.norm(dim=1)
+            cosine_N = (items_ND @ items_ND[code] / (length_N * length_N[code])).nan_to_num(nan=-torch.inf)
+            found = best(allowed(cosine_N, torch.tensor([code]), None), k)
+        return list(zip(self.items.decode(found.codes_K.numpy()).to_list(), found.scores_K.tolist(), strict=True))
+
+    def add_items(
+        self, ids: Sequence[Any], content: Mapping[str, np.ndarray], titles: Mapping[Any, str] | None = None
+    ) -> Trained:
+        """A model that knows more items, by their content alone: recommended and read in histories like any other.
+
+        Nothing is trained, and this model stays as it is. A detector of false positives (`denoise`) does not know new
+        items: it takes their word for nothing, and nobody's word for them.
+
+        Args:
+            ids: n raw ids, none of which is known yet.
+            content: modality → (n, F) raw vectors, as the model was trained on; a row of NaN = the item lacks it.
+            titles: raw id → title.
+
+        Raises:
+            UsageError: a known id, or a method that knows items by their ids alone.
+            DataError: ids or content that do not fit the catalog; an item without any content.
+        """
+        scorer = self.scorer
+        if not isinstance(scorer, Extensible) or not scorer.reads:
+            name = type(self.method).__name__
+            raise UsageError(f"this {name} knows items by their ids alone, so none can be added; train it on content")
+        new = newcomers(self.items, self.contents, ids, content)
+        return replace(
+            self,
+            scorer=scorer.extended(new.raw, new.present, len(new.ids)),
+            items=self.items.extended(new.ids),
+            popularity=np.concatenate([self.popularity, np.zeros(len(new.ids), self.popularity.dtype)]),
+            contents=covered(self.contents, len(self.items) - 1, new.present),
+            titles={**self.titles, **(titles or {})},
+            added=self.added + len(new.ids),
+            index=None,
+        )
 
     def codes(self, ids: list[Any]) -> np.ndarray:
         """(n,) int32 item codes of raw ids; 0 = unknown."""
         return self.items.encode(pl.Series(ids, dtype=None if ids else self.items.ids.dtype), unknown=0)
 
-    def padded(self, coded: list[np.ndarray]) -> tuple[Sequences, torch.Tensor]:
-        """At most BLOCK histories as they are read: rows without unknown items, and items_BL of one shape for all.
+    def padded(self, coded: list[np.ndarray]) -> torch.Tensor:
+        """At most BLOCK histories as they are read, without unknown items: items_BL of one shape for all.
 
         One shape means the same numbers for a history, whatever else is asked with it.
         """
@@ -125,24 +204,54 @@ class Trained:
         rows = Sequences.from_items(np.concatenate(known), np.array([len(codes) for codes in known]))
         items_BL = pad(rows, np.arange(BLOCK), self.method.length)
         short = max(min(self.method.length, 512) - items_BL.shape[1], 0)
-        return rows, torch.nn.functional.pad(items_BL, (short, 0))
+        return torch.nn.functional.pad(items_BL, (short, 0))
 
-    def _block(self, coded: list[np.ndarray], k: int, banned: np.ndarray, seen: bool) -> list[Recommendations]:
-        rows, items_BL = self.padded(coded)
-        lengths = rows.lengths
-        with torch.inference_mode():
-            scores_BN = self.scorer.scores(items_BL)[: len(coded)]
-        scores_BN = scores_BN.clone()
-        scores_BN[lengths[: len(coded)] == 0] = torch.from_numpy(self.popularity).to(scores_BN.dtype)
-        scores_BN[:, 0] = -torch.inf
-        scores_BN[:, torch.from_numpy(banned.astype(np.int64))] = -torch.inf
-        if not seen:
-            owner = torch.from_numpy(rows.owners)
-            scores_BN[owner, torch.from_numpy(rows.items.astype(np.int64))] = -torch.inf
-        values, codes = top_k(scores_BN, min(k, scores_BN.shape[1] - 1))
-        return [self._answer(values[row], codes[row], bool(lengths[row] == 0)) for row in range(len(coded))]
+    def _known(self, ids: Iterable[Any]) -> np.ndarray:
+        codes = self.codes(list(ids))
+        return codes[codes > 0]
 
-    def _answer(self, values: torch.Tensor, codes: torch.Tensor, fallback: bool) -> Recommendations:
-        real = torch.isfinite(values)
-        items = self.items.decode(codes[real].numpy()).to_list()
-        return Recommendations(items, values[real].tolist(), [], fallback)
+    def _vectors(self) -> VectorScorer:
+        if not isinstance(self.scorer, VectorScorer):
+            raise UsageError(f"{type(self.method).__name__} counts; it has no vectors of items and users")
+        return self.scorer
+
+    @cached_property
+    def _index(self) -> Index:
+        return self.index or Exact(self._vectors().items())
+
+    @torch.inference_mode()
+    def _found(
+        self, coded: list[np.ndarray], k: int, excluded: list[torch.Tensor], only: torch.Tensor | None
+    ) -> list[Found]:
+        """The best items for histories; where nothing of one is known, the most popular."""
+        known = [row for row, codes in enumerate(coded) if codes.any()]
+        some, without = [coded[row] for row in known], [excluded[row] for row in known]
+        if isinstance(self.scorer, VectorScorer):
+            answers = self._index.search(self._users(self.scorer, some), k, without, only) if some else []
+        else:
+            answers = [
+                best(allowed(scores_N, excluded_n, only), k)
+                for start in range(0, len(some), BLOCK)
+                for scores_N, excluded_n in zip(
+                    self.scorer.scores(self.padded(some[start : start + BLOCK])), without[start:], strict=False
+                )
+            ]
+        popular = torch.from_numpy(self.popularity).double()
+        by_row = dict(zip(known, answers, strict=True))
+        return [
+            by_row[row] if row in by_row else best(allowed(popular.clone(), excluded[row], only), k)
+            for row in range(len(coded))
+        ]
+
+    def _users(self, scorer: VectorScorer, coded: list[np.ndarray]) -> torch.Tensor:
+        blocks = [scorer.users(self.padded(coded[at : at + BLOCK])) for at in range(0, len(coded), BLOCK)]
+        return torch.cat(blocks)[: len(coded)] if blocks else scorer.items()[:0]
+
+    def _answer(self, found: Found, history: Sequence[Any], codes: np.ndarray) -> Recommendations:
+        items = self.items.decode(found.codes_K.numpy()).to_list()
+        unknown = [raw for raw, code in zip(history, codes, strict=True) if code == 0]
+        return Recommendations(items, found.scores_K.tolist(), unknown, not codes.any())
+
+
+def _codes(codes: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(codes.astype(np.int64))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
@@ -63,10 +63,27 @@ class Features(nn.Module):
         self._kept_NR = None
 
     def _standardised(self, codes_n: torch.Tensor) -> torch.Tensor:
-        parts = [codes_n.new_empty((len(codes_n), 0), dtype=torch.float32)]
+        raw = {name: self.gather(name, codes_n) for name in self.present}
+        return self.read(raw, {name: present_N[codes_n] for name, present_N in self.present.items()}, len(codes_n))
+
+    def read(self, raw: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor], count: int) -> torch.Tensor:
+        """(n, ΣR) standardised content of any items, in the catalog or not; 0 where absent.
+
+        Args:
+            raw: modality → (n, F) float32 finite vectors.
+            present: modality → (n,) bool.
+            count: n.
+        """
+        parts = [torch.empty(count, 0)]
         for name, standard in self.standards().items():
-            parts.append(standard(self.gather(name, codes_n)) * self.present[name][codes_n].unsqueeze(1))
+            parts.append(standard(raw[name]) * present[name].unsqueeze(1))
         return torch.cat(parts, dim=1)
+
+    def described(self) -> Features:
+        """The same standards, without any vector: all that is left of features in a loaded model."""
+        bare = Features(Catalog.described(self.catalog.vocab.ids, self.catalog.contents))
+        bare.standards = self.standards
+        return bare
 
     def blocks(self, codes_n: torch.Tensor) -> Iterator[torch.Tensor]:
         """The codes in blocks that keep memory small."""
