@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format clean
+.PHONY: help setup demo test test-all browser-test check format clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,14 @@ test: $(VENV)/.dev ## the fast test suite
 test-all: $(VENV)/.dev ## every test, the slow ones too
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
+BROWSER := tests/serve/browser
+
+$(BROWSER)/node_modules/.package-lock.json: $(BROWSER)/package-lock.json
+	npm ci --prefix $(BROWSER) --no-audit --no-fund
+
+browser-test: $(VENV)/.dev $(BROWSER)/node_modules/.package-lock.json ## the pages in a real browser; needs node and chromium
+	NODE_PATH=$(CURDIR)/$(BROWSER)/node_modules $(BIN)/python -m pytest tests/report/test_browser.py tests/serve/test_serve_page.py
+
 check: $(VENV)/.dev ## lint, format, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,7 +51,7 @@ format: $(VENV)/.dev ## let ruff rewrite
 	$(BIN)/ruff format .
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) demo-run .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) demo-run $(BROWSER)/node_modules .mypy_cache .ruff_cache .pytest_cache
 
 # benchmarks
 .PHONY: peer-rectools speed accuracy noise-figures results

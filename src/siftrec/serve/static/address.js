@@ -7,16 +7,23 @@ export function parse(hash) {
   const state = { history: [], k: 10, token: null, unread: [] };
   for (const part of hash.replace(/^#/, "").split("&").filter(Boolean)) {
     const [name, value] = [part.split("=", 1)[0], part.slice(part.indexOf("=") + 1)];
-    try {
-      if (name === "history") state.history = value.split(",").filter(Boolean).map(decodeURIComponent);
-      else if (name === "token") state.token = decodeURIComponent(value);
-      else if (name === "k" && /^\d{1,3}$/.test(value) && value >= 1 && value <= MOST) state.k = Number(value);
-      else state.unread.push(name);
-    } catch {
-      state.unread.push(name);
-    }
+    const read = value.split(",").filter(Boolean).map(decoded);
+    const known = read.filter((each) => each !== null);
+    if (name === "history") state.history = known;
+    else if (name === "token") state.token = decoded(value);
+    else if (name === "k" && /^\d{1,3}$/.test(value) && value >= 1 && value <= MOST) state.k = Number(value);
+    else state.unread.push(part);
+    if (known.length < read.length) state.unread.push(name);
   }
   return state;
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
 }
 
 export function format(history, k) {
