@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
 
 from siftrec.nn.topk import top_k
@@ -17,6 +18,7 @@ from siftrec.nn.topk import top_k
 _AT_ONCE = 1 << 24
 _WIDTH = 128
 _ROUNDING = 2.0**-24
+_LEAST = torch.finfo(torch.float32).min
 
 
 class Found(NamedTuple):
@@ -75,7 +77,8 @@ class Exact:
         """Codes, in order, of every item that can be among the k best however its score was rounded."""
         # A product is off by at most D roundings of ‖u‖‖v‖, whatever its order of summation; the last rounding is ours.
         slack = 2 * (len(user_D) + 2) * _ROUNDING * float(user_D.norm()) * self._longest
-        return ((scores_N >= _reached(scores_N, k) - slack) & (scores_N > -torch.inf)).nonzero().squeeze(1)
+        least = max(float(_reached(scores_N, k)) - slack, _LEAST)
+        return torch.from_numpy(np.flatnonzero(scores_N.numpy() >= least))
 
 
 def _reached(scores_N: torch.Tensor, k: int) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -55,9 +56,13 @@ class Vocab:
         return pl.DataFrame({"id": self.ids, "code": np.arange(1, len(self), dtype=np.int32)})
 
     @cached_property
-    def _sorted(self) -> tuple[pl.Series, pl.Series]:
-        order = self.ids.arg_sort()
-        return self.ids.gather(order), self._table["code"].gather(order)
+    def _codes(self) -> dict[Any, int]:
+        """For requests: a join reads the whole vocabulary, and one history should not pay for it."""
+        return dict(zip(self._raw, range(1, len(self)), strict=True))
+
+    @cached_property
+    def _raw(self) -> list[Any]:
+        return self.ids.to_list()
 
     def encode(self, ids: pl.Series, unknown: int | None = None) -> np.ndarray:
         """Codes of raw ids.
@@ -76,20 +81,24 @@ class Vocab:
         if ids.dtype not in (typed.dtype, pl.Null):
             exact = typed.cast(ids.dtype, strict=False) == ids
             typed = typed.set(~exact.fill_null(False), None)
-        codes = self._searched(typed) if len(ids) < _FEW and len(self) > 1 else self._joined(typed)
-        if unknown is None and codes.null_count():
-            first = ids.filter(codes.is_null())[0]
-            raise DataError(f"id {first!r} is not in the catalog of {len(self) - 1} ids")
-        return codes.fill_null(unknown or 0).to_numpy().astype(np.int32)
+        codes = self._each(typed) if len(ids) < _FEW else self._joined(typed)
+        missing = codes == 0
+        if unknown is None and missing.any():
+            raise DataError(f"id {ids[int(missing.argmax())]!r} is not in the catalog of {len(self) - 1} ids")
+        if unknown:
+            codes[missing] = unknown
+        return codes
 
-    def _joined(self, typed: pl.Series) -> pl.Series:
-        return typed.to_frame().join(self._table, on="id", how="left", maintain_order="left")["code"]
+    def _each(self, typed: pl.Series) -> np.ndarray:
+        return np.array([self._codes.get(each, 0) for each in typed.to_list()], np.int32)
 
-    def _searched(self, typed: pl.Series) -> pl.Series:
-        """A join reads the whole vocabulary, which one request should not pay for."""
-        ids, codes = self._sorted
-        at = ids.search_sorted(typed).clip(0, len(ids) - 1)
-        return codes.gather(at).set(~(ids.gather(at) == typed).fill_null(False), None)
+    def _joined(self, typed: pl.Series) -> np.ndarray:
+        found = typed.to_frame().join(self._table, on="id", how="left", maintain_order="left")["code"]
+        return found.fill_null(0).to_numpy().astype(np.int32)
+
+    def raw(self, codes: np.ndarray) -> list[Any]:
+        """Raw ids of a few codes ≥ 1, see `decode`."""
+        return [self._raw[code - 1] for code in codes.tolist()]
 
     def decode(self, codes: np.ndarray) -> pl.Series:
         """Raw ids of codes ≥ 1. Shape (n,)."""

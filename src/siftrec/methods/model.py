@@ -116,6 +116,7 @@ class SequenceModel(Model):
         self.features = Features(catalog)
         self.register_buffer("popularity", torch.ones(len(catalog)))
         self.register_buffer("item_vectors", torch.zeros(len(catalog), dim))
+        self.register_buffer("every", torch.arange(len(catalog)), persistent=False)
 
     def train(self, mode: bool = True) -> SequenceModel:
         """Training mode; leaving it computes the item vectors once, unless the content is not at hand (loaded model)."""
@@ -175,6 +176,7 @@ class SequenceModel(Model):
         vectors_nD, parts = self._embedded(nobody_n, content_nF, present_nM, unknown_n)
         wider = with_rows(self, ("popularity", "item_vectors"), count)
         wider.get_buffer("item_vectors")[size:] = vectors_nD
+        wider.every = torch.arange(size + count)
         wider.features = self.features.described()
         if self.gating is not None:
             wider.gating = self.gating.extended(parts)
@@ -199,8 +201,7 @@ class SequenceModel(Model):
     @property
     def kept(self) -> Local:
         """The kept vectors of all items, without gradient."""
-        every_N = torch.arange(len(self.items()))
-        return Local(self.items(), every_N, NO_PARTS if self.gating is None else self.gating.parts)
+        return Local(self.items(), self.get_buffer("every"), NO_PARTS if self.gating is None else self.gating.parts)
 
     def history(
         self,

@@ -156,7 +156,7 @@ class Trained:
             length_N = items_ND.norm(dim=1)
             cosine_N = (items_ND @ items_ND[code] / (length_N * length_N[code])).nan_to_num(nan=-torch.inf)
             found = best(allowed(cosine_N, torch.tensor([code]), None), k)
-        return list(zip(self.items.decode(found.codes_K.numpy()).to_list(), found.scores_K.tolist(), strict=True))
+        return list(zip(self.items.raw(found.codes_K.numpy()), found.scores_K.tolist(), strict=True))
 
     def add_items(
         self, ids: Sequence[Any], content: Mapping[str, np.ndarray], titles: Mapping[Any, str] | None = None
@@ -208,7 +208,7 @@ class Trained:
 
     def _known(self, ids: Iterable[Any]) -> np.ndarray:
         codes = self.codes(list(ids))
-        return codes[codes > 0]
+        return np.unique(codes[codes > 0])
 
     def _vectors(self) -> VectorScorer:
         if not isinstance(self.scorer, VectorScorer):
@@ -236,19 +236,21 @@ class Trained:
                     self.scorer.scores(self.padded(some[start : start + BLOCK])), without[start:], strict=False
                 )
             ]
-        popular = torch.from_numpy(self.popularity).double()
         by_row = dict(zip(known, answers, strict=True))
         return [
-            by_row[row] if row in by_row else best(allowed(popular.clone(), excluded[row], only), k)
+            by_row[row] if row in by_row else best(allowed(self._popular(), excluded[row], only), k)
             for row in range(len(coded))
         ]
+
+    def _popular(self) -> torch.Tensor:
+        return torch.from_numpy(self.popularity.astype(np.float64))
 
     def _users(self, scorer: VectorScorer, coded: list[np.ndarray]) -> torch.Tensor:
         blocks = [scorer.users(self.padded(coded[at : at + BLOCK])) for at in range(0, len(coded), BLOCK)]
         return torch.cat(blocks)[: len(coded)] if blocks else scorer.items()[:0]
 
     def _answer(self, found: Found, history: Sequence[Any], codes: np.ndarray) -> Recommendations:
-        items = self.items.decode(found.codes_K.numpy()).to_list()
+        items = self.items.raw(found.codes_K.numpy())
         unknown = [raw for raw, code in zip(history, codes, strict=True) if code == 0]
         return Recommendations(items, found.scores_K.tolist(), unknown, not codes.any())
 
