@@ -24,7 +24,6 @@ from siftrec.data.interactions import Interactions
 from siftrec.data.readers.arrow import write
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import TEST
-from siftrec.data.titles import titles
 from siftrec.errors import UsageError, missing_extra
 from siftrec.evaluate.evaluation import Evaluation, evaluate
 from siftrec.files import clear_errors
@@ -197,7 +196,7 @@ def demo(
         {name: intervals(evaluation) for name, evaluation in evaluations.items()},
         *_auroc(prepared, found.importance, audited, ours.popularity),
         dict(zip(slots.names, slots.weight_EM.mean(axis=0).tolist(), strict=True)),
-        _people(prepared, found, ours, folder),
+        _people(prepared, found, ours),
         audited,
         folder,
     )
@@ -326,12 +325,10 @@ def _auroc(
     return found[0], found[1], max(control, 1 - control)
 
 
-def _people(
-    prepared: Prepared, found: _Found, trained: Trained, folder: Path, count: int = 3, shown: int = 12
-) -> list[Person]:
+def _people(prepared: Prepared, found: _Found, trained: Trained, count: int = 3, shown: int = 12) -> list[Person]:
     split, injected = prepared.split, prepared.injected
     assert injected is not None
-    names = dict(titles(folder / "data" / "titles.parquet").iter_rows())
+    names = trained.titles
     log, slots, planted = found.log, found.slots, injected.noisy[split.role < TEST]
     rows = np.sort(seeds.rng(7, "people").choice(np.flatnonzero(log.lengths >= shown), count, replace=False))
     histories = [split.items.decode(log[row]).to_list() for row in rows]
@@ -339,11 +336,11 @@ def _people(
     for row, history, answer in zip(rows, histories, trained.recommend_many(histories, k=5), strict=True):
         end = slice(log.offsets[row + 1] - shown, log.offsets[row + 1])
         doubted = found.importance[end] <= np.sort(found.importance[end])[shown // 4 - 1]
-        films = [names.get(str(item), str(item)) for item in history[-shown:]]
+        films = [names.get(item, str(item)) for item in history[-shown:]]
         weights = [_present(slots, event) for event in range(end.start, end.stop)]
         events = [Event(*each) for each in zip(films, doubted.tolist(), planted[end].tolist(), weights, strict=True)]
         preferred = dict(zip(slots.names, preference_UM[row].tolist(), strict=True))
-        recommended = [names.get(str(i), str(i)) for i in answer.items]
+        recommended = [names.get(i, str(i)) for i in answer.items]
         people.append(Person(str(split.users[int(row)]), events, preferred, recommended))
     return people
 

@@ -17,6 +17,7 @@ import platform
 import time
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from typing import Any
 from siftrec import config
 from siftrec.artifact import parameters, save
 from siftrec.config import Experiment, Prepared
+from siftrec.data.titles import titles
 from siftrec.errors import SettingsError, UsageError
 from siftrec.evaluate.evaluation import evaluate
 from siftrec.files import clear_errors, locked, write_json, write_text
@@ -68,6 +70,7 @@ def run(
     if not resume:
         _check_free(folder)
     prepared = experiment.prepare()
+    named = _titles(experiment, prepared)
     if on_event is not None:
         on_event(Read(prepared.notes))
     with locked(folder):
@@ -86,11 +89,21 @@ def run(
             resume=resume,
             on_event=on_event,
         )
+        trained = replace(trained, titles=named)
         (folder / LOG).touch()  # a counted method has nothing to log
         save(trained, folder / ARTIFACT)
         write_json(folder / METRICS, _validation(trained, prepared, experiment, folder))
         write_json(folder / RECORD, _record(trained, prepared, experiment, command, time.monotonic() - started))
     return trained
+
+
+def _titles(experiment: Experiment, prepared: Prepared) -> dict[Any, str]:
+    """Titles of the catalog's items, by raw id."""
+    if experiment.data.titles is None:
+        return {}
+    table, items = titles(experiment.data.titles), prepared.catalog.vocab
+    codes = items.encode(table["item"], unknown=0)
+    return dict(zip(items.raw(codes[codes > 0]), table["title"].filter(codes > 0).to_list(), strict=True))
 
 
 def _check_free(folder: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from siftrec.cli.console import say, table, write_result
-from siftrec.cli.runs import plain_config, use_threads
+from siftrec.cli.runs import use_threads
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,8 +54,8 @@ def recommend_command(
         say(f"unknown and skipped: {', '.join(str(item) for item in answer.unknown)}")
     if answer.fallback:
         say("nothing of the history is known: these are the most popular items")
-    titles = _titles(run)
-    rows = [(rank, str(item), score, titles.get(str(item), "")) for rank, (item, score) in enumerate(answer, start=1)]
+    titles = trained.titles
+    rows = [(rank, str(item), score, titles.get(item, "")) for rank, (item, score) in enumerate(answer, start=1)]
     typer.echo(table(("rank", "item", "score", "title" if titles else ""), rows))
     if explanation is not None and explanation.interactions:
         typer.echo(_explanation_text(explanation, titles))
@@ -68,10 +69,10 @@ def _explanation_json(explanation: Explanation) -> dict[str, Any]:
     return {"interactions": rows, "unread": explanation.unread}
 
 
-def _explanation_text(explanation: Explanation, titles: dict[str, str]) -> str:
+def _explanation_text(explanation: Explanation, titles: Mapping[Any, str]) -> str:
     """One line per interaction, oldest first; columns that say nothing of any are left out."""
     each = explanation.interactions
-    columns: dict[str, list[Any]] = {"what counted": [titles.get(str(one.item), str(one.item)) for one in each]}
+    columns: dict[str, list[Any]] = {"what counted": [titles.get(one.item, str(one.item)) for one in each]}
     columns["attention"] = [one.share for one in each]
     columns["noise"] = [one.noise for one in each]
     columns |= {name: [one.modalities[name] for one in each] for name in each[0].modalities}
@@ -129,13 +130,3 @@ def _histories(file: Path) -> pl.DataFrame:
     if not isinstance(asked.schema["history"], pl.List):
         raise DataError(f"column 'history' must be a list, not {asked.schema['history']}", str(file))
     return asked.with_columns(pl.col("history").fill_null([]).list.drop_nulls())
-
-
-def _titles(run: Path) -> dict[str, str]:
-    """Titles by item id, from the table the run's configuration names; none where there is no such table."""
-    path = plain_config(run).get("data", {}).get("titles")
-    if not path or not Path(path).is_file():
-        return {}
-    from siftrec.data.titles import titles
-
-    return dict(titles(path).iter_rows())
