@@ -13,6 +13,7 @@ from siftrec.data.split import LeaveOneOut, TemporalSplit
 from siftrec.errors import SettingsError, UsageError
 from siftrec.methods.itemknn import ItemKNN
 from siftrec.methods.popularity import Popularity
+from siftrec.methods.sasrec import SASRec
 from siftrec.settings import settings
 
 MINIMAL = '[data]\npath = "events.csv"\n[method]\nuse = "siftrec:Popularity"\n'
@@ -259,3 +260,12 @@ def test_foreign_content_is_refused_where_nobody_reads_it(tmp_path: Path) -> Non
     )
     with pytest.raises(SettingsError, match=r"^data\.foreign: changes nothing for CCL4Rec.*siftrec:Demure"):
         config.load(tmp_path / "exp.toml").prepare()
+
+
+def test_another_method_starts_its_table_anew(tmp_path: Path) -> None:
+    """Whoever tries another method with --set is not stopped by the settings of the one in the file."""
+    text = MINIMAL.replace('"siftrec:Popularity"', '"siftrec:Demure"\n[method.base]\nuse = "siftrec:CCL4Rec"')
+    told = config.load(write(tmp_path, text), ["method.use=siftrec:SASRec", "method.dim=32"])
+    assert told.method == SASRec(dim=32)
+    kept = config.load(write(tmp_path, text), ["method.use=siftrec:Demure"])
+    assert kept.method == config.load(write(tmp_path, text)).method

@@ -207,7 +207,8 @@ def load(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Experim
 
     Args:
         path: the file; relative paths in it are relative to its folder.
-        overrides: `"method.dim=32"`: a dotted key and a TOML value, or plain text.
+        overrides: `"method.dim=32"`: a dotted key and a TOML value, or plain text. Another `use` starts its table anew,
+            for the settings beside it are those of something else.
 
     Raises:
         SettingsError: naming file:line:column, or the key path.
@@ -259,7 +260,10 @@ def _override(table: dict[str, Any], override: str) -> None:
         at = at.setdefault(part, {})
         if not isinstance(at, dict):
             raise SettingsError(key.strip(), f"{part!r} is a value, not a table")
-    at[last] = _literal(text.strip())
+    value = _literal(text.strip())
+    if last == "use" and at.get("use", value) != value:
+        at.clear()
+    at[last] = value
 
 
 def _literal(text: str) -> Any:
