@@ -101,7 +101,7 @@ async def _watch(service: Service, seconds: float) -> None:
         woken.clear()
         try:
             await loop.run_in_executor(None, look)
-        except SiftrecError as error:
+        except Exception as error:  # the next look may find it mended
             print(f"error: {error}", file=sys.stderr, flush=True)
 
 

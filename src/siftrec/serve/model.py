@@ -94,8 +94,8 @@ class Serving:
             fresh = self._loaded()
             with self._lock:
                 self.current = self._grown(fresh)
-        except SiftrecError as error:
-            self.problem = str(error)
+        except Exception as error:  # whatever is wrong with the new model, the old one goes on
+            self.problem = str(error) if isinstance(error, SiftrecError) else f"internal error: {error!r}"
             self.reloads["refused"] += 1
         else:
             self.problem = None

@@ -51,7 +51,7 @@ def run(app: Guard, host: str, port: int, limits: Limits, ready: Callable[[str],
         log_level="warning",
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=int(limits.head_seconds),
+        timeout_keep_alive=limits.idle_seconds,
         timeout_graceful_shutdown=limits.stop_seconds,
         limit_concurrency=limits.connections,
     )
@@ -72,8 +72,14 @@ async def _sweep(connections: Iterable[Any], seconds: float) -> None:
     while True:
         await asyncio.sleep(seconds / 4)
         now = time.monotonic()
-        idle = [each for each in connections if each.cycle is None or each.cycle.response_complete]
-        since = {each: since.get(each, now) for each in idle}
+        since = {each: since.get(each, now) for each in connections if _waits_for_head(each)}
         for each, begun in since.items():
             if now - begun > seconds:
                 each.transport.close()
+
+
+def _waits_for_head(connection: Any) -> bool:
+    """Nothing was ever asked, or the next request has begun; between requests it may be idle for longer."""
+    if connection.cycle is None:
+        return True
+    return bool(connection.cycle.response_complete and connection.conn.trailing_data[0])

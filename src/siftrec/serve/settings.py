@@ -15,6 +15,7 @@ class Limits:
         in_flight: requests being answered at once; more is answered 503.
         connections: open connections; more is answered 503.
         head_seconds: a connection without a complete request head for so long is closed.
+        idle_seconds: a connection between two requests is closed after so long; a proxy before it should be quicker.
         body_seconds: a body that takes longer is answered 408.
         answer_seconds: a client that does not read its answer for so long is cut off.
         stop_seconds: what runs may take so long after SIGTERM.
@@ -27,6 +28,7 @@ class Limits:
     in_flight: int = 64
     connections: int = 1000
     head_seconds: float = 10.0
+    idle_seconds: int = 75
     body_seconds: float = 10.0
     answer_seconds: float = 10.0
     stop_seconds: int = 10

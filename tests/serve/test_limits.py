@@ -1,0 +1,216 @@
+"""What a client may not do to the service or to other clients."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from serve.running import JSON, Process, ask
+from siftrec.serve.app import create_app
+from siftrec.serve.model import Serving
+from siftrec.serve.store import Store
+
+TOKEN = "correct horse battery".replace(" ", "-")
+
+
+@pytest.fixture(scope="module")
+def locked(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    store = Store(tmp_path_factory.mktemp("locked") / "store")
+    app = create_app(Serving(trained_run, store), store, token=TOKEN)
+    with TestClient(app, base_url="http://any.example") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """One service for all that is refused."""
+    store = Store(tmp_path_factory.mktemp("open") / "store")
+    with TestClient(create_app(Serving(trained_run, store), store), base_url="http://127.0.0.1") as client:
+        yield client
+    assert Store(store.path).counts() == {"items": 0, "feedback": 0}
+
+
+VARIANTS = [
+    path
+    for base in ("v1/model", "v1/search", "metrics", "openapi.json")
+    for path in (
+        f"/{base}",
+        f"//{base}",
+        f"/{base}/",
+        f"/{base}?token={TOKEN}",
+        f"/./{base}",
+        f"/static/../{base}",
+        f"/static/..%2f{base}",
+        f"/health/live/../../{base}",
+        f"/health/live%2f..%2f..%2f{base}",
+        f"/health/live;/{base}",
+        f"/{base.upper()}",
+        f"/%{ord(base[0]):x}{base[1:]}",
+        f"/{base}%00",
+        f"/{base}/health/live",
+    )
+]
+
+
+@pytest.mark.parametrize("path", VARIANTS)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+def test_no_spelling_of_a_path_gets_past_the_token(locked: TestClient, path: str, method: str) -> None:
+    answer = locked.request(method, f"http://any.example{path}")
+    assert answer.status_code == 401
+    assert b'"model"' not in answer.content
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer ", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", "Bearer é"]
+)
+def test_a_wrong_token_is_refused(locked: TestClient, header: str) -> None:
+    assert locked.get("/v1/model", headers={"Authorization": header.encode()}).status_code == 401
+
+
+def test_the_token_opens_and_health_and_the_page_need_none(locked: TestClient) -> None:
+    right = {"Authorization": f"Bearer {TOKEN}"}
+    assert locked.get("/v1/model", headers=right).status_code == 200
+    assert locked.get("/metrics", headers=right).status_code == 200
+    for path in ("/health/live", "/health/ready", "/", "/static/app.js"):
+        assert locked.get(path).status_code == 200
+    assert locked.get("/v1/model", headers=[("Authorization", f"Bearer {TOKEN}")] * 2).status_code == 401
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil:80"])
+def test_without_a_token_another_name_for_this_machine_is_not_answered(client: TestClient, host: str) -> None:
+    assert client.get("/v1/model", headers={"Host": host}).status_code == 421
+
+
+def test_a_form_that_a_foreign_page_may_send_is_refused(client: TestClient) -> None:
+    body = '{"events": [{"user": "u", "item": "v"}]}'
+    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
+        assert client.post("/v1/feedback", content=body, headers={"Content-Type": kind}).status_code == 415
+
+
+HOSTILE = {
+    "nan": b'{"history": ["v01"], "k": NaN}',
+    "infinity": b'{"history": ["v01"], "k": -Infinity}',
+    "huge float": b'{"history": ["v01"], "k": 1e999}',
+    "huge integer": b'{"history": ["v01"], "k": ' + b"9" * 5000 + b"}",
+    "beyond 64 bits": b'{"history": ["v01"], "k": 99999999999999999999}',
+    "deep": b'{"history": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "deep within bounds": b'{"history": ' + b"[" * 900 + b"]" * 900 + b"}",
+    "not utf-8": b'{"history": ["\xff\xfe"]}',
+    "lone surrogate": b'{"history": ["\\ud800"]}',
+    "cut": b'{"history": ["v01"',
+    "empty": b"",
+    "text": b'"v01"',
+    "null": b"null",
+    "list": b"[]",
+    "number as id": b'{"history": [1]}',
+    "true as k": b'{"history": [], "k": true}',
+    "float as k": b'{"history": [], "k": 2.5}',
+    "null history": b'{"history": null}',
+    "bom": b'\xef\xbb\xbf{"history": []}',
+    "nul": b"\0" * 100,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("path", ["/v1/recommend", "/v1/similar", "/v1/items", "/v1/feedback"])
+def test_hostile_bodies_are_the_client_s_fault(client: TestClient, path: str, kind: str) -> None:
+    answer = client.post(path, content=HOSTILE[kind], headers=JSON)
+    assert 400 <= answer.status_code < 500
+    assert len(answer.content) < 1000  # nothing of the body comes back
+
+
+@pytest.mark.parametrize(
+    "item", ["a\0b", "<img onerror=alert(1)>", "../../etc/passwd", "file:///etc/passwd", "é" * 256, "\u202e"]
+)
+def test_odd_ids_are_just_unknown(client: TestClient, item: str) -> None:
+    answer = client.post("/v1/recommend", json={"history": ["v01", item], "exclude": [item], "only": None})
+    assert answer.json()["unknown"] == [item]
+
+
+MIB = 1 << 20
+
+
+def test_a_body_over_a_mebibyte_is_413_even_in_chunks(process: Process) -> None:
+    def chunks(size: int) -> Iterator[bytes]:
+        yield b'{"history": ["'
+        for _ in range(size // 65_536):
+            yield b"a" * 65_536
+        yield b'"]}'
+
+    for size, status in ((MIB // 2, 422), (2 * MIB, 413), (8 * MIB, 413)):
+        connection = process.connect()
+        connection.request("POST", "/v1/recommend", chunks(size), JSON, encode_chunked=True)
+        assert connection.getresponse().status == status
+        connection.close()
+    connection = process.connect()
+    assert ask(connection, "/v1/recommend", b" " * 2 * MIB)[0] == 413
+    connection.close()
+
+
+def trickle(process: Process, head: bytes, seconds: float) -> float:
+    """Seconds until a client that sends a byte now and then is cut off."""
+    host, port = process.address.split(":")
+    began = time.monotonic()
+    with socket.create_connection((host, int(port))) as line:
+        line.sendall(head)
+        line.settimeout(0.1)
+        while time.monotonic() - began < seconds:
+            try:
+                line.sendall(b"a")
+                if not line.recv(1000):
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+    return time.monotonic() - began
+
+
+def test_slow_clients_are_cut_off_and_hurt_nobody(process: Process) -> None:
+    """Forty clients that trickle heads and bodies, where only four requests may run at once."""
+    kind = b"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n"
+    body = b"POST /v1/recommend HTTP/1.1\r\n" + kind
+    heads = [b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ", body] * 20
+    with ThreadPoolExecutor(len(heads)) as pool:
+        slow = [pool.submit(trickle, process, head, 8) for head in heads]
+        time.sleep(0.3)
+        connection = process.connect()
+        waits = []
+        for _ in range(30):
+            began = time.monotonic()
+            assert ask(connection, "/v1/recommend", {"history": ["v01"]})[0] == 200
+            waits.append(time.monotonic() - began)
+        connection.close()
+        assert sorted(waits)[15] < 0.5
+        assert max(each.result() for each in slow) < 6
+
+
+def test_overload_is_503_with_a_time_to_come_back_and_passes(process: Process) -> None:
+    """Thirty clients where four may be answered at once: 200 or 503, no reset, and 200 again afterwards."""
+    seen, lock = dict[int, int](), threading.Lock()
+
+    def client() -> None:
+        connection = process.connect()
+        for _ in range(20):
+            connection.request("POST", "/v1/recommend", b'{"history": ["v01"], "explain": true}', JSON)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200 or answer.headers["Retry-After"] == "1"
+            with lock:
+                seen[answer.status] = seen.get(answer.status, 0) + 1
+        connection.close()
+
+    with ThreadPoolExecutor(30) as pool:
+        for each in [pool.submit(client) for _ in range(30)]:
+            each.result()
+    assert set(seen) == {200, 503}
+    connection = process.connect()
+    assert ask(connection, "/v1/recommend", {"history": ["v01"]})[0] == 200
+    connection.close()

@@ -1,0 +1,150 @@
+"""A new artifact is taken up under load without a failed request; a bad one leaves the old one serving."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+import siftrec as sr
+from cli.modal import modal_run
+from serve.conftest import SHORT
+from serve.running import Process, ask, running
+from siftrec.methods.trained import Trained
+from siftrec.serve.model import Serving
+from siftrec.serve.store import Item, Store
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Another model of the same catalog."""
+    return sr.load(modal_run(tmp_path_factory.mktemp("other"), use="siftrec:LateFusion"))
+
+
+def swapped(process: Process, folder: Path, models: list[Trained], swaps: int) -> None:
+    """Swap models while three clients ask; every answer must be one model's, whole, and the last must arrive."""
+    answers = {tuple(each.recommend(["v01", "v04"], 5).items): number for number, each in enumerate(models)}
+    assert len(answers) == len(models)
+    seen, stop, problems = dict[str, set[int]](), threading.Event(), list[str]()
+
+    def client() -> None:
+        connection = process.connect()
+        while not stop.is_set():
+            status, told = ask(connection, "/v1/recommend", {"history": ["v01", "v04"], "k": 5})
+            if status != 200:
+                problems.append(f"{status}: {told}")
+                return
+            number = answers.get(tuple(each["item"] for each in told["items"]))
+            if number is None:
+                problems.append(f"no model says {told}")
+            seen.setdefault(told["model"], set()).add(-1 if number is None else number)
+        connection.close()
+
+    clients = [threading.Thread(target=client) for _ in range(3)]
+    for each in clients:
+        each.start()
+    try:
+        asking = process.connect()
+        for count in range(swaps):
+            before = ask(asking, "/health/ready")[1]["model"]
+            sr.save(models[1 - count % 2], folder / "artifact")
+            wait(lambda before=before: ask(asking, "/health/ready")[1]["model"] != before)
+        asking.close()
+    finally:
+        stop.set()
+        for each in clients:
+            each.join()
+    assert problems == []
+    assert sorted(map(sorted, seen.values())) == [[0], [1]]  # a version names one model, and both were met
+
+
+def wait(until: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_four_swaps_under_load(run: Path, other: Trained) -> None:
+    models = [sr.load(run), other]
+    with running(run, limits=SHORT) as process:
+        swapped(process, run, models, 4)
+
+
+@pytest.mark.slow
+def test_fifty_swaps_under_load(run: Path, other: Trained) -> None:
+    models = [sr.load(run), other]
+    with running(run, limits=SHORT) as process:
+        swapped(process, run, models, 50)
+
+
+def damage(run: Path) -> None:
+    weights = run / "artifact" / "weights.safetensors"
+    raw = bytearray(weights.read_bytes())
+    raw[-1] ^= 1
+    weights.write_bytes(raw)
+    manifest = run / "artifact" / "manifest.json"
+    manifest.write_text(manifest.read_text() + " ")
+
+
+def test_a_bad_new_model_leaves_the_old_one_serving(run: Path, other: Trained) -> None:
+    serving = Serving(run, Store(run / "store"))
+    before = serving.current
+    damage(run)
+    serving.poll()
+    assert serving.current == before
+    assert "SHA-256" in (serving.problem or "")
+    serving.poll()
+    assert serving.reloads == {"done": 0, "refused": 1}  # it is not tried again and again
+    sr.save(other, run / "artifact")
+    serving.poll()
+    assert serving.problem is None
+    assert serving.current.trained.recommend(["v01"], 3).items == other.recommend(["v01"], 3).items
+
+
+def test_health_and_metrics_tell_of_a_refused_model(client: TestClient, run: Path) -> None:
+    assert client.get("/health/ready").json()["problem"] is None
+    damage(run)
+    wait(lambda: client.get("/health/ready").json()["problem"] is not None)
+    ready = client.get("/health/ready")
+    assert (ready.status_code, ready.json()["ready"]) == (200, True)
+    assert "siftrec_model_stale 1.0" in client.get("/metrics").text
+    assert client.post("/v1/recommend", json={"history": ["v01"]}).status_code == 200
+
+
+def test_a_folder_that_is_away_for_a_moment_changes_nothing(run: Path) -> None:
+    serving = Serving(run, Store(run / "store"))
+    shutil.move(run / "artifact", run / "away")
+    serving.poll()
+    assert (serving.problem, serving.reloads["refused"]) == (None, 0)
+    shutil.move(run / "away", run / "artifact")
+    serving.poll()
+    assert serving.problem is None
+
+
+def test_items_of_the_store_come_along_and_those_that_do_not_fit_are_counted(run: Path, other: Trained) -> None:
+    serving = Serving(run, Store(run / "store"))
+    serving.add([Item("a", None, {"text": [1.0] * 6}), Item("b", None, {"image": [1.0] * 6})])
+    sr.save(other, run / "artifact")
+    serving.poll()
+    assert (serving.current.added, serving.current.left_out) == (2, 0)
+    assert {"a", "b"} <= set(serving.current.trained.recommend(["a"], 50, seen=True).items)
+    (run / "counted").mkdir()
+    serving = Serving(modal_run(run / "counted", use="siftrec:ItemKNN"), Store(run / "store"))
+    assert (serving.current.added, serving.current.left_out) == (0, 2)
+
+
+def test_hangup_reloads(run: Path) -> None:
+    with running(run, limits={"poll_seconds": 3600.0}) as process:
+        connection = process.connect()
+        before = ask(connection, "/health/ready")[1]
+        damage(run)
+        process.child.send_signal(signal.SIGHUP)
+        wait(lambda: ask(connection, "/health/ready")[1] != before)
+        connection.close()
