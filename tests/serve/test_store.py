@@ -58,6 +58,7 @@ def test_an_item_is_recommended_as_soon_as_it_is_acknowledged(client: TestClient
         ([{"item": "a", "content": {"text": [1.0]}}], 422),
         ([{"item": "a", "content": {"smell": [1.0] * 6}}], 422),
         ([{"item": "a", "content": {}}], 422),
+        ([{"item": "a", "content": {"x": [1.0]}}, {"item": "b", "content": {"x": [1.0, 2.0]}}], 422),
         ([{"item": "a", "content": {"text": [1e300] * 6}}], 422),
         ([{"item": "a", "content": content()}, {"item": "b", "content": {"image": []}}], 422),
     ],

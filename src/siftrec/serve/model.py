@@ -18,6 +18,7 @@ from siftrec.artifact import load, place
 from siftrec.errors import ArtifactError, SiftrecError, UsageError
 from siftrec.methods.trained import Trained
 from siftrec.serve.store import Conflict, Item, Store
+from siftrec.settings import nearest
 
 _TRIES = 5
 
@@ -193,12 +194,14 @@ def _with(trained: Trained, items: Sequence[Item]) -> Trained:
     width = {each.name: each.width for each in trained.contents}
     for each in items:
         for name, vector in each.content.items():
-            if len(vector) != width.get(name, len(vector)):
+            if width and name not in width:
+                raise UsageError(f"item {each.item!r}: the model knows no {name!r}{nearest(name, width)}")
+            if width and len(vector) != width[name]:
                 raise UsageError(f"item {each.item!r}: {name} has {len(vector)} numbers, the model needs {width[name]}")
-    content = {}
-    for name in dict.fromkeys(name for each in items for name in each.content):
-        absent = [np.nan] * width.get(name, 1)
-        content[name] = np.array([each.content.get(name, absent) for each in items], np.float32)
+    content = {
+        name: np.array([each.content.get(name, [np.nan] * size) for each in items], np.float32)
+        for name, size in width.items()
+    }
     titles = {raw: each.title for raw, each in zip(ids, items, strict=True) if each.title is not None}
     return trained.add_items(ids, content, titles)
 

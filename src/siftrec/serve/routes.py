@@ -78,6 +78,7 @@ _WRONG: dict[int | str, dict[str, Any]] = {
         400: "Not JSON",
         401: "No token, or a wrong one",
         413: "Too large",
+        415: "Not sent as JSON",
         422: "Not what is asked for",
         503: "Too much at once; try again",
     }.items()

@@ -89,7 +89,7 @@ const model = latest("model", async (signal) => {
   told = answer;
   const parts = [answer.method, counted(answer.items, "item")];
   if (answer.added) parts.push(`${answer.added.toLocaleString("en")} of them added`);
-  for (const each of answer.modalities) parts.push(`${plain(each.name, 30)} for ${percent(each.coverage)}`);
+  for (const each of answer.modalities) parts.push(`${plain(each.name, 30)}: ${percent(each.coverage)}`);
   at("model").textContent = parts.join(" · ");
   at("model").title = `model ${answer.model}, siftrec ${answer.siftrec}`;
 }, 0);
@@ -101,7 +101,7 @@ const search = latest("search", async (signal) => {
   const { items } = await api.search(text, FOUND, signal);
   if (signal.aborted) return;
   learn(items);
-  let words = text ? counted(items.length, "match", "matches") : "The most popular";
+  let words = text ? counted(items.length, "match", "matches") : "The most popular; ↓ and ↑ go through them";
   if (items.length === FOUND && text) words = `The ${FOUND} most popular matches`;
   if (!items.length) words = text ? "No item has this in its title or id." : "The catalog is empty: there is nothing to recommend.";
   at("found-note").textContent = words;
@@ -109,8 +109,9 @@ const search = latest("search", async (signal) => {
   const drawn = items.map((each, n) =>
     el("li", {}, name(each.item, each.title),
       el("small", { class: "popularity" }, counted(each.popularity, "interaction")),
-      el("span", { class: "acts" }, button("Add", `Add ${called(each.item)} to the history`, `found:${n}`, () => add(each.item)))));
+      el("span", { class: "acts" }, like(each.item, `like-found:${n}`), pick(each.item, `found:${n}`))));
   redraw(at("found"), drawn);
+  rove();
 }, PAUSE);
 
 /** Arrow keys walk through what was found, from the field and back. */
@@ -119,9 +120,17 @@ function walk(event) {
   const enters = event.key === "Enter" && event.target === at("search");
   if (!step && !enters) return;
   event.preventDefault();
-  const stops = [at("search"), ...at("found").querySelectorAll("button")];
-  const next = stops.indexOf(document.activeElement) + (step ?? 1);
+  const stops = [at("search"), ...at("found").querySelectorAll("[data-key^=found]")];
+  const here = document.activeElement.closest("#found > li")?.querySelector("[data-key^=found]") ?? at("search");
+  const next = stops.indexOf(here) + (step ?? 1);
   stops[Math.max(0, Math.min(next, stops.length - 1))].focus();
+}
+
+/** Of what was found only one row is in the way of the Tab key: the one that has the focus, else the first. */
+function rove() {
+  const drawn = [...at("found").children];
+  const here = drawn.find((row) => row.contains(document.activeElement)) ?? drawn[0];
+  for (const row of drawn) for (const each of row.querySelectorAll("button")) each.tabIndex = row === here ? 0 : -1;
 }
 
 // The history
@@ -135,7 +144,13 @@ function change(next, words, focus = null) {
   recommend();
 }
 
-const add = (id) => change([...rows, { id, told: null, unknown: false, unread: false }], `Added ${called(id)}`);
+function add(id) {
+  at("similar").close();
+  change([...rows, { id, told: null, unknown: false, unread: false }], `Added ${called(id)}`);
+}
+
+const pick = (id, key) => button("Add", `Add ${called(id)} to the history`, key, () => add(id));
+const like = (id, key, known = true) => button("Similar", `Similar to ${called(id)}`, key, () => open(id, key), known);
 
 function remove(n) {
   const gone = called(rows[n].id);
@@ -153,6 +168,7 @@ function drawHistory(focus = null) {
   const drawn = rows.map((row, n) => {
     const what = called(row.id);
     const acts = [
+      like(row.id, `like-past:${n}`, !row.unknown),
       button("↑", `Move ${what} earlier`, `earlier:${n}`, () => move(n, -1), n > 0),
       button("↓", `Move ${what} later`, `later:${n}`, () => move(n, 1), n < rows.length - 1),
       button("✕", `Remove ${what}`, `remove:${n}`, () => remove(n)),
@@ -171,7 +187,7 @@ function drawHistory(focus = null) {
 function noteOfHistory(noisy) {
   if (!rows.length) return ["Nothing yet. Add what somebody watched, bought or read."];
   const words = [`${counted(rows.length, "interaction")}, oldest first.`];
-  if (rows.some((row) => row.told) && !noisy) words.push(" This model gives none of them a noise probability.");
+  if (rows.some((row) => row.told) && !noisy) words.push(" None has a noise probability: nothing here could vouch, or the model has no detector.");
   else if (!explains) words.push(" This method weighs the history as a whole: no noise marks.");
   const unknown = rows.filter((row) => row.unknown);
   if (!unknown.length) return words;
@@ -226,9 +242,7 @@ function drawRecommended({ items, fallback }) {
     const badge = difference === null ? null : el("span", { class: `move ${kind}` },
       el("span", { "aria-hidden": "true" }, words), el("span", { class: "hidden" }, spoken(by)));
     return el("li", {}, el("span", { class: "rank" }, String(each.rank)), name(each.item, each.title), badge ?? "",
-      el("span", { class: "acts" },
-        button("Similar", `Items similar to ${called(each.item)}`, `similar:${n}`, () => open(each.item, `similar:${n}`)),
-        button("Add", `Add ${called(each.item)} to the history`, `add:${n}`, () => add(each.item))));
+      el("span", { class: "acts" }, like(each.item, `similar:${n}`), pick(each.item, `add:${n}`)));
   });
   at("recommended").removeAttribute("aria-busy");
   redraw(at("recommended"), drawn);
@@ -269,7 +283,8 @@ async function named() {
 // Similar items
 
 function open(item, key) {
-  opener = key;
+  if (at("similar").open) at("similar").close();
+  else opener = key;
   at("similar-title").replaceChildren("Similar to ", el("bdi", {}, called(item)));
   at("similar-note").textContent = "…";
   at("similar-items").replaceChildren();
@@ -294,9 +309,7 @@ const similar = latest("similar", async (signal) => {
   const drawn = items.map((each, n) =>
     el("li", {}, el("span", { class: "rank" }, String(each.rank)), name(each.item, each.title),
       el("span", { class: "popularity" }, each.score.toFixed(2)),
-      el("span", { class: "acts" },
-        button("Similar", `Items similar to ${called(each.item)}`, `other:${n}`, () => { at("similar").close(); open(each.item, opener); }),
-        button("Add", `Add ${called(each.item)} to the history`, `pick:${n}`, () => { at("similar").close(); add(each.item); }))));
+      el("span", { class: "acts" }, like(each.item, `other:${n}`), pick(each.item, `pick:${n}`))));
   redraw(at("similar-items"), drawn);
 }, 0);
 
@@ -338,6 +351,7 @@ function refresh() {
 at("search").addEventListener("input", search);
 at("search-form").addEventListener("submit", (event) => event.preventDefault());
 at("search-form").parentElement.addEventListener("keydown", walk);
+at("found").addEventListener("focusin", rove);
 at("clear").addEventListener("click", () => change([], "Cleared the history", "none"));
 at("similar-close").addEventListener("click", () => at("similar").close());
 at("similar").addEventListener("close", closed);
