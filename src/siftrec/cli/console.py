@@ -155,6 +155,40 @@ class Reporter:
             say(text.rstrip())
 
 
+class Counter:
+    """Shows how many of some equal steps are done and how long the rest will take, as `Reporter` does. Use it in a `with`.
+
+    Args:
+        what: is counted.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._bar = _bar() if sys.stderr.isatty() else None
+        self._began = self._shown = time.monotonic()
+
+    def __enter__(self) -> Counter:
+        if self._bar:
+            self._bar.start()
+            self._bar.add_task(self._what, total=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def __call__(self, done: int, of: int) -> None:
+        """So many are done. Elsewhere than on a terminal the first is said, and then one now and again."""
+        now = time.monotonic()
+        if self._bar:
+            self._bar.update(self._bar.task_ids[-1], completed=done, total=of)
+        elif done < of and (done == 1 or now - self._shown > _PLAIN_SECONDS):
+            self._shown = now
+            say(f"{self._what}: {done} of {of}, about {duration((now - self._began) / done * (of - done))} more")
+
+
 def _bar() -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

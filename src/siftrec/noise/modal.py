@@ -10,6 +10,7 @@ import numpy as np
 from siftrec.data.catalog import Catalog
 from siftrec.data.sequences import Sequences
 from siftrec.detectors.calibrate import NoiseScores
+from siftrec.detectors.fitted import OnFold
 from siftrec.methods.demure import Demure, SlotWeights, slot_weights
 from siftrec.methods.trained import Trained
 from siftrec.noise.content import MECHANISM, ModalityNoise, judge_content, shown_content
@@ -45,7 +46,9 @@ def preference(found: SlotWeights, log: Sequences) -> np.ndarray:
     return np.asarray(mass_UM / np.where(total_U > 0, total_U, np.nan)[:, None])
 
 
-def judge_modalities(trained: Trained, log: Sequences, catalog: Catalog, seed: int) -> Modal | None:
+def judge_modalities(
+    trained: Trained, log: Sequences, catalog: Catalog, seed: int, on_fold: OnFold = lambda done, of: None
+) -> Modal | None:
     """Weights and noise of every modality of every interaction; None where the method weighs no modalities.
 
     Args:
@@ -54,10 +57,11 @@ def judge_modalities(trained: Trained, log: Sequences, catalog: Catalog, seed: i
         catalog: the items with the content that they really have: nobody was shown an imputed vector, and none is judged
             (`siftrec.modality.impute.without`).
         seed: of the scorers and the background.
+        on_fold: progress.
     """
     if not isinstance(trained.method, Demure) or not tuple(catalog):
         return None
-    return Modal(slot_weights(trained, log), judge_content(log, catalog, seed=seed))
+    return Modal(slot_weights(trained, log), judge_content(log, catalog, seed=seed, on_fold=on_fold))
 
 
 def modal_detection(found: Modal, truth_EM: np.ndarray, genuine_E: np.ndarray, log: Sequences) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from siftrec.data.sequences import Sequences
 from siftrec.data.writers.marks import WEIGHT, Marks, refuse_weighted
 from siftrec.data.writers.rewrite import check_target, rewrite
 from siftrec.detectors.calibrate import NoiseScores
+from siftrec.detectors.fitted import OnFold
 from siftrec.errors import UsageError
 from siftrec.files import write_file
 from siftrec.methods.ccl4rec import CCL4Rec
@@ -95,9 +96,11 @@ def judged(events: Interactions, catalog: Catalog, *, q: float = 0.2, seed: int 
     return Sifted(events, log.rows, scores_for(log, catalog, seed, q))
 
 
-def scores_for(log: Sequences, catalog: Catalog, seed: int, q: float = 0.2) -> NoiseScores:
+def scores_for(
+    log: Sequences, catalog: Catalog, seed: int, q: float = 0.2, on_fold: OnFold = lambda done, of: None
+) -> NoiseScores:
     """Where the noise scores of the commands come from."""
-    return judge(log, catalog, q=q, seed=seed)
+    return judge(log, catalog, q=q, seed=seed, on_fold=on_fold)
 
 
 def weighted(
