@@ -3,6 +3,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,20 @@ def test_a_loaded_model_is_the_saved_one_without_its_content(
     assert again.recommend_many(histories, k=5) == trained.recommend_many(histories, k=5)
     save(again, folder)
     assert weights_hash(load(folder, trust=TRUST)) == weights_hash(trained)
+
+
+def test_titles_are_kept_word_for_word(trained: Trained, tmp_path: Path) -> None:
+    named = replace(trained, titles={"v1": "<b>\u202eOne</b>\n", "v3": ""})
+    save(named, tmp_path / "a")
+    assert load(tmp_path / "a", trust=TRUST).titles == named.titles
+
+
+def test_an_artifact_from_before_titles_still_loads(trained: Trained, folder: Path) -> None:
+    catalog(lambda t: t.drop("title"))(folder)
+    damage.edited(folder, ABOUT, lambda about: about.pop("added"))
+    again = load(folder, trust=TRUST)
+    assert (again.titles, again.added) == ({}, 0)
+    assert again.recommend(["v1", "v2"], k=5) == trained.recommend(["v1", "v2"], k=5)
 
 
 @pytest.mark.parametrize("method", [Popularity(), ItemKNN(), Markov(), EASE(), SASRec(dim=8, heads=2, length=5)])
@@ -127,6 +142,10 @@ DAMAGES = damage.every(WEIGHTS, (ABOUT, CATALOG)) | {
     "catalog with gaps": catalog(lambda t: t.with_columns(id=pl.lit(None, dtype=pl.String))),
     "catalog of decimals": catalog(lambda t: t.with_columns(id=pl.int_range(pl.len()).cast(pl.Float64))),
     "catalog without popularity": catalog(lambda t: t.drop("popularity")),
+    "titles that are numbers": catalog(lambda t: t.with_columns(title=pl.lit(1))),
+    "items added, but none has room": about(lambda a: a.update(added=2)),
+    "more items added than there are": about(lambda a: a.update(added=a["items"] + 1)),
+    "items added by name": about(lambda a: a.update(added="v1")),
     "catalog with negative popularity": catalog(lambda t: t.with_columns(popularity=-1 - pl.col("popularity"))),
 }
 

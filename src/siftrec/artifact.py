@@ -16,7 +16,6 @@ from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 import polars as pl
-import torch
 
 import siftrec
 from siftrec import files, seeds
@@ -166,7 +165,7 @@ def _scorer(method: Method, catalog: Catalog, added: int, path: Path) -> Scorer:
         if isinstance(method, Counted):
             return method.restore(tensors)
         with seeds.initialised(0, "unused"):
-            model = _widened(method.build(catalog), catalog, added)
+            model = _widened(method.build(catalog), added)
         files.check_tensors(tensors, model.tensors())
         check_state(tensors, model)
         model.load_state_dict(tensors)
@@ -175,13 +174,8 @@ def _scorer(method: Method, catalog: Catalog, added: int, path: Path) -> Scorer:
     return model.eval()
 
 
-def _widened(model: Model, catalog: Catalog, added: int) -> Model:
+def _widened(model: Model, added: int) -> Model:
     """A fresh model with room for items that were added after training."""
-    if not added:
-        return model
-    if not isinstance(model, Extensible) or not model.reads:
-        raise ArtifactError(f"{type(model).__name__} takes no items after training")
-    raw = {name: torch.zeros(added, catalog.modalities[name].width) for name in model.reads}
-    wider = model.extended(raw, dict.fromkeys(raw, torch.zeros(added, dtype=torch.bool)), added)
+    wider = model.widened(added) if added and isinstance(model, Extensible) else model
     assert isinstance(wider, Model)
     return wider

@@ -13,7 +13,10 @@ import torch
 from siftrec.data.catalog import Content
 from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError, UsageError
+from siftrec.methods.base import Scorer, VectorScorer
 from siftrec.settings import nearest
+
+_FARTHEST = 1000
 
 
 class Newcomers(NamedTuple):
@@ -79,13 +82,29 @@ def _read(name: str, vectors: np.ndarray, ids: pl.Series, width: int) -> tuple[t
     if table.dtype.kind not in "fiu" or table.shape != (len(ids), width):
         told = f"{table.dtype} {list(table.shape)}"
         raise DataError(f"modality {name!r} is {told}, and must be numbers {[len(ids), width]}: a row for each item")
-    table = np.array(table, np.float32)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as that
+        table = np.array(table, np.float32)
     absent = np.isnan(table).all(axis=1)
     table[absent] = 0
     odd = np.flatnonzero(~np.isfinite(table).all(axis=1))
     if len(odd):
         raise DataError(f"item {ids[int(odd[0])]!r}: {name} holds NaN or infinity; NaN throughout means absent")
     return torch.from_numpy(table), torch.from_numpy(~absent)
+
+
+def check_near(scorer: Scorer, ids: pl.Series) -> None:
+    """Refuse new items, the last ones of a scorer, that are on another scale: one would spoil every answer.
+
+    Raises:
+        DataError: naming the first.
+    """
+    if not isinstance(scorer, VectorScorer):
+        return
+    length_N = scorer.items().norm(dim=1)
+    odd = ~(length_N[-len(ids) :] <= _FARTHEST * length_N[: -len(ids)].max())
+    if odd.any():
+        problem = f"its content is over {_FARTHEST:,} times as far out as any of training"
+        raise DataError(f"item {ids[int(odd.nonzero()[0])]!r}: {problem}; vectors must be on the scale of the others")
 
 
 def covered(contents: Iterable[Content], before: int, present: Mapping[str, torch.Tensor]) -> tuple[Content, ...]:

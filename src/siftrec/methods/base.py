@@ -62,13 +62,16 @@ class Extensible(Protocol):
     @property
     def reads(self) -> tuple[str, ...]: ...
 
-    def extended(self, raw: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor], count: int) -> Scorer:
-        """A scorer with `count` more items, whose codes follow the others; it shares what it can, and this one stays.
+    def widened(self, count: int) -> Scorer:
+        """A scorer with room for `count` more items, of which nothing is known yet; see `extended`."""
+        ...
+
+    def extended(self, raw: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor]) -> Scorer:
+        """A scorer with n more items, whose codes follow the others; it shares what it can, and this one stays.
 
         Args:
             raw: every modality of `reads` → (n, F) float32 finite vectors, of any value where absent.
             present: every modality of `reads` → (n,) bool.
-            count: n.
         """
         ...
 

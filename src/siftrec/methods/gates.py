@@ -194,17 +194,13 @@ class Gating(nn.Module):
         self.get_buffer("units")[codes_n] = parts.units_nMD
         self.get_buffer("norm")[codes_n] = parts.norm_nM
 
-    def extended(self, parts: Parts) -> Gating:
-        """The same gate, weights shared, for a catalog with more items, whose modality vectors these are.
+    def widened(self, count: int) -> Gating:
+        """The same gate, weights shared, with room for the content of more items.
 
         To a gate of kind `random` their content is as good as any other on average.
         """
-        size, count = self.get_buffer("present").shape[0], len(parts.present_nM)
         tables = {"units", "norm", "present", "drawn"} & dict(self.named_buffers(recurse=False)).keys()
-        wider = with_rows(self, tables, count)
-        wider.get_buffer("present")[size:] = parts.present_nM
-        wider.keep(torch.arange(size, size + count), parts)
-        return wider
+        return with_rows(self, tables, count)
 
     def look(self, parts: Parts, slot_N: torch.Tensor, items_BL: torch.Tensor, shown_BLM: torch.Tensor | None) -> Seen:
         """The modalities of histories.

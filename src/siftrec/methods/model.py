@@ -163,23 +163,34 @@ class SequenceModel(Model):
         """See `Extensible`."""
         return self.features.standards.names
 
-    @torch.no_grad()
-    def extended(
-        self, raw: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor], count: int
-    ) -> SequenceModel:
-        """See `Extensible`: the vectors of new items are what `refresh` gives items that training has never seen."""
-        size = len(self.items())
-        content_nF = self.features.read(raw, present, count)
-        present_nM = torch.stack([present[name] for name in self.reads], dim=1)
-        # No id embedding is theirs; that of item 1 is looked up and counts nothing.
-        nobody_n, unknown_n = torch.ones(count, dtype=torch.int64), torch.zeros(count, dtype=torch.bool)
-        vectors_nD, parts = self._embedded(nobody_n, content_nF, present_nM, unknown_n)
+    def widened(self, count: int) -> SequenceModel:
+        """See `Extensible`."""
         wider = with_rows(self, ("popularity", "item_vectors"), count)
-        wider.get_buffer("item_vectors")[size:] = vectors_nD
-        wider.every = torch.arange(size + count)
+        wider.every = torch.arange(len(wider.items()))
         wider.features = self.features.described()
         if self.gating is not None:
-            wider.gating = self.gating.extended(parts)
+            wider.gating = self.gating.widened(count)
+        return wider
+
+    @torch.no_grad()
+    def extended(self, raw: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor]) -> SequenceModel:
+        """See `Extensible`: new items get the vectors that `refresh` gives to items training has never seen.
+
+        One item after the other, so that it does not matter which are added together.
+        """
+        present_nM = torch.stack([present[name] for name in self.reads], dim=1)
+        wider, size = self.widened(len(present_nM)), len(self.items())
+        if wider.gating is not None:
+            wider.gating.get_buffer("present")[size:] = present_nM
+        # No id embedding is theirs: that of item 1 is looked up, and counts nothing.
+        nobody_1, unknown_1 = torch.ones(1, dtype=torch.int64), torch.zeros(1, dtype=torch.bool)
+        for row, one in enumerate(torch.arange(len(present_nM)).split(1)):
+            here = {name: raw[name][one] for name in self.reads}
+            content_1F = self.features.read(here, {name: present[name][one] for name in self.reads}, 1)
+            vector_1D, parts = self._embedded(nobody_1, content_1F, present_nM[one], unknown_1)
+            wider.items()[size + row] = vector_1D[0]
+            if wider.gating is not None:
+                wider.gating.keep(size + one, parts)
         return wider
 
     def count(self, data: Fitting) -> None:

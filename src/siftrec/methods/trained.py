@@ -17,7 +17,7 @@ from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
 from siftrec.errors import UsageError
 from siftrec.index import Exact, Found, Index, allowed, best
-from siftrec.methods.added import covered, newcomers
+from siftrec.methods.added import check_near, covered, newcomers
 from siftrec.methods.base import Extensible, Method, Scorer, VectorScorer
 
 BLOCK = 4
@@ -179,10 +179,14 @@ class Trained:
         if not isinstance(scorer, Extensible) or not scorer.reads:
             name = type(self.method).__name__
             raise UsageError(f"this {name} knows items by their ids alone, so none can be added; train it on content")
+        if not len(ids):
+            return self
         new = newcomers(self.items, self.contents, ids, content)
+        wider = scorer.extended(new.raw, new.present)
+        check_near(wider, new.ids)
         return replace(
             self,
-            scorer=scorer.extended(new.raw, new.present, len(new.ids)),
+            scorer=wider,
             items=self.items.extended(new.ids),
             popularity=np.concatenate([self.popularity, np.zeros(len(new.ids), self.popularity.dtype)]),
             contents=covered(self.contents, len(self.items) - 1, new.present),
