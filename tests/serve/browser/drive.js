@@ -80,6 +80,7 @@ const stories = {
     await page.getByText("1 match", { exact: true }).first().waitFor();
     await page.keyboard.press("ArrowDown");
     const found = await focused(page);
+    const stops = await page.locator('#found button[tabindex="0"]').count();
     await settled(page, () => page.keyboard.press("Enter"));
     const stayed = await focused(page);
     await page.keyboard.press("ArrowUp");
@@ -103,7 +104,7 @@ const stories = {
     await settled(page, () => page.keyboard.press("Enter"));
     const neighbour = await focused(page);
     await settled(page, () => page.keyboard.press("Enter"));
-    return { skip, search, found, stayed, added, swapped, followed, outline, inside, back, neighbour, end: await focused(page), left: await past(page) };
+    return { skip, search, found, stops, stayed, added, swapped, followed, outline, inside, back, neighbour, end: await focused(page), left: await past(page) };
   },
 
   async isReproducedByItsAddress(browser) {
