@@ -203,3 +203,16 @@ def test_what_cannot_be_written_is_not_acknowledged(client: TestClient, run: Pat
         holder.execute("ROLLBACK")
     holder.close()
     assert store.counts()["feedback"] == 1
+
+
+@pytest.mark.parametrize("vector", [[0.0] * 6, [1e-300] * 6, [1e15] * 6, [1e15, -1e15, 0.0, 1e-40, -0.0, 1.0]])
+def test_extreme_content_gives_numbers_or_a_refusal(client: TestClient, vector: list[float]) -> None:
+    body = {"items": [{"item": "odd", "content": {"text": vector, "image": vector}}]}
+    status = client.post("/v1/items", json=body).status_code
+    assert status in (201, 422)
+    for history in (["v01"], ["odd"] if status == 201 else []):
+        answer = client.post("/v1/recommend", json={"history": history, "k": 50, "explain": True})
+        assert answer.status_code == 200
+        assert all(isinstance(each["score"], float) for each in answer.json()["items"])
+    if status == 201:
+        assert client.post("/v1/similar", json={"item": "odd"}).status_code == 200

@@ -51,7 +51,8 @@ def text(found: Demo) -> str:
         f"Audit of the noisy log, which knows nothing of what was planted\n{_filled(found.audit.verdict.sentences)}",
         f"Run folder: {found.folder}\n"
         f"Ask it:     siftrec recommend {found.folder} --history 260,1196 -k 5\n"
-        f"The audit:  {found.folder / 'audit' / 'audit.html'}",
+        f"The audit:  {found.folder / 'audit' / 'audit.html'}\n"
+        f"Serve it:   siftrec serve {found.folder}",
     ]
     return "\n\n".join(blocks)
 
