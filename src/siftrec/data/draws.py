@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from siftrec.data.keys import distinct_keys
+
 Propose = Callable[[np.ndarray], np.ndarray]
 _ROUNDS = 200
 
@@ -23,7 +25,7 @@ def draw(propose: Propose, owners: np.ndarray, forbidden: np.ndarray, catalog_si
         (S,) int32 item codes, distinct within an owner; 0 where none was found, as when a user has the whole catalog.
     """
     drawn = np.zeros(len(owners), np.int32)
-    taken = np.unique(forbidden)
+    taken = distinct_keys(forbidden)
     open_slots = np.arange(len(owners))
     for _ in range(_ROUNDS):
         if not len(open_slots):

@@ -15,6 +15,7 @@ import scipy.sparse
 import torch
 from torch import nn
 
+from siftrec.data.keys import distinct_keys
 from siftrec.data.sequences import Sequences
 from siftrec.detectors.fitted import Fitted, OnFold
 from siftrec.detectors.ratio import Blended
@@ -104,7 +105,7 @@ class PairCounts(nn.Module):
         size = len(self.get_buffer("popularity"))
         some = log.take(np.arange(math.ceil(share * len(log))))
         late = some.offsets[1:][some.owners] - np.arange(len(some.items)) <= _LATEST
-        had = np.unique(some.owners[late] * np.int64(size) + some.items[late])
+        had = distinct_keys(some.owners[late] * np.int64(size) + some.items[late])
         user_had = scipy.sparse.csr_matrix((np.ones(len(had), np.int32), np.divmod(had, size)), shape=(len(some), size))
         pairs = scipy.sparse.triu(user_had.T @ user_had, k=1).tocoo()
         keys = pairs.row * np.int64(size) + pairs.col

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from siftrec.data.keys import distinct_keys
 from siftrec.errors import SettingsError
 from siftrec.settings import nearest
 
@@ -117,7 +118,7 @@ def arp(top: np.ndarray, popularity: np.ndarray, k: int) -> Values:
 
 def item_coverage(top: np.ndarray, items: int, k: int) -> float:
     """Share of the catalog's items that are among the k best of any list."""
-    return int(np.count_nonzero(np.unique(top[:, :k]))) / items
+    return int(np.count_nonzero(distinct_keys(top[:, :k]))) / items
 
 
 def parse(name: str) -> tuple[Metric, int]:

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from siftrec.data.keys import distinct_keys
 from siftrec.data.loader import pad, pad_shown
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import Part
@@ -95,7 +96,7 @@ def rank(
 def distinct(rows: Sequences) -> Sequences:
     """Each row's items once, ascending."""
     width = int(rows.items.max(initial=0)) + 1
-    owners, items = np.divmod(np.unique(rows.owners * width + rows.items), width)
+    owners, items = np.divmod(distinct_keys(rows.owners * width + rows.items), width)
     return Sequences.from_items(items, np.bincount(owners, minlength=len(rows)))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from siftrec.data.keys import distinct_keys
 from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
 from siftrec.report.data import Bin, Group, Item, Log, Summary, Suspect
@@ -99,7 +100,7 @@ def log_view(
 ) -> Log:
     """What a log is like; what only its clock or its reader knows is handed in."""
     popularity = log.counts(len(names.items))
-    pairs = np.unique(log.owners * len(names.items) + log.items)
+    pairs = distinct_keys(log.owners * len(names.items) + log.items)
     return Log(
         source=source,
         users=int((log.lengths > 0).sum()),
