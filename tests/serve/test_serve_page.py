@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import siftrec
+from serve.running import running
 from siftrec import config
 from siftrec.report import palette
 from siftrec.run import run
@@ -183,22 +183,8 @@ def hostile_run(folder: Path) -> Path:
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[str]:
     """URL of `siftrec serve` on the hostile run, as its own process, asking for a token."""
-    command = [
-        sys.executable,
-        "-c",
-        "from siftrec.cli.main import main; main()",
-        "serve",
-        str(hostile_run(tmp_path)),
-        "--port",
-        "0",
-    ]
-    environment = {**os.environ, "SIFTREC_TOKEN": TOKEN, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        url = re.search(r"http://\S+", process.stdout.readline() or "")
-        assert url, f"the service did not start: exit {process.poll()}"
-        yield url[0]
-        process.terminate()
+    with running(hostile_run(tmp_path), env={"SIFTREC_TOKEN": TOKEN}) as process:
+        yield process.url
 
 
 @pytest.mark.slow
