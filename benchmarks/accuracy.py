@@ -8,7 +8,8 @@
 
 A cell leaves `results/accuracy/CELL.json` (kept in git) and `results/cells/CELL.parquet` (values per user, not kept).
 The share of noise is that of popularity-drawn `replace` in train and validation interactions; it differs from seed to
-seed. Test targets are never touched.
+seed. Test targets are never touched. Methods that read modalities apart also run under foreign content: in that share of
+train and validation interactions, modality by modality, what was shown is another item's.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatch
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import machine
 import numpy as np
+from datasets import MODALITIES
 
 if TYPE_CHECKING:
     from siftrec.data.split import Split
@@ -39,8 +42,34 @@ VALUES = HERE / "results" / "cells"
 
 DATASETS = ("microlens50k", "ml1m")
 RHOS = (0.0, 0.3)
+FOREIGN = (0.0, 0.2)
 SEEDS = (1, 2, 3)
 MAIN = ("ndcg@10", "ndcg@20", "recall@10", "recall@20")
+
+
+class Setting(NamedTuple):
+    """What methods are compared under.
+
+    Attributes:
+        data: name of the data set.
+        rho: share of planted noise.
+        foreign: share of planted foreign content.
+    """
+
+    data: str
+    rho: float
+    foreign: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.data}.rho{self.rho:g}" + (f".foreign{self.foreign:g}" if self.foreign else "")
+
+    @property
+    def words(self) -> str:
+        """As a title."""
+        return f"{self.data}, ρ = {self.rho:g}" + (f", foreign content {self.foreign:g}" if self.foreign else "")
+
+
+SETTINGS = tuple(Setting(*each) for each in product(DATASETS, RHOS, FOREIGN))
 
 
 @dataclass(frozen=True)
@@ -52,15 +81,22 @@ class Cell:
         rho: share of planted noise.
         method: name in `variants.VARIANTS`, or the peer.
         seed: of noise and training.
+        foreign: share of planted foreign content.
     """
 
     data: str
     rho: float
     method: str
     seed: int
+    foreign: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.data}.rho{self.rho:g}.{self.method}.seed{self.seed}"
+        return f"{self.setting}.{self.method}.seed{self.seed}"
+
+    @property
+    def setting(self) -> Setting:
+        """What it is to be compared under."""
+        return Setting(self.data, self.rho, self.foreign)
 
     @property
     def result(self) -> Path:
@@ -106,12 +142,14 @@ def cells(patterns: list[str] | None = None) -> list[Cell]:
     from variants import PEER, VARIANTS
 
     every = [
-        Cell(data, rho, method, seed)
+        Cell(data, rho, method, seed, foreign)
         for seed in SEEDS
-        for data in DATASETS
-        for rho in RHOS
+        for data, rho, foreign in SETTINGS
         for method, variant in VARIANTS.items()
-        if (seed == SEEDS[0] or rho > 0 or variant.seeded) and (rho > 0 or variant.oracle == "nothing")
+        if (seed == SEEDS[0] or rho > 0 or variant.seeded)
+        and (rho > 0 or variant.oracle == "nothing")
+        and (not foreign or variant.apart)
+        and (variant.only is None or variant.only in MODALITIES[data])
     ]
     every.append(Cell("microlens50k", 0.0, PEER, SEEDS[0]))
     return [cell for cell in every if not patterns or any(fnmatch(str(cell), pattern) for pattern in patterns)]
@@ -120,10 +158,15 @@ def cells(patterns: list[str] | None = None) -> list[Cell]:
 def run_cell(cell: Cell, folder: Path) -> None:
     """Train, evaluate and store one cell."""
     from datasets import load
-    from variants import PEER
+    from variants import PEER, VARIANTS
 
-    data = load(cell.data, folder)
+    from siftrec.noise.foreign import Foreign
+
+    only = None if cell.method == PEER else VARIANTS[cell.method].only
+    data = load(cell.data, folder, None if only is None else (only,))
     data = replace(data, split=split_of(cell, data.split))
+    if cell.foreign:
+        data = replace(data, split=Foreign(rho=cell.foreign)(data.split, data.catalog, cell.seed).split)
     started = time.perf_counter(), time.process_time()
     if cell.method == PEER:
         from peer import peer_evaluation

@@ -1,7 +1,7 @@
 """Which method is better than which, and how sure that is: per user, averaged over the seeds both have, corrected by Holm.
 
 The family over which Holm corrects is every pair of `variants.PAIRS` on every main metric, for one data set and one
-share of noise.
+share of noise and of foreign content.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
-from accuracy import DATASETS, MAIN, RHOS, cells
+from accuracy import MAIN, SETTINGS, Setting, cells
 from variants import PAIRS, VARIANTS
 
 from siftrec.evaluate.compare import Comparison, compare
@@ -19,31 +19,31 @@ from siftrec.evaluate.significance import holm
 
 def compare_all() -> dict[str, Any]:
     """Every family for which something is done."""
-    families = [family(data, rho) for data in DATASETS for rho in RHOS]
+    families = [family(setting) for setting in SETTINGS]
     return {"schema": 1, "families": [each for each in families if each["comparisons"]]}
 
 
-def family(data: str, rho: float) -> dict[str, Any]:
-    """All pairs of one data set and share of noise that are done, corrected together."""
-    runs = {method: done(data, rho, method) for method in dict.fromkeys(name for pair in PAIRS for name in pair)}
-    pairs = {(a, b): same_seeds(runs[a], runs[b]) if rho or _seeded(a, b) else (runs[a], runs[b]) for a, b in PAIRS}
+def family(setting: Setting) -> dict[str, Any]:
+    """All pairs of one setting that are done, corrected together."""
+    planted = setting.rho or setting.foreign
+    runs = {method: done(setting, method) for method in dict.fromkeys(name for pair in PAIRS for name in pair)}
+    pairs = {(a, b): same_seeds(runs[a], runs[b]) if planted or _seeded(a, b) else (runs[a], runs[b]) for a, b in PAIRS}
     found = [
         replace(compare(*sides, metric), a=a, b=b) for (a, b), sides in pairs.items() for metric in MAIN if all(sides)
     ]
     corrected = holm([comparison.p for comparison in found]) if found else []
     listed = [stored(replace(comparison, p_holm=float(p))) for comparison, p in zip(found, corrected, strict=True)]
     return {
-        "data": data,
-        "rho": rho,
+        **setting._asdict(),
         "seeds": {method: [run.about.seed for run in each] for method, each in runs.items() if each},
         "comparisons": listed,
         "command": "python benchmarks/accuracy.py compare",
     }
 
 
-def done(data: str, rho: float, method: str) -> list[Evaluation]:
+def done(setting: Setting, method: str) -> list[Evaluation]:
     """One evaluation per seed that is done."""
-    return [Evaluation.read(cell.values) for cell in cells([f"{data}.rho{rho:g}.{method}.seed*"]) if cell.done]
+    return [Evaluation.read(cell.values) for cell in cells([f"{setting}.{method}.seed*"]) if cell.done]
 
 
 def same_seeds(left: list[Evaluation], right: list[Evaluation]) -> tuple[list[Evaluation], list[Evaluation]]:

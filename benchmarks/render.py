@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import headline
-from accuracy import DATASETS, MAIN, RHOS
+from accuracy import MAIN, SETTINGS, Setting
 from modality_tables import sections as counted
 from noise_tables import sections as finding_noise
 from variants import PEER, VARIANTS
@@ -219,13 +219,13 @@ def planted_spread(values: Sequence[float]) -> str:
     return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
 
 
-def accuracy_cells() -> dict[tuple[str, float], dict[str, list[Figures]]]:
-    """What is stored, by data set and share of noise, then by method."""
-    cells: dict[tuple[str, float], dict[str, list[Figures]]] = defaultdict(lambda: defaultdict(list))
+def accuracy_cells() -> dict[Setting, dict[str, list[Figures]]]:
+    """What is stored, by setting, then by method."""
+    cells: dict[Setting, dict[str, list[Figures]]] = defaultdict(lambda: defaultdict(list))
     for path in sorted((RESULTS / "accuracy").glob("*.seed*.json")):
         figures = json.loads(path.read_text("utf-8"))
         cell = figures["cell"]
-        cells[cell["data"], cell["rho"]][cell["method"]].append(figures)
+        cells[Setting(cell["data"], cell["rho"], cell.get("foreign", 0.0))][cell["method"]].append(figures)
     return cells
 
 
@@ -239,20 +239,20 @@ def accuracy() -> list[str]:
         "Leave-one-out, every item ranked for every user. Mean over seeds ± standard deviation between seeds (noise and "
         "training both follow the seed); without noise, counted methods have no seed. *Filtered*: items of the user's "
         "history cannot be recommended; *unfiltered*: all can. ρ: share of train and validation interactions replaced by "
-        "popularity-drawn ones; test targets are never touched. Leave-one-out leaks time."
+        "popularity-drawn ones; foreign content: share of train and validation interactions, modality by modality, where "
+        "what was shown is a popularity-drawn item's; test targets are never touched. Leave-one-out leaks time."
     )
     parts = ["## Accuracy", text, machine_line(everything)]
-    for data in DATASETS:
-        for rho in RHOS:
-            if methods := cells.get((data, rho)):
-                parts += cell_table(data, rho, methods)
+    for setting in SETTINGS:
+        if methods := cells.get(setting):
+            parts += cell_table(setting, methods)
     return parts
 
 
-def cell_table(data: str, rho: float, methods: dict[str, list[Figures]]) -> list[str]:
-    """Filtered and unfiltered means of one data set and share of noise."""
+def cell_table(setting: Setting, methods: dict[str, list[Figures]]) -> list[str]:
+    """Filtered and unfiltered means of one setting."""
     order = [name for name in NAMES if name in methods]
-    parts = [f"### {data}, ρ = {rho:g}"]
+    parts = [f"### {setting.words}"]
     for spelling in ("filtered", "unfiltered"):
         head = (spelling, *MAIN, "seeds", "parameters", "epochs", "minutes")
         lines = []
@@ -261,9 +261,7 @@ def cell_table(data: str, rho: float, methods: dict[str, list[Figures]]) -> list
             values = [[run["evaluation"]["metrics"][spelling][metric] for run in runs] for metric in MAIN]
             lines.append((NAMES[name], *map(deviation, values), seeds(runs), *effort(runs)))
         parts.append(table(head, lines))
-    parts.append(
-        f"`python benchmarks/accuracy.py run --only '{data}.rho{rho:g}.*'`. Settings that differ: {training(methods)}"
-    )
+    parts.append(f"`python benchmarks/accuracy.py run --only '{setting}.*'`. Settings that differ: {training(methods)}")
     return parts
 
 
@@ -305,7 +303,7 @@ def comparisons() -> list[str]:
     text = (
         "Per user, averaged over seeds, filtered. Difference = first − second, also as a share of the second; 95 % "
         "bootstrap interval over users; p: paired t test, corrected by Holm over all pairs and the four metrics of a "
-        "data set and ρ; equivalence: two one-sided tests against ± 2 % of the second's mean. "
+        "setting; equivalence: two one-sided tests against ± 2 % of the second's mean. "
         "`python benchmarks/accuracy.py compare`"
     )
     parts = ["## Comparisons", text]
@@ -334,7 +332,7 @@ def comparisons() -> list[str]:
             for c in each["comparisons"]
             if c["metric"] in ("ndcg@10", "recall@20")
         ]
-        parts += [f"### {each['data']}, ρ = {each['rho']:g}, pairs", table(head, lines)]
+        parts += [f"### {Setting(each['data'], each['rho'], each['foreign']).words}, pairs", table(head, lines)]
     return parts
 
 

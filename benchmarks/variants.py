@@ -6,12 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from datasets import MODALITIES
+
 from siftrec.methods.base import Method
 from siftrec.methods.ccl4rec import CCL4Rec
 from siftrec.methods.contrast import Contrast, Views
+from siftrec.methods.demure import Demure
 from siftrec.methods.denoise import Denoise
 from siftrec.methods.ease import EASE
+from siftrec.methods.gates import Gate
 from siftrec.methods.itemknn import ItemKNN
+from siftrec.methods.late import LateFusion
 from siftrec.methods.markov import Markov
 from siftrec.methods.popularity import Popularity
 from siftrec.methods.sasrec import SASRec
@@ -27,6 +32,8 @@ class Variant:
         content: whether its catalog has the content vectors.
         seeded: whether its result depends on the seed when no noise is planted.
         training: settings of `siftrec.Training` that are not its defaults.
+        apart: whether it reads modalities apart, so that foreign content can be shown to it.
+        only: the one modality its catalog has; None = the data set's usual ones.
         oracle: what is known of the planted noise, as a ceiling: nothing; which targets it is (they do not count); or
             which interactions it is (they are taken out of training, of validation and of all histories).
     """
@@ -36,6 +43,8 @@ class Variant:
     content: bool = False
     seeded: bool = True
     training: dict[str, Any] = field(default_factory=dict)
+    apart: bool = False
+    only: str | None = None
     oracle: Literal["nothing", "targets", "interactions"] = "nothing"
 
 
@@ -44,6 +53,9 @@ PEER = "rectools-sasrec"
 
 NEXT = Contrast(vanilla=0.0, graded=0.0, over=0.0)
 VANILLA = Contrast(vanilla=0.05, graded=0.0, over=0.0)
+
+UNGATED = Gate(kind="none")
+WEIGHTED = CCL4Rec(dim=64, contrast=NEXT, denoise=Denoise())
 
 # Every prefix of a long history is a training row; twenty new ones of each user an epoch learn as well in less time.
 TRAINING: dict[str, dict[str, Any]] = {"microlens50k": {}, "ml1m": {"rows_per_user": 20}}
@@ -93,6 +105,33 @@ VARIANTS = {
     "ccl4rec-ids": Variant("CCL4Rec without content, full", lambda: CCL4Rec(dim=64)),
 }
 
+for _name in dict.fromkeys(name for names in MODALITIES.values() for name in names):
+    VARIANTS[f"late-{_name}"] = Variant(
+        f"late fusion, {_name} alone", lambda: LateFusion(dim=64), content=True, apart=True, only=_name
+    )
+VARIANTS |= {
+    "late": Variant(
+        "late fusion, sum of modalities", lambda: Demure(LateFusion(dim=64), UNGATED), content=True, apart=True
+    ),
+    "demure-attention": Variant(
+        "late fusion, attention gate",
+        lambda: Demure(LateFusion(dim=64), Gate(kind="attention")),
+        content=True,
+        apart=True,
+    ),
+    "demure": Variant("Demure", lambda: Demure(LateFusion(dim=64)), content=True, apart=True),
+    "ccl4rec-denoise-ungated": Variant(
+        "CCL4Rec, weighted targets, sum of what was shown",
+        lambda: Demure(WEIGHTED, UNGATED),
+        content=True,
+        apart=True,
+    ),
+    "demure-ccl4rec-denoise": Variant(
+        "Demure + CCL4Rec, weighted targets", lambda: Demure(WEIGHTED), content=True, apart=True
+    ),
+    "demure-ccl4rec": Variant("Demure + CCL4Rec, full", lambda: Demure(CCL4Rec(dim=64)), content=True, apart=True),
+}
+
 PAIRS = (
     ("sasrec", "markov"),
     ("ccl4rec", "markov"),
@@ -106,6 +145,11 @@ PAIRS = (
     ("ccl4rec-denoise", "ccl4rec-next"),
     ("ccl4rec-denoise-pooling", "ccl4rec-denoise"),
     ("ccl4rec-denoise-contrast", "ccl4rec-denoise"),
+    ("demure", "late"),
+    ("demure", "demure-attention"),
+    ("demure-attention", "late"),
+    ("demure-ccl4rec-denoise", "ccl4rec-denoise-ungated"),
+    ("demure-ccl4rec-denoise", "demure"),
     ("oracle-targets", "ccl4rec-next"),
     ("oracle-all", "ccl4rec-next"),
     ("sasrec", PEER),
