@@ -8,16 +8,21 @@ precision, rounded once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
+from siftrec.errors import missing_extra
 from siftrec.nn.topk import top_k
 
 _AT_ONCE = 1 << 24
 _WIDTH = 128
 _ROUNDING = 2.0**-24
+_TRIED, _ENOUGH, _SHARES = 20, 0.985, (1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 1.0)
+_FEWEST = 39
+"""Items of a cluster, at least: with fewer Faiss warns that its means are chance."""
+
 _LEAST = torch.finfo(torch.float32).min
 
 
@@ -79,6 +84,75 @@ class Exact:
         slack = 2 * (len(user_D) + 2) * _ROUNDING * float(user_D.norm()) * self._longest
         least = max(float(_reached(scores_N, k)) - slack, _LEAST)
         return torch.from_numpy(np.flatnonzero(scores_N.numpy() >= least))
+
+
+class Approximate:
+    """Looks at the items of the most promising clusters only (Faiss IVF): a few times faster, and most of the answer.
+
+    How many clusters are looked at is tried out on sample users: as few as find at least 98.5 % of their 20 best.
+    Built anew whenever it is wanted, in about a second for 100,000 items: nothing on disk can be stale or damaged.
+
+    Args:
+        items_ND: item vectors; row 0 is nobody's.
+        sample_SD: user vectors as they will be asked.
+
+    Raises:
+        EnvironmentProblem: the extra `ann` is not installed.
+    """
+
+    def __init__(self, items_ND: torch.Tensor, sample_SD: torch.Tensor) -> None:
+        self._exact, self._items_ND = Exact(items_ND), items_ND
+        self._clusters = _clusters(items_ND)
+        self.recall = self._tuned(sample_SD)
+
+    @property
+    def probed(self) -> float:
+        """Share of the clusters that is looked at."""
+        return float(self._clusters.nprobe / self._clusters.nlist)
+
+    def _tuned(self, sample_SD: torch.Tensor) -> float:
+        nobody = [torch.empty(0, dtype=torch.int64)] * len(sample_SD)
+        right = [set(each.codes_K.tolist()) for each in self._exact.search(sample_SD, _TRIED, nobody)]
+        recall = 0.0
+        for share in _SHARES:
+            self._clusters.nprobe = max(1, round(share * self._clusters.nlist))
+            found = self.search(sample_SD, _TRIED, nobody)
+            hits = sum(len(best & set(each.codes_K.tolist())) for best, each in zip(right, found, strict=True))
+            recall = hits / max(sum(map(len, right)), 1)
+            if recall >= _ENOUGH:
+                break
+        return recall
+
+    def search(
+        self, users_BD: torch.Tensor, k: int, exclude: Sequence[torch.Tensor], only: torch.Tensor | None = None
+    ) -> list[Found]:
+        """See `Index.search`; an allow-list, and what the clusters cannot fill, is answered exactly."""
+        if only is not None:
+            return self._exact.search(users_BD, k, exclude, only)
+        found = []
+        for row, user_1D in enumerate(users_BD.split(1)):  # one by one: see the top of this file
+            near = self._clusters.search(user_1D.numpy(), k + len(exclude[row]))[1][0]
+            codes_C = np.setdiff1d(near[near > 0], exclude[row].numpy())
+            one = closest(self._items_ND, user_1D[0], torch.from_numpy(codes_C), k)
+            if len(one.codes_K) < k:
+                (one,) = self._exact.search(user_1D, k, exclude[row : row + 1])
+            found.append(one)
+        return found
+
+
+def _clusters(items_ND: torch.Tensor) -> Any:
+    """The items, but for padding, in 2 √N clusters."""
+    try:
+        import faiss
+    except ImportError:
+        raise missing_extra("ann", "faiss-cpu") from None
+    size, dim = items_ND.shape
+    lists = max(1, min(round(2 * size**0.5), (size - 1) // _FEWEST))
+    found = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
+    vectors, codes = np.ascontiguousarray(items_ND[1:].numpy(), np.float32), np.arange(1, size)
+    found.train(vectors)
+    found.add_with_ids(vectors, codes)
+    return found
 
 
 def _reached(scores_N: torch.Tensor, k: int) -> torch.Tensor:

@@ -11,17 +11,20 @@ import numpy as np
 import polars as pl
 import torch
 
+from siftrec import seeds
 from siftrec.data.catalog import Content
 from siftrec.data.loader import pad
 from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
 from siftrec.errors import UsageError
-from siftrec.index import Exact, Found, Index, allowed, best
+from siftrec.index import Approximate, Exact, Found, Index, allowed, best
 from siftrec.methods.added import check_near, covered, newcomers
 from siftrec.methods.base import Extensible, Method, Scorer, VectorScorer
 
 BLOCK = 4
 """Histories that are read together: one alone costs hardly less, and all calls have one shape."""
+
+_SAMPLE = 256
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,21 @@ class Trained:
             added=self.added + len(new.ids),
             index=None,
         )
+
+    def approximated(self) -> Trained:
+        """The same model, that finds the best items by `index.Approximate`: for catalogs too large to look at every item.
+
+        How closely it must look is tried out on histories of popular items. Items that are added come without it.
+
+        Raises:
+            UsageError: the method counts, and has no vectors.
+            EnvironmentProblem: the extra `ann` is not installed.
+        """
+        scorer = self._vectors()
+        weights = np.maximum(self.popularity[1:], 1)
+        drawn = seeds.rng(0, "index").choice(np.arange(1, len(self.items)), (_SAMPLE, 5), p=weights / weights.sum())
+        with torch.inference_mode():
+            return replace(self, index=Approximate(scorer.items(), self._users(scorer, list(drawn))))
 
     def codes(self, ids: list[Any]) -> np.ndarray:
         """(n,) int32 item codes of raw ids; 0 = unknown."""
