@@ -115,7 +115,10 @@ def test_sigterm_answers_what_was_asked_and_the_token_is_never_said(run: Path) -
         finally:
             connection.close()
 
-    with running(run, "--host", "0.0.0.0", env={"SIFTREC_TOKEN": TOKEN}) as process:
+    (run / "artifact").rename(
+        run / "mine"
+    )  # an artifact by itself; its store lies beside it, or it could not be replaced
+    with running(run / "mine", "--host", "0.0.0.0", env={"SIFTREC_TOKEN": TOKEN}) as process:
         process.address = process.address.replace("0.0.0.0", "127.0.0.1")
         connection = process.connect()
         assert ask(connection, "/v1/model")[0] == 401
@@ -129,6 +132,8 @@ def test_sigterm_answers_what_was_asked_and_the_token_is_never_said(run: Path) -
     assert set(statuses) == {200}
     assert code == -signal.SIGTERM  # 143 in a shell
     assert TOKEN not in process.said + said
+    assert {"mine", "service.sqlite"} <= {each.name for each in run.iterdir()}
+    assert not (run / "mine" / "service.sqlite").exists()
 
 
 def test_help_stays_quick() -> None:

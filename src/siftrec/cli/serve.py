@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from siftrec.cli.console import say
-from siftrec.cli.runs import folder
 from siftrec.errors import DataError, UsageError, missing_extra
 
 STORE = "service.sqlite"
 _LEAST = 16
 
 StorePath = Annotated[
-    Path | None, typer.Option("--store", metavar="FILE", help=f"What clients add. Without: RUN/{STORE}.")
+    Path | None,
+    typer.Option("--store", metavar="FILE", help=f"What clients add. Without: {STORE} beside the artifact."),
 ]
 
 
@@ -38,6 +38,8 @@ def serve_command(
         from siftrec.serve.server import run as answer
     except ModuleNotFoundError as error:
         raise missing_extra("serve", str(error.name)) from None
+    from siftrec.artifact import load, place
+    from siftrec.files import MANIFEST
     from siftrec.serve.model import Serving
     from siftrec.serve.settings import DEFAULT
     from siftrec.serve.store import Store
@@ -50,7 +52,10 @@ def serve_command(
     import torch
 
     torch.set_num_threads(1)
-    kept = Store(store or folder(run) / STORE)
+    artifact = place(run)
+    if not (artifact / MANIFEST).exists():
+        load(run)  # says what is missing, before a store is made
+    kept = Store(store or artifact.parent / STORE)
     serving = Serving(run, kept)
 
     def ready(url: str) -> None:
