@@ -111,25 +111,28 @@ for _name in dict.fromkeys(name for names in MODALITIES.values() for name in nam
     )
 VARIANTS |= {
     "late": Variant(
-        "late fusion, sum of modalities", lambda: Demure(LateFusion(dim=64), UNGATED), content=True, apart=True
-    ),
-    "demure-attention": Variant(
-        "late fusion, attention gate",
-        lambda: Demure(LateFusion(dim=64), Gate(kind="attention")),
+        "late fusion, sum of modalities",
+        lambda: Demure(base=LateFusion(dim=64), gate=UNGATED),
         content=True,
         apart=True,
     ),
-    "demure": Variant("Demure", lambda: Demure(LateFusion(dim=64)), content=True, apart=True),
+    "demure-attention": Variant(
+        "late fusion, attention gate",
+        lambda: Demure(base=LateFusion(dim=64), gate=Gate(kind="attention")),
+        content=True,
+        apart=True,
+    ),
+    "demure": Variant("Demure", lambda: Demure(base=LateFusion(dim=64)), content=True, apart=True),
     "ccl4rec-denoise-ungated": Variant(
         "CCL4Rec, weighted targets, sum of what was shown",
-        lambda: Demure(WEIGHTED, UNGATED),
+        lambda: Demure(base=WEIGHTED, gate=UNGATED),
         content=True,
         apart=True,
     ),
     "demure-ccl4rec-denoise": Variant(
-        "Demure + CCL4Rec, weighted targets", lambda: Demure(WEIGHTED), content=True, apart=True
+        "Demure + CCL4Rec, weighted targets", lambda: Demure(base=WEIGHTED), content=True, apart=True
     ),
-    "demure-ccl4rec": Variant("Demure + CCL4Rec, full", lambda: Demure(CCL4Rec(dim=64)), content=True, apart=True),
+    "demure-ccl4rec": Variant("Demure + CCL4Rec, full", lambda: Demure(base=CCL4Rec(dim=64)), content=True, apart=True),
 }
 
 PAIRS = (
