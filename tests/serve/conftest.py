@@ -37,7 +37,7 @@ def client(run: Path) -> Iterator[TestClient]:
 SHORT = {"head_seconds": 1.0, "body_seconds": 1.0, "answer_seconds": 1.0, "in_flight": 4, "poll_seconds": 0.05}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def process(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """A service of its own process whose patience is short."""
     folder = tmp_path_factory.mktemp("process") / "run"

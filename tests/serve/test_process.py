@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -67,8 +68,8 @@ def test_a_taken_port_and_a_folder_without_a_model_are_one_line(
 ) -> None:
     (tmp_path / "empty").mkdir()
     assert "manifest.json" in refused(capsys, 4, tmp_path / "empty")
-    with running(run) as process:
-        assert "already in use" in refused(capsys, 6, run, "--port", process.address.split(":")[1])
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert "already in use" in refused(capsys, 6, run, "--port", taken.getsockname()[1])
 
 
 def test_nothing_goes_out_and_nothing_named_by_a_client_is_opened(run: Path) -> None:

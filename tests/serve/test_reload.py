@@ -140,6 +140,7 @@ def test_items_of_the_store_come_along_and_those_that_do_not_fit_are_counted(run
     assert (serving.current.added, serving.current.left_out) == (0, 2)
 
 
+@pytest.mark.slow
 def test_hangup_reloads(run: Path) -> None:
     with running(run, limits={"poll_seconds": 3600.0}) as process:
         connection = process.connect()

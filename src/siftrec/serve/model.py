@@ -21,6 +21,7 @@ from siftrec.serve.store import Conflict, Item, Store
 from siftrec.settings import nearest
 
 _TRIES = 5
+_SLICE = 8192
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,13 @@ class Served:
 
     def search(self, text: str, limit: int) -> list[tuple[str, str | None, int]]:
         """(id, title, popularity) of items whose id or title holds `text` in any case, most popular first."""
-        names = self._names
-        if text:
-            lower = pl.lit(text).str.to_lowercase()
-            names = names.lazy().filter(pl.col("text").str.contains(lower, literal=True)).head(limit).collect()
-        return names.head(limit).select("item", "title", "popularity").rows()
+        lower, rows = pl.Series([text]).str.to_lowercase()[0], list[tuple[str, str | None, int]]()
+        for part in self._names.iter_slices(_SLICE):  # what is asked for is mostly among the popular ones
+            found = part.filter(part["text"].str.contains(lower, literal=True)) if text else part
+            rows += found.head(limit - len(rows)).select("item", "title", "popularity").rows()
+            if len(rows) == limit:
+                break
+        return rows
 
 
 class Serving:
