@@ -156,8 +156,8 @@ class Trained:
         if not code:
             raise UsageError(f"item {item!r} is not in the catalog of {len(self.items) - 1} items")
         with torch.inference_mode():
-            length_N = items_ND.norm(dim=1)
-            cosine_N = (items_ND @ items_ND[code] / (length_N * length_N[code])).nan_to_num(nan=-torch.inf)
+            lengths_N = self._lengths
+            cosine_N = (items_ND @ items_ND[code] / (lengths_N * lengths_N[code])).nan_to_num(nan=-torch.inf)
             found = best(allowed(cosine_N, torch.tensor([code]), None), k)
         return list(zip(self.items.raw(found.codes_K.numpy()), found.scores_K.tolist(), strict=True))
 
@@ -236,6 +236,11 @@ class Trained:
         if not isinstance(self.scorer, VectorScorer):
             raise UsageError(f"{type(self.method).__name__} counts; it has no vectors of items and users")
         return self.scorer
+
+    @cached_property
+    def _lengths(self) -> torch.Tensor:
+        lengths_N: torch.Tensor = self._vectors().items().norm(dim=1)
+        return lengths_N
 
     @cached_property
     def _index(self) -> Index:
