@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import statistics
 import sys
@@ -111,7 +112,14 @@ def main() -> None:
             for kind in ("recommend", "recommend, explained", "similar", "search"):
                 rows[kind] = measured(process, kind, options.seconds)
                 print(kind, {name: round(value, 2) for name, value in rows[kind].items()}, flush=True)
-    told = {"items": ITEMS, "dim": DIM, "history": HISTORY, "clients": CLIENTS, "commit": machine.commit()}
+    told: dict[str, Any] = {
+        "items": ITEMS,
+        "dim": DIM,
+        "history": HISTORY,
+        "clients": CLIENTS,
+        "commit": machine.commit(),
+    }
+    told["load"] = round(os.getloadavg()[0], 1)  # of one minute; what else runs makes waits longer
     options.out.write_text(json.dumps(told | {"machine": machine.describe(), "rows": rows}, indent=1) + "\n")
 
 
