@@ -16,9 +16,11 @@ from siftrec.cli.data import data_command, init_command
 from siftrec.cli.demo import demo_command
 from siftrec.cli.doctor import doctor_command
 from siftrec.cli.evaluate import compare_command, evaluate_command
+from siftrec.cli.export import export_command
 from siftrec.cli.noise import noise_command, sift_command
 from siftrec.cli.recommend import recommend_command
 from siftrec.cli.serve import feedback_command, serve_command
+from siftrec.cli.similar import similar_command
 from siftrec.cli.train import train_command
 from siftrec.errors import SiftrecError
 
@@ -58,6 +60,8 @@ app.command("compare")(compare_command)
 app.command("noise")(noise_command)
 app.command("sift")(sift_command)
 app.command("recommend")(recommend_command)
+app.command("similar")(similar_command)
+app.command("export")(export_command)
 app.command("audit")(audit_command)
 app.command("serve")(serve_command)
 app.command("feedback")(feedback_command)
