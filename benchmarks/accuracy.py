@@ -147,7 +147,7 @@ def cells(patterns: list[str] | None = None) -> list[Cell]:
         for data, rho, foreign in SETTINGS
         for method, variant in VARIANTS.items()
         if (seed == SEEDS[0] or rho > 0 or variant.seeded)
-        and (rho > 0 or variant.oracle == "nothing")
+        and {"nothing": True, "content": foreign > 0}.get(variant.oracle, rho > 0)
         and (not foreign or variant.apart)
         and (variant.only is None or variant.only in MODALITIES[data])
     ]

@@ -35,7 +35,8 @@ class Variant:
         apart: whether it reads modalities apart, so that foreign content can be shown to it.
         only: the one modality its catalog has; None = the data set's usual ones.
         oracle: what is known of the planted noise, as a ceiling: nothing; which targets it is (they do not count); or
-            which interactions it is (they are taken out of training, of validation and of all histories).
+            which interactions it is (they are taken out of training, of validation and of all histories); or which content
+            is foreign (the gate shuts it out).
     """
 
     what: str
@@ -45,7 +46,7 @@ class Variant:
     training: dict[str, Any] = field(default_factory=dict)
     apart: bool = False
     only: str | None = None
-    oracle: Literal["nothing", "targets", "interactions"] = "nothing"
+    oracle: Literal["nothing", "targets", "interactions", "content"] = "nothing"
 
 
 PEER = "rectools-sasrec"
@@ -123,6 +124,13 @@ VARIANTS |= {
         apart=True,
     ),
     "demure": Variant("Demure", lambda: Demure(base=LateFusion(dim=64)), content=True, apart=True),
+    "demure-oracle": Variant(
+        "Demure, told which content is foreign",
+        lambda: Demure(base=LateFusion(dim=64), gate=Gate(kind="oracle")),
+        content=True,
+        apart=True,
+        oracle="content",
+    ),
     "ccl4rec-denoise-ungated": Variant(
         "CCL4Rec, weighted targets, sum of what was shown",
         lambda: Demure(base=WEIGHTED, gate=UNGATED),
@@ -151,6 +159,7 @@ PAIRS = (
     ("demure", "late"),
     ("demure", "demure-attention"),
     ("demure-attention", "late"),
+    ("demure-oracle", "late"),
     ("demure-ccl4rec-denoise", "ccl4rec-denoise-ungated"),
     ("demure-ccl4rec-denoise", "demure"),
     ("oracle-targets", "ccl4rec-next"),
