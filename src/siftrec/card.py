@@ -18,7 +18,7 @@ from siftrec.files import read_json
 from siftrec.methods.trained import Trained
 from siftrec.settings import describe
 
-_SHOWN = ("ndcg@10", "recall@10", "recall@20", "mrr@10")
+_SHOWN = ("ndcg@", "recall@")
 
 
 def card(trained: Trained, run: Path, notes: Iterable[str] = ()) -> str:
@@ -38,11 +38,11 @@ def card(trained: Trained, run: Path, notes: Iterable[str] = ()) -> str:
         "Ranking the items of this catalog, and items like them that are added by their content, for histories like those "
         "it was trained on. Users need not have been there in training. Not for decisions about people.",
         "## Data",
-        _table(_data(trained, record)),
+        _table(("what", "value"), _data(trained, record)),
         "## Figures",
         _figures(trained, run),
         "## Settings",
-        "```toml\n" + "\n".join(toml_lines({"method": describe(trained.method)})) + "\n```",
+        "```toml\n" + "\n".join(toml_lines({"method": describe(trained.method)})).strip() + "\n```",
         "## Noise",
         _noise(trained, run),
         "## Limits",
@@ -75,7 +75,7 @@ def _figures(trained: Trained, run: Path) -> str:
     for split in ("test", "valid"):
         found = _evaluation(trained, run / "evaluations" / f"{split}.parquet")
         if found is not None:
-            shown = [metric for metric in _SHOWN if metric in found.metrics] or list(found.metrics[:4])
+            shown = _chosen(found.metrics)
             lines = [f"| {split}, {len(found.users):,} users | {' | '.join(FILTERS.values())} |", "|---|---|---|"]
             for metric in shown:
                 spread = [_spread(found.per_user(metric, each)) for each in FILTERS]
@@ -85,10 +85,14 @@ def _figures(trained: Trained, run: Path) -> str:
             )
             return "\n".join(lines) + f"\n\n{told}One seed: how much another would change is not in the interval."
     means = _json(run / "metrics.json").get("metrics", {}).get("filtered", {})
-    some = [(metric, f"{means[metric]:.4f}") for metric in _SHOWN if metric in means]
+    some = [(metric, f"{means[metric]:.4f}") for metric in _chosen(means)]
     if not some:
         return "None: the run was not evaluated."
-    return _table([("validation, filtered", "mean over users"), *some]) + "\n\nThe test part was not evaluated."
+    return _table(("validation, filtered", "mean over users"), some) + "\n\nThe test part was not evaluated."
+
+
+def _chosen(metrics: Iterable[str]) -> list[str]:
+    return [metric for metric in metrics if metric.startswith(_SHOWN)]
 
 
 def _evaluation(trained: Trained, path: Path) -> Evaluation | None:
@@ -150,6 +154,5 @@ def _plain(text: object) -> str:
     return json.dumps(str(text), ensure_ascii=False)[1:-1].replace("|", "\\|").replace("`", "'")
 
 
-def _table(rows: list[tuple[str, str]]) -> str:
-    (left, right), *rest = [("", ""), *rows] if not rows[0][0].startswith("validation") else rows
-    return "\n".join([f"| {left} | {right} |", "|---|---|", *(f"| {a} | {b} |" for a, b in rest)])
+def _table(header: tuple[str, str], rows: list[tuple[str, str]]) -> str:
+    return "\n".join(["| {} | {} |".format(*header), "|---|---|", *(f"| {left} | {right} |" for left, right in rows)])

@@ -28,6 +28,7 @@ from torch import nn
 from siftrec import files, seeds
 from siftrec.artifact import load, place
 from siftrec.card import card
+from siftrec.detectors.likelihood import CrossFitted
 from siftrec.errors import UsageError, missing_extra
 from siftrec.methods.base import Model
 from siftrec.methods.trained import Trained
@@ -141,6 +142,10 @@ def user_tower(trained: Trained) -> bytes:
     model, name = trained.scorer, type(trained.method).__name__
     if not isinstance(model, Model):
         raise UsageError(f"{name} counts; it has no vectors of items and users")
+    denoising = getattr(model, "denoising", None)
+    if denoising is not None and denoising.how.pooling and not isinstance(denoising.detector, CrossFitted):
+        detector = type(denoising.how.detector).__name__
+        raise UsageError(f"the detector of this {name}, {detector}, cannot be written as a graph; Likelihood can")
     size = 4 * sum(each.numel() for each in model.buffers())
     if size > _LARGEST:
         raise UsageError(f"the tables of the model have {size / 1e9:.1f} GB, and an ONNX file at most 2")
