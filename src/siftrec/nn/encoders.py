@@ -116,10 +116,25 @@ class Recurrent(nn.Module):
         log_trust_BL: torch.Tensor | None = None,
     ) -> torch.Tensor:
         packed = first_columns(dropout(trusted(vectors_BLD, log_trust_BL), self.rate, rng), real_BL)
-        states_BLD, _ = self.gru(packed)
+        states_BLD = unrolled(self.gru, packed) if torch.compiler.is_compiling() else self.gru(packed)[0]
         last = (real_BL.sum(dim=1) - 1).clamp_min(0)
         found: torch.Tensor = states_BLD[torch.arange(len(last)), last]
         return found * real_BL.any(dim=1, keepdim=True)
+
+
+def unrolled(gru: nn.GRU, vectors_BLD: torch.Tensor) -> torch.Tensor:
+    """What the GRU gives, step by step: in an exported graph torch's own would take batches of one size only."""
+    read, keep = (gru.get_parameter(f"weight_{which}_l0").T for which in ("ih", "hh"))
+    read_bias, keep_bias = (gru.get_parameter(f"bias_{which}_l0") for which in ("ih", "hh"))
+    state_BD, states = torch.zeros_like(vectors_BLD[:, 0]), []
+    for vector_BD in vectors_BLD.unbind(dim=1):
+        reset, update, new = (vector_BD @ read + read_bias).chunk(3, dim=1)
+        own_reset, own_update, own_new = (state_BD @ keep + keep_bias).chunk(3, dim=1)
+        fresh_BD = torch.tanh(new + torch.sigmoid(reset + own_reset) * own_new)
+        share_BD = torch.sigmoid(update + own_update)
+        state_BD = share_BD * state_BD + (1 - share_BD) * fresh_BD
+        states.append(state_BD)
+    return torch.stack(states, dim=1)
 
 
 class Transformer(nn.Module):
@@ -204,7 +219,7 @@ def last_columns(vectors_BLD: torch.Tensor, real_BL: torch.Tensor) -> torch.Tens
 
 
 def _rolled(vectors_BLD: torch.Tensor, real_BL: torch.Tensor, sign: int) -> torch.Tensor:
-    if bool(real_BL.all()):
+    if not torch.compiler.is_compiling() and bool(real_BL.all()):  # a graph has no branch
         return vectors_BLD
     size, length, dim = vectors_BLD.shape
     padding_B1 = (length - real_BL.sum(dim=1, keepdim=True)) * sign
