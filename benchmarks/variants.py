@@ -131,6 +131,21 @@ VARIANTS |= {
         apart=True,
         oracle="content",
     ),
+    **{
+        f"{name}-content": Variant(
+            f"{what}, content alone",
+            lambda kind=kind: Demure(base=LateFusion(dim=64, ids=False), gate=Gate(kind=kind)),
+            content=True,
+            apart=True,
+            oracle="content" if kind == "oracle" else "nothing",
+        )
+        for name, what, kind in (
+            ("late", "late fusion, sum of modalities", "none"),
+            ("demure-attention", "late fusion, attention gate", "attention"),
+            ("demure", "Demure", "softmax"),
+            ("demure-oracle", "Demure, told which content is foreign", "oracle"),
+        )
+    },
     "ccl4rec-denoise-ungated": Variant(
         "CCL4Rec, weighted targets, sum of what was shown",
         lambda: Demure(base=WEIGHTED, gate=UNGATED),
@@ -160,6 +175,9 @@ PAIRS = (
     ("demure", "demure-attention"),
     ("demure-attention", "late"),
     ("demure-oracle", "late"),
+    ("demure-content", "late-content"),
+    ("demure-attention-content", "late-content"),
+    ("demure-oracle-content", "late-content"),
     ("demure-ccl4rec-denoise", "ccl4rec-denoise-ungated"),
     ("demure-ccl4rec-denoise", "demure"),
     ("oracle-targets", "ccl4rec-next"),
