@@ -207,6 +207,31 @@ def test_what_does_not_fit_is_refused_by_name(demure: Trained, name: str) -> Non
     assert "\n" not in str(caught.value)
 
 
+def test_the_scale_is_that_of_training_whatever_was_added_before(demure: Trained, tmp_path: Path) -> None:
+    """A service adds items as they come and, started again, all at once: what it accepted once it must always accept."""
+    far = {f"x{power}": np.full((1, 4), 10.0**power) for power in range(1, 9)}
+    fresh = {name for name, rows in far.items() if _accepted(demure, {name: rows})}
+    model, chained = demure, set[str]()
+    for name, rows in far.items():
+        if _accepted(model, {name: rows}):
+            model = model.add_items([name], {"text": rows})
+            chained.add(name)
+    assert chained == fresh
+    assert 0 < len(fresh) < len(far)
+    save(model, tmp_path / "wider")
+    refused = {name: rows for name, rows in far.items() if name not in fresh}
+    assert not any(_accepted(load(tmp_path / "wider"), {name: rows}) for name, rows in refused.items())
+    assert _accepted(demure, {name: rows for name, rows in far.items() if name in fresh})
+
+
+def _accepted(model: Trained, rows: dict[str, np.ndarray]) -> bool:
+    try:
+        model.add_items(list(rows), {"text": np.concatenate([*rows.values()])})
+    except DataError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("method", [sr.Popularity(), sr.ItemKNN(), sr.SASRec(heads=2, **SMALL), Tiny()])
 def test_a_method_of_ids_alone_takes_none(method: Method) -> None:
     with pytest.raises(UsageError, match="knows items by their ids alone, so none can be added; train it on content"):

@@ -92,8 +92,15 @@ def _read(name: str, vectors: np.ndarray, ids: pl.Series, width: int) -> tuple[t
     return torch.from_numpy(table), torch.from_numpy(~absent)
 
 
-def check_near(scorer: Scorer, ids: pl.Series) -> None:
+def check_near(scorer: Scorer, ids: pl.Series, before: int) -> None:
     """Refuse new items, the last ones of a scorer, that are on another scale: one would spoil every answer.
+
+    The scale is that of training alone, so that it does not matter in which order or portions items are added.
+
+    Args:
+        scorer: with the new items.
+        ids: of the new items.
+        before: how many items had been added earlier.
 
     Raises:
         DataError: naming the first.
@@ -101,7 +108,8 @@ def check_near(scorer: Scorer, ids: pl.Series) -> None:
     if not isinstance(scorer, VectorScorer):
         return
     length_N = scorer.items().norm(dim=1)
-    odd = ~(length_N[-len(ids) :] <= _FARTHEST * length_N[: -len(ids)].max())
+    trained = len(length_N) - len(ids) - before
+    odd = ~(length_N[-len(ids) :] <= _FARTHEST * length_N[:trained].max())
     if odd.any():
         problem = f"its content is over {_FARTHEST:,} times as far out as any of training"
         raise DataError(f"item {ids[int(odd.nonzero()[0])]!r}: {problem}; vectors must be on the scale of the others")

@@ -186,7 +186,7 @@ class Trained:
             return self
         new = newcomers(self.items, self.contents, ids, content)
         wider = scorer.extended(new.raw, new.present)
-        check_near(wider, new.ids)
+        check_near(wider, new.ids, self.added)
         return replace(
             self,
             scorer=wider,
