@@ -9,12 +9,15 @@ from typing import Any, Literal
 from datasets import MODALITIES
 
 from siftrec.methods.base import Method
+from siftrec.methods.bprmf import BPRMF
 from siftrec.methods.ccl4rec import CCL4Rec
 from siftrec.methods.contrast import Contrast, Views
 from siftrec.methods.demure import Demure
 from siftrec.methods.denoise import Denoise
 from siftrec.methods.ease import EASE
+from siftrec.methods.fmlprec import FMLPRec
 from siftrec.methods.gates import Gate
+from siftrec.methods.gru4rec import GRU4Rec
 from siftrec.methods.itemknn import ItemKNN
 from siftrec.methods.late import LateFusion
 from siftrec.methods.markov import Markov
@@ -62,13 +65,22 @@ WEIGHTED = CCL4Rec(dim=64, contrast=NEXT, denoise=Denoise())
 TRAINING: dict[str, dict[str, Any]] = {"microlens50k": {}, "ml1m": {"rows_per_user": 20}}
 """Settings of `siftrec.Training` by data set that are not its defaults."""
 
+# Rows that are whole histories: 128 of MicroLens' have as many targets as 512 prefixes, so a step is as long.
+WHOLE: dict[str, Any] = {"batch_size": 128, "epochs": 40}
+
 VARIANTS = {
     "popularity": Variant("Popularity", Popularity, seeded=False),
     "itemknn": Variant("ItemKNN", ItemKNN, seeded=False),
     "markov": Variant("Markov, first order", Markov, seeded=False),
     "ease": Variant("EASE", EASE, seeded=False),
-    # A row of SASRec is a whole history: 128 of MicroLens' have as many targets as 512 prefixes, so a step is as long.
-    "sasrec": Variant("SASRec", lambda: SASRec(dim=64), training={"batch_size": 128, "epochs": 40}),
+    "sasrec": Variant("SASRec", lambda: SASRec(dim=64), training=WHOLE),
+    "bprmf": Variant("BPR-MF", lambda: BPRMF(dim=64), training={"epochs": 40}),
+    "gru4rec": Variant("GRU4Rec", lambda: GRU4Rec(dim=64), training=WHOLE),
+    "gsasrec": Variant("gSASRec", lambda: SASRec(dim=64, objective="gbce", negatives=256), training=WHOLE),
+    "fmlprec": Variant("FMLP-Rec", lambda: FMLPRec(dim=64), training={"epochs": 40}),
+    "sasrec-content": Variant(
+        "SASRec with content", lambda: SASRec(dim=64, content=True), content=True, training=WHOLE
+    ),
     "ccl4rec-next": Variant("CCL4Rec, next-item only", lambda: CCL4Rec(dim=64, contrast=NEXT), content=True),
     "ccl4rec-vanilla": Variant("CCL4Rec, + vanilla contrast", lambda: CCL4Rec(dim=64, contrast=VANILLA), content=True),
     "ccl4rec-random": Variant(

@@ -14,7 +14,8 @@ DESIGN = [
     *("Foreign", "judge_content"),
     *("judge", "sift", "detection", "Denoise", "Likelihood", "Cooccurrence", "Agreement", "Blend"),
     *("fit", "Training", "evaluate", "compare", "explain", "slot_weights", "save", "load"),
-    *("Popularity", "ItemKNN", "Markov", "EASE", "SASRec", "CCL4Rec", "Demure", "LateFusion"),
+    *("Popularity", "ItemKNN", "Markov", "EASE", "BPRMF", "GRU4Rec", "SASRec", "FMLPRec"),
+    *("CCL4Rec", "Demure", "LateFusion"),
 ]
 
 

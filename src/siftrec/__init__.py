@@ -28,11 +28,14 @@ if TYPE_CHECKING:
     from siftrec.detectors.likelihood import Likelihood
     from siftrec.evaluate.compare import compare
     from siftrec.evaluate.evaluation import evaluate
+    from siftrec.methods.bprmf import BPRMF
     from siftrec.methods.ccl4rec import CCL4Rec
     from siftrec.methods.demure import Demure, slot_weights
     from siftrec.methods.denoise import Denoise
     from siftrec.methods.ease import EASE
     from siftrec.methods.explain import explain
+    from siftrec.methods.fmlprec import FMLPRec
+    from siftrec.methods.gru4rec import GRU4Rec
     from siftrec.methods.itemknn import ItemKNN
     from siftrec.methods.late import LateFusion
     from siftrec.methods.markov import Markov
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BPRMF",
     "EASE",
     "Agreement",
     "Blend",
@@ -59,7 +63,9 @@ __all__ = [
     "Cooccurrence",
     "Demure",
     "Denoise",
+    "FMLPRec",
     "Foreign",
+    "GRU4Rec",
     "Inject",
     "Interactions",
     "ItemKNN",
@@ -92,6 +98,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "BPRMF": "methods.bprmf",
     "EASE": "methods.ease",
     "Agreement": "detectors.agreement",
     "Blend": "detectors.blend",
@@ -100,7 +107,9 @@ _HOME = {
     "Cooccurrence": "detectors.cooccurrence",
     "Demure": "methods.demure",
     "Denoise": "methods.denoise",
+    "FMLPRec": "methods.fmlprec",
     "Foreign": "noise.foreign",
+    "GRU4Rec": "methods.gru4rec",
     "Inject": "noise.inject",
     "Interactions": "data.interactions",
     "ItemKNN": "methods.itemknn",

@@ -16,6 +16,7 @@ from siftrec.errors import SettingsError
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.gates import Gate, gating_of
 from siftrec.methods.model import SequenceModel, Step
+from siftrec.methods.positions import last_position
 from siftrec.modality.standard import kept_widths
 from siftrec.nn.late import Pool, StackedTower
 from siftrec.settings import Count, Fraction, Rate, Size, settings
@@ -71,9 +72,4 @@ class LateFusion:
     def step(self, model: Model, batch: Batch, rng: torch.Generator) -> Step:
         """See `Sequential.step`."""
         model = cast(SequenceModel, model)
-        drawn = model.negatives(self.negatives, self.full_up_to, rng)
-        local = model.local(batch.items_BL, batch.targets_BP, batch.shown_BLM, drawn.items_K)
-        history = model.history(local, batch.items_BL, batch.shown_BLM)
-        users_BX = model.encoder(history.vectors_BLD, batch.items_BL > 0, rng)
-        next_item = model.next_item(local, users_BX, batch.targets_BP[:, -1], batch.weights_BP[:, -1], drawn)
-        return Step({"next_item": next_item}, local, history, users_BX)
+        return last_position(model, batch, model.negatives(self.negatives, self.full_up_to, rng), rng)

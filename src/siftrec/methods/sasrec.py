@@ -1,4 +1,7 @@
-"""SASRec: self-attentive sequential recommendation (Kang & McAuley, 2018), with a softmax loss at every position."""
+"""SASRec: self-attentive sequential recommendation (Kang & McAuley, 2018), with a softmax loss at every position.
+
+With `objective = "gbce"` it is gSASRec (Petrov & Macdonald, RecSys 2023).
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,15 @@ from siftrec.data.split import Fitting
 from siftrec.errors import SettingsError
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.model import SequenceModel, Step
+from siftrec.methods.positions import every_position, model_of, read_once
 from siftrec.nn.encoders import Transformer
-from siftrec.nn.towers import ItemTower
+from siftrec.nn.losses.pairwise import gbce_loss, uninformed
 from siftrec.settings import Count, Fraction, Rate, Size, settings
 
 
 @settings
 class SASRec:
-    """A causal transformer over item ids.
+    """A causal transformer over items.
 
     Attributes:
         dim: D, vector size.
@@ -28,8 +32,12 @@ class SASRec:
         heads: attention heads; must divide `dim`.
         dropout: probability.
         scale: expected norm of a fresh item vector.
-        negatives: shared negatives per batch.
+        negatives: shared negatives per batch; of `gbce`, per row.
         full_up_to: catalogs of at most so many items use the full softmax.
+        objective: `softmax`, or `gbce`: binary cross-entropy calibrated for sampling, over `negatives` of each row, drawn
+            uniformly whatever the size of the catalog (the paper: 256).
+        calibration: t of `gbce`: 0 = plain binary cross-entropy, 1 = scores as without sampling.
+        content: whether an item is the sum of its id embedding and its mapped content, as in `CCL4Rec`, or its id alone.
     """
 
     dim: Size = 64
@@ -40,6 +48,9 @@ class SASRec:
     scale: Rate = 1.0
     negatives: Size = 1024
     full_up_to: Count = 5000
+    objective: Literal["softmax", "gbce"] = "softmax"
+    calibration: Fraction = 0.75
+    content: bool = False
 
     @property
     def rows(self) -> Literal["sequence"]:
@@ -50,10 +61,10 @@ class SASRec:
         """See `Learned.build`."""
         if self.dim % self.heads:
             raise SettingsError("method.heads", f"must divide dim={self.dim}, {self.heads} does not")
+        if self.content and not catalog.modalities:
+            raise SettingsError("method.content", "true needs at least one modality; the catalog has none")
         encoder = Transformer(self.dim, self.length, self.blocks, self.heads, self.dropout)
-        return SequenceModel(
-            catalog_of_ids(catalog), ItemTower({}, self.dim, len(catalog), self.scale), encoder, self.dim
-        )
+        return model_of(catalog, encoder, self.dim, self.scale, self.content)
 
     def start_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
         """See `Learned.start_epoch`."""
@@ -67,16 +78,28 @@ class SASRec:
     def step(self, model: Model, batch: Batch, rng: torch.Generator) -> Step:
         """See `Sequential.step`."""
         model = cast(SequenceModel, model)
-        drawn = model.negatives(self.negatives, self.full_up_to, rng)
-        local = model.local(batch.items_BL, batch.targets_BP, batch.shown_BLM, drawn.items_K)
-        history = model.history(local, batch.items_BL, batch.shown_BLM)
-        real_BL = batch.items_BL > 0
-        states_BLD = cast(Transformer, model.encoder).states(history.vectors_BLD, real_BL, rng)
-        asked = batch.targets_BP > 0
-        next_item = model.next_item(local, states_BLD[asked], batch.targets_BP[asked], batch.weights_BP[asked], drawn)
-        return Step({"next_item": next_item}, local, history, states_BLD[:, -1])
+        if self.objective == "gbce":
+            return self._gbce(model, batch, rng)
+        return every_position(model, batch, model.negatives(self.negatives, self.full_up_to, rng), rng)
 
-
-def catalog_of_ids(catalog: Catalog) -> Catalog:
-    """The same items without their content."""
-    return Catalog(catalog.vocab.ids)
+    def _gbce(self, model: SequenceModel, batch: Batch, rng: torch.Generator) -> Step:
+        """Negatives of its own for every row: shared by a batch they would leave most items unmoved by most steps."""
+        size, count = len(model.items()), self.negatives
+        rate = min(count / (size - 1), 1.0)
+        drawn_BK = torch.randint(1, size, (len(batch), count), generator=rng)
+        local, history, states_BLD = read_once(model, batch, drawn_BK, rng)
+        # Added to every score it ranks nothing otherwise, but vectors need not first learn that most items are not next.
+        start = uninformed(rate, self.calibration, count)
+        positive_BL = (states_BLD * local(batch.targets_BP)).sum(dim=2) + start
+        negative_BLK = torch.bmm(states_BLD, local(drawn_BK).transpose(1, 2)) + start
+        counted_BLK = drawn_BK.unsqueeze(1) != batch.targets_BP.unsqueeze(2)
+        weights_R = (batch.weights_BP * (batch.targets_BP > 0)).flatten()
+        loss = gbce_loss(
+            positive_BL.flatten(),
+            negative_BLK.flatten(0, 1),
+            counted_BLK.flatten(0, 1),
+            weights_R,
+            rate,
+            self.calibration,
+        )
+        return Step({"next_item": loss}, local, history, states_BLD[:, -1])

@@ -101,12 +101,18 @@ class Context(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """A GRU; the state after the most recent interaction."""
+    """A GRU; the user vector is its state after the most recent interaction."""
 
     def __init__(self, dim: int, rate: float) -> None:
         super().__init__()
         self.rate = rate
         self.gru = nn.GRU(dim, dim, batch_first=True)
+
+    def states(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
+        """states_BLD after each column, each having read that column and those before it."""
+        packed = first_columns(dropout(vectors_BLD, self.rate, rng), real_BL)
+        states_BLD = unrolled(self.gru, packed) if torch.compiler.is_compiling() else self.gru(packed)[0]
+        return last_columns(states_BLD, real_BL)
 
     def forward(
         self,
@@ -115,11 +121,7 @@ class Recurrent(nn.Module):
         rng: torch.Generator | None,
         log_trust_BL: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        packed = first_columns(dropout(trusted(vectors_BLD, log_trust_BL), self.rate, rng), real_BL)
-        states_BLD = unrolled(self.gru, packed) if torch.compiler.is_compiling() else self.gru(packed)[0]
-        last = (real_BL.sum(dim=1) - 1).clamp_min(0)
-        found: torch.Tensor = states_BLD[torch.arange(len(last)), last]
-        return found * real_BL.any(dim=1, keepdim=True)
+        return self.states(trusted(vectors_BLD, log_trust_BL), real_BL, rng)[:, -1] * real_BL[:, -1:]
 
 
 def unrolled(gru: nn.GRU, vectors_BLD: torch.Tensor) -> torch.Tensor:

@@ -116,6 +116,11 @@ def softmax_loss(
         hit_R: column of the target among the negatives (left out of the sum), -1 = none.
         weights_R: weight of each row.
     """
-    share_R = weights_R / weights_R.sum().clamp_min(torch.finfo(weights_R.dtype).tiny)
+    share_R = shares_of(weights_R)
     loss: torch.Tensor = _Fused.apply(users_RD, positives_RD, negatives_KD, offset_K, hit_R, share_R)  # type: ignore[no-untyped-call]
     return loss
+
+
+def shares_of(weights_R: torch.Tensor) -> torch.Tensor:
+    """(R,) weight of each row in a weighted mean; zeros if all weights are zero."""
+    return weights_R / weights_R.sum().clamp_min(torch.finfo(weights_R.dtype).tiny)

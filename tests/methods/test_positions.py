@@ -1,0 +1,96 @@
+"""A target after every position: each counts once, and nothing is read of what came later."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from chains import found
+
+from siftrec import seeds
+from siftrec.data.loader import Batch
+from siftrec.methods.gru4rec import GRU4Rec
+from siftrec.methods.model import SequenceModel
+from siftrec.methods.sasrec import SASRec
+from siftrec.synthetic import behaviours
+
+SMALL = {"dim": 8, "length": 6, "dropout": 0.0}
+METHODS = {
+    "GRU4Rec": GRU4Rec(**SMALL),
+    "SASRec": SASRec(**SMALL),
+    "gSASRec": SASRec(**SMALL, objective="gbce", negatives=30, calibration=0.6),
+    "SASRec, content": SASRec(**SMALL, content=True),
+}
+EVERY = pytest.mark.parametrize("name", METHODS)
+
+
+def model_of(name: str) -> SequenceModel:
+    planted = behaviours("easy", users=50, items=600, length=6, seed=2)
+    with seeds.initialised(1, "weights"):
+        model = METHODS[name].build(planted.catalog)
+    assert isinstance(model, SequenceModel)
+    METHODS[name].start_epoch(model.eval(), planted.split.fitting, 0, 1)
+    model.refresh()
+    return model
+
+
+def batch() -> Batch:
+    items = torch.tensor([[0, 0, 5, 9, 5, 17], [3, 8, 40, 99, 7, 21], [0, 0, 0, 0, 0, 60]])
+    targets = torch.tensor([[0, 0, 9, 5, 17, 33], [8, 40, 99, 7, 21, 1], [0, 0, 0, 0, 0, 60]])
+    weights = torch.rand(items.shape, generator=torch.Generator().manual_seed(3))
+    return Batch(items, targets, weights, torch.arange(3), torch.ones(items.shape))
+
+
+def one(name: str, row: int, user_D: torch.Tensor, target: int, items_ND: torch.Tensor) -> float:
+    """The loss of one target by its formula: over the whole catalog, or over what is drawn first of all for its row."""
+    logits = [float(user_D @ items_ND[item]) for item in range(1, len(items_ND))]
+    if name != "gSASRec":
+        return math.log(sum(math.exp(x) for x in logits)) - logits[target - 1]
+    drawn = torch.randint(1, 601, (3, 30), generator=seeds.generator(1, "loss"))[row].tolist()
+    rate = 30 / 600
+    beta = rate * (0.6 * (1 - 1 / rate) + 1 / rate)
+    logits = [x + math.log(beta / 30) for x in logits]
+    positive = beta * math.log1p(math.exp(-logits[target - 1]))
+    return (positive + sum(math.log1p(math.exp(logits[item - 1])) for item in drawn if item != target)) / 31
+
+
+@EVERY
+@torch.no_grad()
+def test_the_loss_is_that_of_every_target_after_what_came_before_it(name):
+    """A loop: had a state read its target, or been asked for another's, the sums would differ."""
+    model, rows = model_of(name), batch()
+    items_ND = model.local(model.every)(model.every)
+    expected = 0.0
+    for row in range(3):
+        for column in range(6):
+            if rows.targets_BP[row, column]:
+                history = rows.items_BL[row : row + 1].clone()
+                history[:, column + 1 :] = 77  # what is true of later columns must not matter
+                user_D = model.encoder.states(items_ND[history], history > 0, None)[0, column]
+                weight = float(rows.weights_BP[row, column])
+                expected += weight * one(name, row, user_D, int(rows.targets_BP[row, column]), items_ND)
+    expected /= float(rows.weights_BP[rows.targets_BP > 0].sum())
+    losses = METHODS[name].loss(model.train(), rows, seeds.generator(1, "loss"))
+    assert set(losses) == {"next_item"}
+    assert losses["next_item"].item() == pytest.approx(expected, rel=2e-5)
+
+
+@EVERY
+def test_later_items_never_change_earlier_states(name):
+    model, items = model_of(name), batch().items_BL[1:2]
+    other = items.clone()
+    other[0, 4:] = torch.tensor([50, 51])
+    before, after = (model.encoder.states(model.items()[each], each > 0, None) for each in (items, other))
+    torch.testing.assert_close(before[:, :4], after[:, :4])
+    assert (before[:, 4:] - after[:, 4:]).abs().amax(dim=2).min() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("method", "epochs"),
+    [(GRU4Rec(dim=16, length=8), 20), (SASRec(dim=16, length=8, objective="gbce", negatives=20), 60)],
+    ids=["GRU4Rec", "gSASRec"],
+)
+def test_an_order_that_is_there_is_found_and_none_where_there_is_none(method, epochs):
+    assert found(method, True, epochs) > 0.8
+    assert found(method, False, epochs) < 0.1
