@@ -64,6 +64,22 @@ def test_a_tower_that_gives_other_numbers_is_refused() -> None:
         compared(model, user_tower(other))
 
 
+def test_a_tower_that_gives_other_numbers_is_not_written(
+    demure: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever copies the folder to a server sees the file, not what was said while it was written."""
+    wrong = sr.load(demure)
+    with torch.no_grad():
+        for each in wrong.scorer.parameters():  # type: ignore[attr-defined]
+            each.mul_(2)
+    graph = user_tower(wrong)
+    monkeypatch.setattr("siftrec.export.user_tower", lambda _: graph)
+    assert run(["export", str(demure), "-o", str(tmp_path / "out")]) == 0
+    assert "it is not written" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "users.onnx").exists()
+    assert "There is no `users.onnx`: the exported" in (tmp_path / "out" / "model.md").read_text("utf-8")
+
+
 def trained_split() -> sr.Split:
     from train.tiny import split
 

@@ -48,7 +48,7 @@ class Exported:
         items: how many.
         dim: D; 0 where the method has no vectors.
         difference: the largest between ONNX and torch, over random histories; None without users.onnx.
-        refused: why there is no users.onnx; "" where there is.
+        refused: why there is no users.onnx, be it that it did not give what torch gives; "" where there is.
     """
 
     folder: Path
@@ -68,14 +68,14 @@ def export(run: Path, out: Path) -> Exported:
     Raises:
         ArtifactError: there is no trained run, or it is damaged.
         EnvironmentProblem: the extra `export` is not installed, or `out` holds anything else.
-        UsageError: the exported tower does not give what torch gives.
     """
     trained = load(run)
     files.check_replaceable(out)
     vectors, tower, refused, difference = _vectors(trained), None, "", None
     try:
-        tower = user_tower(trained)
-        difference = compared(trained, tower)
+        graph = user_tower(trained)
+        difference = compared(trained, graph)
+        tower = graph
     except UsageError as error:
         refused = str(error)
     folder = place(run).parent
@@ -90,8 +90,8 @@ def export(run: Path, out: Path) -> Exported:
         writers["items.npy"] = lambda path: _save(path, vectors)
         writers["ids.json"] = lambda path: path.write_text(ids, "utf-8")
     if tower is not None:
-        graph = tower
-        writers["users.onnx"] = lambda path: path.write_bytes(graph)
+        checked = tower
+        writers["users.onnx"] = lambda path: path.write_bytes(checked)
     files.seal(out, writers, KIND, VERSION)
     return Exported(out, len(table), 0 if vectors is None else vectors.shape[1], difference, refused)
 
