@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import time
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sized
 from typing import Any
 
 import orjson
@@ -58,7 +59,12 @@ class Guard:
         meters: where answers are counted.
         token: that every path but the open ones needs; None: none does, and only this machine may be meant.
         open_paths: paths without any data, beside those of health.
+
+    Attributes:
+        connections: those that are open, as far as the server tells.
     """
+
+    connections: Sized = ()
 
     def __init__(
         self, app: App, limits: Limits, meters: Meters, token: str | None, open_paths: Collection[str] = ()
@@ -90,8 +96,11 @@ class Guard:
                 await self._guarded(scope, receive, answer)
             except Refused as refused:
                 await _refuse(refused, answer)
-        except (Gone, TimeoutError):
+        except Gone:
             status = status or _CLIENT_LEFT
+        except TimeoutError:
+            status = status or _CLIENT_LEFT
+            await _cut_off(receive, self._limits.answer_seconds)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self._meters.requests.labels(route, status).inc()
@@ -99,10 +108,14 @@ class Guard:
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, parts = _Headers(scope["headers"]), list[bytes]()
-        self._allow(scope["path"], headers)
-        if scope["method"] == "POST" and not (headers.one(b"content-type") or b"").startswith(b"application/json"):
-            # Only this kind makes a browser ask before it lets a foreign page send anything.
-            raise Refused(415, "send JSON, with the header Content-Type: application/json", _CLOSE)
+        try:
+            self._allow(scope, headers)
+        except Refused as refused:
+            if headers.body():  # that nobody will read
+                refused.headers.append(_CLOSE)
+            raise
+        if scope["path"] not in _HEALTH and len(self.connections) > self._limits.connections:
+            raise Refused(503, "too many connections; try again", _RETRY, _CLOSE)
         try:
             await self._read(headers, receive, parts)
             if scope["path"] not in _HEALTH and self._in_flight >= self._limits.in_flight:
@@ -117,8 +130,9 @@ class Guard:
         finally:
             self._buffered -= sum(map(len, parts))
 
-    def _allow(self, path: str, headers: _Headers) -> None:
+    def _allow(self, scope: Scope, headers: _Headers) -> None:
         """Paths are compared as the router does, and what is not known to be open is closed."""
+        path = scope["path"]
         if self._token is None:
             # Without this any page in a browser here could ask, through a name that leads to 127.0.0.1.
             host = headers.one(b"host") or b""
@@ -132,6 +146,10 @@ class Guard:
                     "needs the header Authorization: Bearer with the service's token",
                     (b"www-authenticate", b"Bearer"),
                 )
+        kind = (headers.one(b"content-type") or b"").partition(b";")[0].strip().lower()
+        if scope["method"] == "POST" and kind != b"application/json":
+            # Only this kind makes a browser ask before it lets a foreign page send anything.
+            raise Refused(415, "send JSON, with the header Content-Type: application/json")
 
     async def _read(self, headers: _Headers, receive: Receive, parts: list[bytes]) -> None:
         """The body into `parts`; of one that is too large, as much is read as it takes to be heard."""
@@ -159,6 +177,14 @@ class Guard:
             raise large
 
 
+async def _cut_off(receive: Receive, seconds: float) -> None:
+    """Wait until the connection is cut; to return before that would have the server send an answer of its own."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+
 class _Headers:
     def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
         self._pairs = pairs
@@ -167,6 +193,10 @@ class _Headers:
         """A header's value, if it is there exactly once."""
         found = [value for key, value in self._pairs if key == name]
         return found[0] if len(found) == 1 else None
+
+    def body(self) -> bool:
+        """Whether the request comes with a body."""
+        return self.one(b"transfer-encoding") is not None or self.one(b"content-length") not in (None, b"0")
 
 
 def _whole(body: bytes, receive: Receive) -> Receive:

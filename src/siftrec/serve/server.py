@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import h11
 import uvicorn
 
 from siftrec.errors import EnvironmentProblem
@@ -53,33 +54,45 @@ def run(app: Guard, host: str, port: int, limits: Limits, ready: Callable[[str],
         proxy_headers=False,
         timeout_keep_alive=limits.idle_seconds,
         timeout_graceful_shutdown=limits.stop_seconds,
-        limit_concurrency=limits.connections,
     )
     shown = f"[{host}]" if family == socket.AF_INET6 else host
     ready(f"http://{shown}:{listening.getsockname()[1]}")
-    asyncio.run(_serve(uvicorn.Server(config), listening, limits.head_seconds))
+    server = uvicorn.Server(config)
+    app.connections = server.server_state.connections
+    asyncio.run(_serve(server, listening, limits))
 
 
-async def _serve(server: uvicorn.Server, listening: socket.socket, head_seconds: float) -> None:
-    sweeping = asyncio.create_task(_sweep(server.server_state.connections, head_seconds))
+async def _serve(server: uvicorn.Server, listening: socket.socket, limits: Limits) -> None:
+    sweeping = asyncio.create_task(_sweep(server.server_state.connections, limits))
     await server.serve(sockets=[listening])
     sweeping.cancel()
 
 
-async def _sweep(connections: Iterable[Any], seconds: float) -> None:
-    """Close connections that have been without a complete request head for so long; uvicorn has no such bound."""
-    since: dict[Any, float] = {}
+async def _sweep(connections: Iterable[Any], limits: Limits) -> None:
+    """Cut off connections whose client keeps the service waiting for too long; uvicorn has no such bounds."""
+    bounds = {"head": limits.head_seconds, "body": limits.body_seconds, "answer": limits.answer_seconds}
+    since: dict[tuple[Any, ...], float] = {}
     while True:
-        await asyncio.sleep(seconds / 4)
+        await asyncio.sleep(min(bounds.values()) / 4)
         now = time.monotonic()
-        since = {each: since.get(each, now) for each in connections if _waits_for_head(each)}
-        for each, begun in since.items():
-            if now - begun > seconds:
-                each.transport.close()
+        waits = [(each, each.cycle, what) for each in connections if (what := _awaited(each))]
+        since = {wait: since.get(wait, now) for wait in waits}
+        for (each, _, what), begun in since.items():
+            if now - begun > bounds[what]:
+                each.transport.abort()  # to close would be to wait until the client has read everything
 
 
-def _waits_for_head(connection: Any) -> bool:
-    """Nothing was ever asked, or the next request has begun; between requests it may be idle for longer."""
+def _awaited(connection: Any) -> str | None:
+    """What the client is to do: send a head, send a body to its end, read an answer; None: nothing.
+
+    Between two requests it may be idle for longer.
+    """
+    if connection.transport.get_write_buffer_size():
+        return "answer"
     if connection.cycle is None:
-        return True
-    return bool(connection.cycle.response_complete and connection.conn.trailing_data[0])
+        return "head"
+    if not connection.cycle.response_complete:
+        return None  # the guard sees to it
+    if connection.conn.their_state is h11.SEND_BODY:
+        return "body"
+    return "head" if connection.conn.trailing_data[0] else None

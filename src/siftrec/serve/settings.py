@@ -13,7 +13,7 @@ class Limits:
         body: bytes of one request's body; more is answered 413.
         buffered: bytes of all bodies held at once; more is answered 503.
         in_flight: requests being answered at once; more is answered 503.
-        connections: open connections; more is answered 503.
+        connections: open connections; while there are more, all but health is answered 503 and closed.
         head_seconds: a connection without a complete request head for so long is closed.
         idle_seconds: a connection between two requests is closed after so long; a proxy before it should be quicker.
         body_seconds: a body that takes longer is answered 408.
