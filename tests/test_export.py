@@ -64,6 +64,17 @@ def test_a_tower_that_gives_other_numbers_is_refused() -> None:
         compared(model, user_tower(other))
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_a_tower_that_gives_no_numbers_is_refused(odd: float) -> None:
+    """NaN is larger than nothing, so a comparison that looks for the largest difference passes it."""
+    model, broken = (sr.fit(METHODS["ccl4rec mean"], trained_split(), epochs=1) for _ in range(2))
+    broken.scorer.items()[1:].fill_(odd)  # type: ignore[attr-defined]
+    graph = user_tower(broken)
+    for each in (model, broken):
+        with pytest.raises(UsageError, match=r"differs from torch by nan; it is not written"):
+            compared(each, graph)
+
+
 def test_a_tower_that_gives_other_numbers_is_not_written(
     demure: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

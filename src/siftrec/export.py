@@ -188,7 +188,8 @@ def compared(trained: Trained, tower: bytes) -> float:
     """The largest difference between the exported tower and torch, over random histories of every length.
 
     Raises:
-        UsageError: it is larger than 1e-5 of the vectors' size.
+        UsageError: it is larger than 1e-5, times the largest number in the vectors where that is above 1; or a number
+            is NaN or infinite.
     """
     import onnxruntime
 
@@ -200,12 +201,14 @@ def compared(trained: Trained, tower: bytes) -> float:
         with torch.inference_mode():
             right_BD = trained.scorer.users(items_BL).numpy()
         (found_BD,) = session.run(None, {"items": items_BL.numpy()})
-        worst = max(worst, float(np.abs(found_BD - right_BD).max()))
-        if not worst <= TOLERANCE * max(1.0, float(np.abs(right_BD).max())):
+        finite = bool(np.isfinite(found_BD).all() and np.isfinite(right_BD).all())
+        off = float(np.abs(found_BD - right_BD).max()) if finite else float("nan")
+        if not off <= TOLERANCE * max(1.0, float(np.abs(right_BD).max())):
             name = type(trained.method).__name__
             raise UsageError(
-                f"the exported user tower of this {name} differs from torch by {worst:.1e}; it is not written"
+                f"the exported user tower of this {name} differs from torch by {off:.1e}; it is not written"
             )
+        worst = max(worst, off)
     return worst
 
 
