@@ -21,7 +21,7 @@ from siftrec.card import card
 from siftrec.cli.main import run
 from siftrec.detectors.agreement import Agreement
 from siftrec.errors import EnvironmentProblem, UsageError
-from siftrec.export import TOLERANCE, compared, export, user_tower
+from siftrec.export import TOLERANCE, compared, export, histories, user_tower
 from siftrec.methods.trained import Trained
 
 ort = pytest.importorskip("onnxruntime", reason="needs the extra `export`")
@@ -48,6 +48,16 @@ def test_the_exported_tower_is_the_model_s_for_every_length_and_batch_size(name:
                 right_BD = model.scorer.users(torch.from_numpy(items_BL)).numpy()  # type: ignore[attr-defined]
             np.testing.assert_allclose(found_BD, right_BD, atol=1e-5, rtol=1e-5)
             assert found_BD.dtype == np.float32
+
+
+def test_the_check_reads_every_length_in_turn() -> None:
+    """A graph that is wrong at one length only would pass a check that draws lengths."""
+    model = trained(METHODS["ccl4rec mean"])
+    length = model.method.length
+    items_BL = histories(model, 4 * length)
+    assert (items_BL > 0).sum(dim=1).tolist() == 4 * [*range(1, length + 1)]
+    assert (items_BL.sort(dim=1).values > 0).equal(items_BL > 0)
+    assert items_BL.max() < len(model.items)
 
 
 def test_exporting_leaves_the_model_as_it_is() -> None:

@@ -180,8 +180,8 @@ def histories(trained: Trained, count: int) -> torch.Tensor:
     length, size = trained.method.length, len(trained.items)
     rng = seeds.generator(0, "export", count)
     items_BL = torch.randint(1, size, (count, length), generator=rng)
-    lengths_B = torch.randint(1, length + 1, (count, 1), generator=rng)
-    return items_BL * (torch.arange(length) >= length - lengths_B)
+    lengths_B1 = torch.arange(count).unsqueeze(1) % length + 1
+    return items_BL * (torch.arange(length) >= length - lengths_B1)
 
 
 def compared(trained: Trained, tower: bytes) -> float:
