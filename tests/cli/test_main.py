@@ -15,24 +15,22 @@ from siftrec.cli import main
 from siftrec.cli.console import duration, table
 from siftrec.errors import ArtifactError, NonFiniteLossError, Terminated
 
-COMMANDS = tuple(
-    [
-        "demo",
-        "init",
-        "data",
-        "train",
-        "evaluate",
-        "compare",
-        "noise",
-        "sift",
-        "recommend",
-        "similar",
-        "export",
-        "audit",
-        "serve",
-        "feedback",
-        "doctor",
-    ]
+COMMANDS = (
+    "demo",
+    "init",
+    "data",
+    "train",
+    "evaluate",
+    "compare",
+    "noise",
+    "sift",
+    "recommend",
+    "similar",
+    "export",
+    "audit",
+    "serve",
+    "feedback",
+    "doctor",
 )
 SIFTREC = (sys.executable, "-c", "from siftrec.cli.main import main; main()")
 HEAVY = {"torch", "polars", "pydantic", "numpy", "rich", "pyarrow", "scipy"}
