@@ -130,8 +130,7 @@ def unseal(folder: Path, kind: str, version: int, names: Collection[str] = ()) -
     Raises:
         ArtifactError: anything missing, added to the manifest, changed, linked, or of another kind or version.
     """
-    if not folder.exists() and stands(folder):
-        folder = _beside(folder, "old")
+    folder = standing(folder)
     manifest = _manifest(folder, kind)
     if manifest.get("kind") != kind:
         raise ArtifactError(f"{folder / MANIFEST}: is not the manifest of a siftrec {kind}")
@@ -143,9 +142,15 @@ def unseal(folder: Path, kind: str, version: int, names: Collection[str] = ()) -
     return {name: _checked(folder, name, entry) for name, entry in manifest["files"].items()}
 
 
+def standing(folder: Path) -> Path:
+    """What `unseal` checks: the folder, or the one that a crash was about to replace."""
+    old = _beside(folder, "old")
+    return old if not folder.exists() and old.exists() else folder
+
+
 def stands(folder: Path) -> bool:
-    """Whether `unseal` finds something to check: the folder, or the one a crash was about to replace."""
-    return folder.exists() or _beside(folder, "old").exists()
+    """Whether `unseal` finds something to check."""
+    return standing(folder).exists()
 
 
 def _manifest(folder: Path, kind: str) -> dict[str, Any]:

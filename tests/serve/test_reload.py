@@ -7,8 +7,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
@@ -16,6 +18,7 @@ import siftrec as sr
 from cli.modal import modal_run
 from serve.conftest import SHORT
 from serve.running import Process, ask, running
+from siftrec.data.vocab import Vocab
 from siftrec.methods.trained import Trained
 from siftrec.serve.model import Serving
 from siftrec.serve.store import Item, Store
@@ -101,7 +104,8 @@ def test_a_bad_new_model_leaves_the_old_one_serving(run: Path, other: Trained) -
     assert serving.current == before
     assert "SHA-256" in (serving.problem or "")
     serving.poll()
-    assert serving.reloads == {"done": 0, "refused": 1}  # it is not tried again and again
+    serving.poll()
+    assert serving.reloads == {"done": 0, "refused": 1}  # what has not changed is not tried again and again
     sr.save(other, run / "artifact")
     serving.poll()
     assert serving.problem is None
@@ -116,6 +120,27 @@ def test_health_and_metrics_tell_of_a_refused_model(client: TestClient, run: Pat
     assert (ready.status_code, ready.json()["ready"]) == (200, True)
     assert "siftrec_model_stale 1.0" in client.get("/metrics").text
     assert client.post("/v1/recommend", json={"history": ["v01"]}).status_code == 200
+
+
+def test_an_artifact_that_arrives_file_by_file_is_served_once_it_is_whole(run: Path, other: Trained) -> None:
+    """`cp` gives no order: the manifest may come first, and what it names only later."""
+    serving = Serving(run, Store(run / "store"))
+    sr.save(other, run / "new")
+    for name in ("manifest.json", "artifact.json", "catalog.arrow", "weights.safetensors"):
+        assert serving.current.trained.recommend(["v01"], 3).items != other.recommend(["v01"], 3).items
+        shutil.copyfile(run / "new" / name, run / "artifact" / name)
+        serving.poll()
+    assert serving.reloads["refused"] > 0
+    serving.poll()
+    assert serving.problem is None
+    assert serving.current.trained.recommend(["v01"], 3).items == other.recommend(["v01"], 3).items
+
+
+def test_what_a_crash_left_has_its_version(run: Path) -> None:
+    """Killed between two renames, `save` leaves the old artifact under a hidden name; answers say which it is."""
+    before = Serving(run, Store(run / "store")).current.version
+    (run / "artifact").rename(run / ".artifact.old")
+    assert Serving(run, Store(run / "store")).current.version == before
 
 
 def test_a_folder_that_is_away_for_a_moment_changes_nothing(run: Path) -> None:
@@ -138,6 +163,33 @@ def test_items_of_the_store_come_along_and_those_that_do_not_fit_are_counted(run
     (run / "counted").mkdir()
     serving = Serving(modal_run(run / "counted", use="siftrec:ItemKNN"), Store(run / "store"))
     assert (serving.current.added, serving.current.left_out) == (0, 2)
+
+
+def test_an_item_that_does_not_fit_keeps_no_other_out(run: Path) -> None:
+    """Clients were told that theirs are stored; one of another model in the same store must not cost them."""
+    whole, one = Store(run / "store"), {"text": [1.0] * 6}
+    serving = Serving(run, whole)
+    odd = [
+        Item("empty", None, {}),
+        Item("flat", None, {"text": [1.0]}),
+        Item("other", None, {"x": [1.0]}),
+    ]
+    whole.add_items([Item("a", None, one), *odd, Item("b", None, one), Item("c", None, one)])
+    serving.poll()
+    for each in (serving, Serving(run, whole)):
+        assert (each.current.added, each.current.left_out) == (3, 3)
+        assert all(each.current.trained.codes(["a", "b", "c"]))
+
+
+def test_a_catalog_of_numbers_takes_the_numbers_of_a_store(run: Path) -> None:
+    trained = sr.load(run)
+    numbered = replace(trained, items=Vocab(pl.Series("id", range(40))), titles={})
+    sr.save(numbered, run / "artifact")
+    store = Store(run / "store")
+    store.add_items([Item(name, None, {"text": [1.0] * 6}) for name in ("9000", "abc", "007", "9001")])
+    served = Serving(run, store).current
+    assert (served.added, served.left_out) == (2, 2)
+    assert {9000, 9001} <= set(served.trained.items.ids)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from siftrec import files
-from siftrec.artifact import load, place
+from siftrec.artifact import ABOUT, CATALOG, WEIGHTS, load, place
 from siftrec.errors import ArtifactError, SiftrecError, UsageError
 from siftrec.methods.trained import Trained
 from siftrec.serve.store import Conflict, Item, Store
@@ -81,13 +82,16 @@ class Serving:
         self._folder, self._store, self._lock = folder, store, threading.Lock()
         self.problem: str | None = None
         self.reloads = {"done": 0, "refused": 0}
-        self._tried = self._mark()
+        self._tried = self._seen = self._mark()
         self.current = self._grown(self._loaded())
 
     def poll(self) -> None:
         """Take up what changed on disk since the last look: another artifact, items added by another process."""
-        if (mark := self._mark()) is not None and mark != self._tried:
+        mark = self._mark()
+        # Without a new manifest somebody may be writing, file by file: it is tried once nothing moves any more.
+        if mark and mark != self._tried and (mark[:1] != self._tried[:1] or mark == self._seen):
             self.reload()
+        self._seen = mark
         with self._lock:
             self.current = self._grown(self.current)
 
@@ -100,6 +104,7 @@ class Serving:
                 self.current = self._grown(fresh)
         except Exception as error:  # whatever is wrong with the new model, the old one goes on
             self.problem = str(error) if isinstance(error, SiftrecError) else f"internal error: {error!r}"
+            print(f"error: the new model is refused: {self.problem}", file=sys.stderr, flush=True)
             self.reloads["refused"] += 1
         else:
             self.problem = None
@@ -126,13 +131,11 @@ class Serving:
             )
             return self.current
 
-    def _mark(self) -> tuple[int, int, int] | None:
-        """What changes when the artifact does; None while it is being replaced."""
-        try:
-            status = (place(self._folder) / files.MANIFEST).stat()
-        except OSError:
-            return None
-        return status.st_ino, status.st_mtime_ns, status.st_size
+    def _mark(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """What changes when a file of the artifact does, the manifest first; empty while it is being replaced."""
+        folder = files.standing(place(self._folder))
+        marks = [_file_mark(folder / name) for name in (files.MANIFEST, ABOUT, CATALOG, WEIGHTS)]
+        return tuple(marks) if marks[0] else ()
 
     def _loaded(self) -> Served:
         """The artifact and its version, of one and the same writing, without the store's items."""
@@ -152,27 +155,30 @@ class Serving:
 
     def _version(self) -> str:
         try:
-            return hashlib.sha256((place(self._folder) / files.MANIFEST).read_bytes()).hexdigest()[:12]
+            manifest = files.standing(place(self._folder)) / files.MANIFEST
+            return hashlib.sha256(manifest.read_bytes()).hexdigest()[:12]
         except OSError:
             return ""
 
     def _grown(self, served: Served) -> Served:
         """The snapshot with what the store got since."""
         items, seq = self._store.items_after(served.seq)
-        fitting = [each for each in items if _fits(each, served.trained)]
-        left_out = served.left_out + len(items) - len(fitting)
-        new = [
-            each
-            for each, code in zip(fitting, served.trained.codes([e.item for e in fitting]), strict=True)
-            if not code
-        ]
-        if not new:
-            return served if seq == served.seq else replace(served, seq=seq, left_out=left_out)
-        try:
-            trained = _with(served.trained, new)
-        except SiftrecError:
-            return replace(served, seq=seq, left_out=left_out + len(new))
-        return replace(served, trained=trained, seq=seq, added=served.added + len(new), left_out=left_out)
+        if seq == served.seq:
+            return served
+        fitting = _fitting(items, served.trained)
+        codes = served.trained.codes([each.item for each in fitting])
+        new = [each for each, code in zip(fitting, codes, strict=True) if not code]
+        trained, taken = _with_those_that_fit(served.trained, new)
+        left_out = served.left_out + len(items) - len(fitting) + len(new) - taken
+        return replace(served, trained=trained, seq=seq, added=served.added + taken, left_out=left_out)
+
+
+def _file_mark(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _answers(trained: Trained) -> None:
@@ -182,9 +188,30 @@ def _answers(trained: Trained) -> None:
         raise ArtifactError("the model's answers are not finite numbers")
 
 
-def _fits(item: Item, trained: Trained) -> bool:
+def _fitting(items: Sequence[Item], trained: Trained) -> list[Item]:
+    """Items whose modalities and kind of id are the model's."""
     width = {each.name: each.width for each in trained.contents}
-    return all(width.get(name) == len(vector) for name, vector in item.content.items())
+    named = zip(items, _typed([each.item for each in items], trained), strict=True)
+    return [
+        each
+        for each, raw in named
+        if raw is not None and all(width.get(name) == len(vector) for name, vector in each.content.items())
+    ]
+
+
+def _with_those_that_fit(trained: Trained, items: Sequence[Item]) -> tuple[Trained, int]:
+    """The model with the items that it can take, and how many those are: one that it cannot take keeps no other out."""
+    if not items:
+        return trained, 0
+    try:
+        return _with(trained, items), len(items)
+    except SiftrecError:
+        if len(items) == 1:
+            return trained, 0
+    half = len(items) // 2
+    trained, first = _with_those_that_fit(trained, items[:half])
+    trained, second = _with_those_that_fit(trained, items[half:])
+    return trained, first + second
 
 
 def _with(trained: Trained, items: Sequence[Item]) -> Trained:
@@ -194,6 +221,8 @@ def _with(trained: Trained, items: Sequence[Item]) -> Trained:
         UsageError: an id, modality or width that is not the model's.
     """
     ids = _typed([each.item for each in items], trained)
+    if None in ids:
+        raise UsageError(f"item {items[ids.index(None)].item!r}: the ids of this catalog are whole numbers")
     width = {each.name: each.width for each in trained.contents}
     for each in items:
         for name, vector in each.content.items():
@@ -210,10 +239,8 @@ def _with(trained: Trained, items: Sequence[Item]) -> Trained:
 
 
 def _typed(ids: Iterable[str], trained: Trained) -> list[object]:
-    """Ids as the catalog has them: text, or the whole numbers that the text spells exactly."""
-    kind, text = trained.items.ids.dtype, pl.Series(list(ids), dtype=pl.String)
-    typed = text.cast(kind, strict=False)
-    odd = (typed.cast(pl.String) != text).fill_null(True)
-    if odd.any():
-        raise UsageError(f"item {text.filter(odd)[0]!r}: the ids of this catalog are whole numbers")
-    return typed.to_list()
+    """Ids as the catalog has them: text, or the whole numbers that the text spells exactly; None: it spells none."""
+    text = pl.Series(list(ids), dtype=pl.String)
+    typed = text.cast(trained.items.ids.dtype, strict=False)
+    same = (typed.cast(pl.String) == text).fill_null(False)
+    return [raw if right else None for raw, right in zip(typed.to_list(), same.to_list(), strict=True)]
