@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,7 +17,6 @@ import torch
 import siftrec as sr
 from cli.modal import modal_run
 from methods.test_added import METHODS, SMALL, trained
-from siftrec.artifact import save
 from siftrec.card import card
 from siftrec.cli.main import run
 from siftrec.detectors.agreement import Agreement
@@ -146,13 +146,31 @@ def test_the_card_says_what_the_run_is(demure: Path, folder: Path, capsys: pytes
     text = card(model, demure)
     assert f"ndcg@5 | {means['ndcg@5']:.4f} ± 0.0" in text
     other = replace(model, facts=replace(model.facts, seed=8))
-    assert "The test part was not evaluated." in card(other, demure)
+    assert "None: no evaluation of this model is at hand." in card(other, demure)
 
 
 def test_figures_of_another_run_are_not_claimed(tmp_path: Path, demure: Path) -> None:
-    model = sr.load(demure)
-    save(model, tmp_path / "alone")
-    assert "None: the run was not evaluated." in card(model, tmp_path)
+    """An artifact copied into the folder of an older run would otherwise boast with what that one reached."""
+    model, folder = sr.load(demure), tmp_path / "run"
+    shutil.copytree(demure, folder)
+    (folder / "injected.parquet").touch()
+    assert run(["evaluate", str(folder)]) == 0
+    own = card(model, folder)
+    for said in ("| ndcg@5 | 0.", "| users | 200 |", "siftrec 0.", "planted noise (injected.parquet)"):
+        assert said in own
+    other = sr.fit(sr.Popularity(), trained_split())
+    facts = model.facts
+    for foreign in (
+        other,
+        replace(other, facts=facts),
+        replace(model, facts=replace(facts, seed=8)),
+        replace(model, facts=replace(facts, train="of another log")),
+        replace(model, facts=replace(facts, epochs=9)),
+    ):
+        text = card(foreign, folder)
+        assert not any(said in text for said in ("| ndcg@5 |", "| users |", "| versions |", "injected"))
+        assert "None: no evaluation of this model is at hand." in text
+        assert "Whether noise was planted in the training log is not known" in text
 
 
 def test_a_counted_method_gives_its_items_and_says_why_no_vectors(

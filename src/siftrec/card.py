@@ -26,10 +26,10 @@ def card(trained: Trained, run: Path, notes: Iterable[str] = ()) -> str:
 
     Args:
         trained: the model.
-        run: its run folder; what it does not hold, the card does not claim.
+        run: its run folder; what it does not hold, or holds of another run, the card does not claim.
         notes: lines on the form in which the model comes.
     """
-    record = _json(run / "run.json")
+    record = _record(trained, run)
     name = type(trained.method).__name__
     parts = [
         f"# Model card: {name}",
@@ -40,15 +40,29 @@ def card(trained: Trained, run: Path, notes: Iterable[str] = ()) -> str:
         "## Data",
         _table(("what", "value"), _data(trained, record)),
         "## Figures",
-        _figures(trained, run),
+        _figures(trained, run, record),
         "## Settings",
         "```toml\n" + "\n".join(toml_lines({"method": describe(trained.method)})).strip() + "\n```",
         "## Noise",
-        _noise(trained, run),
+        _noise(trained, run, record),
         "## Limits",
         "\n".join(f"- {line}" for line in _limits(trained)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _record(trained: Trained, run: Path) -> dict[str, Any]:
+    """`run.json` if it tells of this model; empty where another artifact was put into the folder of a run."""
+    facts, record = trained.facts, _json(run / "run.json")
+    own = {
+        "seed": facts.seed,
+        "protocol": facts.protocol,
+        "fingerprints": {"train": facts.train, "test": facts.test},
+        "items": len(trained.items) - 1 - trained.added,
+        "epochs": facts.epochs,
+        "parameters": parameters(trained),
+    }
+    return record if all(record.get(name) == value for name, value in own.items()) else {}
 
 
 def _data(trained: Trained, record: dict[str, Any]) -> list[tuple[str, str]]:
@@ -70,8 +84,10 @@ def _data(trained: Trained, record: dict[str, Any]) -> list[tuple[str, str]]:
     return [(name, _plain(value)) for name, value in rows if value]
 
 
-def _figures(trained: Trained, run: Path) -> str:
+def _figures(trained: Trained, run: Path, record: dict[str, Any]) -> str:
     """Means over users with 95 % intervals, of the test part where it was evaluated, else of validation."""
+    if not record:
+        return "None: no evaluation of this model is at hand."
     for split in ("test", "valid"):
         found = _evaluation(trained, run / "evaluations" / f"{split}.parquet")
         if found is not None:
@@ -87,7 +103,7 @@ def _figures(trained: Trained, run: Path) -> str:
     means = _json(run / "metrics.json").get("metrics", {}).get("filtered", {})
     some = [(metric, f"{means[metric]:.4f}") for metric in _chosen(means)]
     if not some:
-        return "None: the run was not evaluated."
+        return "None: no evaluation of this model is at hand."
     return _table(("validation, filtered", "mean over users"), some) + "\n\nThe test part was not evaluated."
 
 
@@ -100,8 +116,9 @@ def _evaluation(trained: Trained, path: Path) -> Evaluation | None:
         found = Evaluation.read(path)
     except DataError:
         return None
-    ours = {"train": trained.facts.train, "test": trained.facts.test}
-    return found if found.about.seed == trained.facts.seed and found.about.fingerprint == ours else None
+    facts, about = trained.facts, found.about
+    ours = (describe(trained.method)["use"], facts.seed, {"train": facts.train, "test": facts.test})
+    return found if (about.method, about.seed, about.fingerprint) == ours else None
 
 
 def _spread(values: np.ndarray) -> str:
@@ -109,7 +126,7 @@ def _spread(values: np.ndarray) -> str:
     return f"{values.mean():.4f} ± {half:.4f}"
 
 
-def _noise(trained: Trained, run: Path) -> str:
+def _noise(trained: Trained, run: Path, record: dict[str, Any]) -> str:
     how = describe(trained.method)
     denoise = how.get("denoise") or how.get("base", {}).get("denoise")
     planted = [file.stem for file in (run / "injected.parquet", run / "foreign.parquet") if file.is_file()]
@@ -117,7 +134,9 @@ def _noise(trained: Trained, run: Path) -> str:
         f"A detector of false-positive interactions is part of the model: {denoise['detector']['use']}; see the settings."
         if denoise
         else "No detector of false-positive interactions is part of the model.",
-        f"The training log has planted noise ({', '.join(planted)}.parquet): this is an experiment, not a product."
+        "Whether noise was planted in the training log is not known: there is no record of the run."
+        if not record
+        else f"The training log has planted noise ({', '.join(planted)}.parquet): this is an experiment, not a product."
         if planted
         else "No noise was planted in the log. How much it holds by itself is for `siftrec audit` to say.",
     ]
