@@ -17,6 +17,7 @@ from siftrec.serve.app import create_app
 from siftrec.serve.model import Serving
 from siftrec.serve.store import Store
 
+MIB = 1 << 20
 TOKEN = "correct horse battery".replace(" ", "-")
 
 
@@ -126,15 +127,42 @@ def test_hostile_bodies_are_the_client_s_fault(client: TestClient, path: str, ki
     assert len(answer.content) < 1000  # nothing of the body comes back
 
 
+WRONG = {
+    "numbers that are none": ("items", b'{"items": [{"item": "a", "content": {"x": [' + b'"",' * 300_000 + b"1]}}]}"),
+    "ids that are none": ("recommend", b'{"history": [], "only": [' + b"1," * 500_000 + b"1]}"),
+    "items that are none": ("items", b'{"items": [' + b"1," * 500_000 + b"1]}"),
+    "events that are none": ("feedback", b'{"events": [' + b"{}," * 300_000 + b"{}]}"),
+    "nothing known": ("recommend", b"{" + b",".join(b'"%x":1' % key for key in range(100_000)) + b"}"),
+    "nothing known of an item": (
+        "items",
+        b'{"items": [{' + b",".join(b'"%x":1' % key for key in range(100_000)) + b"}]}",
+    ),
+    "modalities": (
+        "items",
+        b'{"items": [{"item": "a", "content": {' + b",".join(b'"%x":1' % key for key in range(100_000)) + b"}}]}",
+    ),
+    "a long name": ("recommend", b'{"history": [], "' + b"a" * 1_000_000 + b'": 1}'),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_mebibyte_of_mistakes_costs_little_and_one_of_them_is_told(client: TestClient, kind: str) -> None:
+    """Else one request stops the loop for seconds, for everybody, and its answer is as long as the request."""
+    path, body = WRONG[kind]
+    assert len(body) < MIB
+    began = time.process_time()
+    answer = client.post(f"/v1/{path}", content=body, headers=JSON)
+    assert time.process_time() - began < 0.5
+    assert answer.status_code == 422
+    assert len(answer.content) < 300
+
+
 @pytest.mark.parametrize(
     "item", ["a\0b", "<img onerror=alert(1)>", "../../etc/passwd", "file:///etc/passwd", "é" * 256, "\u202e"]
 )
 def test_odd_ids_are_just_unknown(client: TestClient, item: str) -> None:
     answer = client.post("/v1/recommend", json={"history": ["v01", item], "exclude": [item], "only": None})
     assert answer.json()["unknown"] == [item]
-
-
-MIB = 1 << 20
 
 
 def test_a_body_over_a_mebibyte_is_413_even_in_chunks(process: Process) -> None:

@@ -18,6 +18,7 @@ import siftrec as sr
 from serve.running import Process, ask, running
 from siftrec.cli.main import run as command
 from siftrec.errors import DataError, EnvironmentProblem
+from siftrec.serve.app import create_app
 from siftrec.serve.model import Serving
 from siftrec.serve.store import Conflict, Event, Item, Store
 
@@ -92,6 +93,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged(run: Path) -> None:
                 break
             assert status == 201
             stored.append(name)
+        connection.close()
 
     with running(run) as process:
         clients = [threading.Thread(target=client, args=(process, number)) for number in range(3)]
@@ -203,6 +205,26 @@ def test_what_cannot_be_written_is_not_acknowledged(client: TestClient, run: Pat
         holder.execute("ROLLBACK")
     holder.close()
     assert store.counts()["feedback"] == 1
+
+
+def test_a_store_that_breaks_is_nobody_s_fault_and_no_path_is_told(run: Path) -> None:
+    """A 4xx has the client drop the event for good; 503 has it come back when the disk is mended."""
+    store = Store(run / "store")
+    store.add_events([Event("u" * 50, "v" * 50, 1, 1)] * 2000)
+    store.close()
+    with (run / "store").open("r+b") as file:
+        file.seek(2 * 4096)  # what is opened and read at the start is whole
+        file.write(b"\xff" * 40 * 4096)
+    store = Store(run / "store")
+    with TestClient(create_app(Serving(run, store), store), base_url="http://127.0.0.1") as client:
+        for path, body in (
+            ("feedback", {"events": [{"user": "u" * 50, "item": "v" * 50}] * 1000}),
+            ("items", {"items": [{"item": "a", "content": content()}]}),
+        ):
+            answer = client.post(f"/v1/{path}", json=body)
+            assert answer.status_code == 503
+            assert str(run) not in answer.text
+        assert client.post("/v1/recommend", json={"history": ["v01"]}).status_code == 200
 
 
 @pytest.mark.parametrize("vector", [[0.0] * 6, [1e-300] * 6, [1e15] * 6, [1e15, -1e15, 0.0, 1e-40, -0.0, 1.0]])

@@ -18,7 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from siftrec import __version__
-from siftrec.errors import EnvironmentProblem, SiftrecError
+from siftrec.errors import DataError, EnvironmentProblem, SiftrecError, UsageError
 from siftrec.serve.limits import Guard
 from siftrec.serve.metrics import Meters
 from siftrec.serve.model import Serving
@@ -26,6 +26,7 @@ from siftrec.serve.routes import Service, health, reading, writing
 from siftrec.serve.settings import DEFAULT, Limits
 from siftrec.serve.store import Conflict, Store
 
+_SHOWN = 64  # characters of a name that a client chose
 _STATIC = Path(__file__).parent / "static"
 _KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
@@ -113,15 +114,17 @@ async def _failed(_: Request, error: Exception) -> Response:
             first = error.errors()[0]
             status = 400 if first["type"] == "json_invalid" else 422
             what = first.get("ctx", {}).get("error") if status == 400 else first["msg"].removeprefix("Value error, ")
-            where = ".".join(str(part) for part in first["loc"])
+            where = ".".join(str(part)[:_SHOWN] for part in first["loc"])
         case HTTPException():
             status, what, headers = error.status_code, error.detail, error.headers
         case Conflict():
             status, what = 409, str(error)
+        case UsageError() | DataError():
+            status, what = 422, str(error)
         case EnvironmentProblem():
             print(f"error: {error}", file=sys.stderr, flush=True)
-            status, what = 503, "cannot be stored now; try again"
+            status, what = 503, "the store cannot be used now; try again"
         case SiftrecError():
-            status, what = 422, str(error)
+            print(f"error: {error}", file=sys.stderr, flush=True)
     content: dict[str, Any] = {"error": {"what": str(what), "where": where}}
     return Response(orjson.dumps(content), status, headers, "application/json")

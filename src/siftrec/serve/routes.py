@@ -50,8 +50,24 @@ class Service:
 
 class _Strict(Request):
     async def json(self) -> Any:
-        """The body as strict JSON: no NaN, no endless depth or numbers, nothing that is not UTF-8."""
-        return orjson.loads(await self.body())
+        """The body as strict JSON: no NaN, no endless depth, numbers or objects, nothing that is not UTF-8."""
+        told = orjson.loads(await self.body())
+        if _has_large_object(told):  # every key of it that nobody knows would be a mistake to tell
+            raise HTTPException(422, f"an object has at most {schema.KEYS} keys")
+        return told
+
+
+def _has_large_object(told: Any) -> bool:
+    left = [told]
+    while left:
+        match left.pop():
+            case dict() as each if len(each) > schema.KEYS:
+                return True
+            case dict() as each:
+                left += [inner for inner in each.values() if isinstance(inner, dict | list)]
+            case list() as each:
+                left += [inner for inner in each if isinstance(inner, dict | list)]
+    return False
 
 
 class _Route(APIRoute):

@@ -12,6 +12,7 @@ HISTORY = 1000
 LISTED = 10_000
 MOST = 1000
 BATCH = 1000
+KEYS = 64
 _CHECKED = ConfigDict(extra="forbid", strict=True, frozen=True)
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
@@ -29,7 +30,10 @@ def _plausible(value: datetime) -> datetime:
     return value
 
 
+# One mistake is told; a body of nothing but mistakes is not gone through to its end.
+First = Field(fail_fast=True)
 Id = Annotated[str, Field(min_length=1, max_length=ID_CHARACTERS)]
+Ids = Annotated[list[Id], First]
 Title = Annotated[str, Field(max_length=1000)]
 Most = Annotated[int, Field(ge=1, le=MOST, description="How many items, at most.")]
 # Squares of up to 10^5 such numbers stay within single precision.
@@ -43,10 +47,10 @@ class Recommend(BaseModel):
     model_config = _CHECKED | ConfigDict(
         json_schema_extra={"examples": [{"history": ["v17", "v203"], "k": 10, "exclude": ["v5"], "explain": True}]}
     )
-    history: list[Id] = Field(max_length=HISTORY, description="Item ids, oldest first; unknown ones are skipped.")
+    history: Ids = Field(max_length=HISTORY, description="Item ids, oldest first; unknown ones are skipped.")
     k: Most = 10
-    exclude: list[Id] = Field([], max_length=LISTED, description="Item ids that must not be recommended.")
-    only: list[Id] | None = Field(None, max_length=LISTED, description="The only item ids that may be; null: any.")
+    exclude: Ids = Field([], max_length=LISTED, description="Item ids that must not be recommended.")
+    only: Ids | None = Field(None, max_length=LISTED, description="The only item ids that may be; null: any.")
     explain: bool = Field(False, description="Say what of the history counted.")
 
 
@@ -107,8 +111,8 @@ class NewItem(BaseModel):
     model_config = _CHECKED
     item: Id
     title: Title | None = None
-    content: dict[Id, list[Number]] = Field(
-        min_length=1, max_length=64, description="Raw vector by modality, as the model was trained with."
+    content: dict[Id, Annotated[list[Number], First]] = Field(
+        min_length=1, max_length=KEYS, description="Raw vector by modality, as the model was trained with."
     )
 
 
@@ -120,7 +124,7 @@ class NewItems(BaseModel):
             "examples": [{"items": [{"item": "v9000", "title": "New", "content": {"text": [0.1, 0.2]}}]}]
         }
     )
-    items: list[NewItem] = Field(min_length=1, max_length=BATCH)
+    items: Annotated[list[NewItem], First] = Field(min_length=1, max_length=BATCH)
 
 
 class Added(BaseModel):
@@ -146,7 +150,7 @@ class Feedback(BaseModel):
     model_config = _CHECKED | ConfigDict(
         json_schema_extra={"examples": [{"events": [{"user": "u1", "item": "v17", "time": "2026-01-31T12:00:00Z"}]}]}
     )
-    events: list[Happened] = Field(min_length=1, max_length=BATCH)
+    events: Annotated[list[Happened], First] = Field(min_length=1, max_length=BATCH)
 
 
 class Stored(BaseModel):

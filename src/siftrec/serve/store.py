@@ -66,18 +66,26 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path, self._lock = path, threading.Lock()
-        with self._clear():
-            self._base = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-            kind, version, tables = (
-                self._base.execute(query).fetchone()[0]
-                for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
-            )
-            if tables and (kind, version) != (_KIND, _VERSION):
-                raise DataError("is not a store of `siftrec serve`; name another file", str(path))
-            self._base.execute("PRAGMA journal_mode = WAL")
-            self._base.execute("PRAGMA synchronous = FULL")
-            if not tables:
-                self._make()
+        try:
+            with self._lock:
+                self._open()
+        except sqlite3.OperationalError as error:
+            raise EnvironmentProblem(f"{path}: cannot be used as a store: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise DataError(f"is not a store of `siftrec serve`: {error}", str(path)) from None
+
+    def _open(self) -> None:
+        self._base = sqlite3.connect(self.path, timeout=5.0, isolation_level=None, check_same_thread=False)
+        kind, version, tables = (
+            self._base.execute(query).fetchone()[0]
+            for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+        )
+        if tables and (kind, version) != (_KIND, _VERSION):
+            raise DataError("is not a store of `siftrec serve`; name another file", str(self.path))
+        self._base.execute("PRAGMA journal_mode = WAL")
+        self._base.execute("PRAGMA synchronous = FULL")
+        if not tables:
+            self._make()
 
     def _make(self) -> None:
         self._base.execute("BEGIN IMMEDIATE")
@@ -90,14 +98,12 @@ class Store:
 
     @contextmanager
     def _clear(self) -> Iterator[None]:
-        """One user at a time, and SQLite's refusals as one line."""
+        """One user at a time, and SQLite's refusals as one line, which are no request's fault."""
         try:
             with self._lock:
                 yield
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise EnvironmentProblem(f"{self.path}: cannot be used as a store: {error}") from error
-            raise DataError(f"is not a store of `siftrec serve`: {error}", str(self.path)) from None
+            raise EnvironmentProblem(f"{self.path}: cannot be used as a store: {error}") from error
 
     @contextmanager
     def _written(self) -> Iterator[None]:
