@@ -181,6 +181,7 @@ REFUSED: dict[str, tuple[list[Any], dict[str, Any], type[SiftrecError], str]] = 
     "known": (["v1"], {"text": np.ones((1, 4))}, UsageError, "item 'v1' is in the catalog already"),
     "twice": (["n", "n"], {"text": np.ones((2, 4))}, DataError, "item 'n' is there twice"),
     "another type": ([7], {"text": np.ones((1, 4))}, DataError, "id 7 is not text as all others are"),
+    "half a character": (["\ud83d"], {"text": np.ones((1, 4))}, DataError, "is not text as all others are"),
     "width": (["n"], {"text": np.ones((1, 5))}, DataError, r"float64 \[1, 5\], and must be numbers \[1, 4\]"),
     "rows": (["n"], {"text": np.ones((2, 4))}, DataError, r"must be numbers \[1, 4\]: a row for each item"),
     "not numbers": (["n"], {"text": np.array([["a"] * 4])}, DataError, "must be numbers"),
@@ -205,6 +206,20 @@ def test_what_does_not_fit_is_refused_by_name(demure: Trained, name: str) -> Non
     with pytest.raises(kind, match=told) as caught:
         demure.add_items(ids, vectors)
     assert "\n" not in str(caught.value)
+
+
+TITLES = [
+    ({"n": 5}, "item 'n': the title must be text, not 5"),
+    ({"n": None}, "must be text"),
+    ({"n": "\ud83d"}, "text"),
+]
+
+
+@pytest.mark.parametrize(("titles", "told"), [*TITLES, ({"m": "Other"}, "title of 'm' is of none of the 1 items")])
+def test_a_title_that_could_not_be_saved_is_refused_at_once(demure: Trained, titles: dict[str, Any], told: str) -> None:
+    """Found at saving it would cost whatever was added until then; of a mistyped id it would just be lost."""
+    with pytest.raises(DataError, match=told):
+        demure.add_items(["n"], {"text": np.ones((1, 4))}, titles)
 
 
 def test_the_scale_is_that_of_training_whatever_was_added_before(demure: Trained, tmp_path: Path) -> None:

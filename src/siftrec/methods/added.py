@@ -61,7 +61,7 @@ def new_ids(known: Vocab, ids: Sequence[Any]) -> pl.Series:
     """
     kind = known.ids.dtype
     fitting = (str,) if kind == pl.String else (int, np.integer)
-    odd = next((each for each in ids if not isinstance(each, fitting) or isinstance(each, bool)), None)
+    odd = next((each for each in ids if not isinstance(each, fitting) or isinstance(each, bool) or _broken(each)), None)
     if odd is not None:
         raise DataError(f"id {odd!r} is not {'text' if kind == pl.String else 'a whole number'} as all others are")
     try:
@@ -90,6 +90,26 @@ def _read(name: str, vectors: np.ndarray, ids: pl.Series, width: int) -> tuple[t
     if len(odd):
         raise DataError(f"item {ids[int(odd[0])]!r}: {name} holds NaN or infinity; NaN throughout means absent")
     return torch.from_numpy(table), torch.from_numpy(~absent)
+
+
+def new_titles(ids: pl.Series, titles: Mapping[Any, str]) -> dict[Any, str]:
+    """Titles of new items.
+
+    Raises:
+        DataError: a title that is not text, or of an item that is not among them.
+    """
+    known = set(ids.to_list())
+    for raw, title in titles.items():
+        if raw not in known:
+            raise DataError(f"the title of {raw!r} is of none of the {len(ids)} items that are added")
+        if not isinstance(title, str) or _broken(title):
+            raise DataError(f"item {raw!r}: the title must be text, not {title!r}")
+    return dict(titles)
+
+
+def _broken(value: object) -> bool:
+    """Whether it is text with half a character, which no file can hold."""
+    return isinstance(value, str) and any("\ud800" <= each <= "\udfff" for each in value)
 
 
 def check_near(scorer: Scorer, ids: pl.Series, before: int) -> None:

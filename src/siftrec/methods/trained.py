@@ -18,7 +18,7 @@ from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
 from siftrec.errors import UsageError
 from siftrec.index import Approximate, Exact, Found, Index, allowed, best
-from siftrec.methods.added import check_near, covered, newcomers
+from siftrec.methods.added import check_near, covered, new_titles, newcomers
 from siftrec.methods.base import Extensible, Method, Scorer, VectorScorer
 
 BLOCK = 4
@@ -172,11 +172,11 @@ class Trained:
         Args:
             ids: n raw ids, none of which is known yet.
             content: modality → (n, F) raw vectors, as the model was trained on; a row of NaN = the item lacks it.
-            titles: raw id → title.
+            titles: raw id → title, of any of them.
 
         Raises:
             UsageError: a known id, or a method that knows items by their ids alone.
-            DataError: ids or content that do not fit the catalog; an item without any content.
+            DataError: ids, content or titles that do not fit the catalog; an item without any content.
         """
         scorer = self.scorer
         if not isinstance(scorer, Extensible) or not scorer.reads:
@@ -193,7 +193,7 @@ class Trained:
             items=self.items.extended(new.ids),
             popularity=np.concatenate([self.popularity, np.zeros(len(new.ids), self.popularity.dtype)]),
             contents=covered(self.contents, len(self.items) - 1, new.present),
-            titles={**self.titles, **(titles or {})},
+            titles={**self.titles, **new_titles(new.ids, titles or {})},
             added=self.added + len(new.ids),
             index=None,
         )
