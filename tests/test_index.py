@@ -130,8 +130,9 @@ def test_users_are_the_vectors_behind_the_scores(model: Trained) -> None:
 
 
 @faiss
-def test_approximate_finds_98_of_100_and_only_what_is_allowed() -> None:
-    items_ND, users_BD = table(20_000, 32, distinct=20_001), table(400, 32, seed=2)
+@pytest.mark.parametrize(("size", "dim"), [(20_000, 32), pytest.param(100_000, 64, marks=pytest.mark.slow)])
+def test_approximate_finds_98_of_100_and_only_what_is_allowed(size: int, dim: int) -> None:
+    items_ND, users_BD = table(size, dim, distinct=size + 1), table(400, dim, seed=2)
     index, exact = Approximate(items_ND, users_BD[1:200]), Exact(items_ND)
     asked_BD = users_BD[200:]
     exclude = [each.codes_K for each in exact.search(asked_BD, 5, [NOBODY] * len(asked_BD))]
