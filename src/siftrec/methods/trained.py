@@ -201,7 +201,8 @@ class Trained:
     def approximated(self) -> Trained:
         """The same model, that finds the best items by `index.Approximate`: for catalogs too large to look at every item.
 
-        How closely it must look is tried out on histories of popular items. Items that are added come without it.
+        How closely it must look is tried out on histories of popular items. An option of the library alone: the commands
+        and the service look at every item, it is not saved, and a model with more items (`add_items`) comes without it.
 
         Raises:
             UsageError: the method counts, and has no vectors.
