@@ -112,12 +112,17 @@ def test_a_bad_new_model_leaves_the_old_one_serving(run: Path, other: Trained) -
     assert serving.current.trained.recommend(["v01"], 3).items == other.recommend(["v01"], 3).items
 
 
-def test_health_and_metrics_tell_of_a_refused_model(client: TestClient, run: Path) -> None:
+def test_health_and_metrics_tell_of_a_refused_model(
+    client: TestClient, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert client.get("/health/ready").json()["problem"] is None
     damage(run)
     wait(lambda: client.get("/health/ready").json()["problem"] is not None)
     ready = client.get("/health/ready")
     assert (ready.status_code, ready.json()["ready"]) == (200, True)
+    assert str(run) not in ready.text  # everybody may ask
+    assert str(run) in client.get("/v1/model").json()["problem"]
+    assert str(run) in capsys.readouterr().err
     assert "siftrec_model_stale 1.0" in client.get("/metrics").text
     assert client.post("/v1/recommend", json={"history": ["v01"]}).status_code == 200
 

@@ -65,6 +65,44 @@ def everything(line: socket.socket) -> bytes:
     return got
 
 
+VARIANTS = [
+    path
+    for base in ("v1/model", "v1/search", "metrics", "openapi.json")
+    for path in (
+        f"/{base}",
+        f"//{base}",
+        f"/{base}/",
+        f"/{base}?token={TOKEN}",
+        f"/./{base}",
+        f"/static/../{base}",
+        f"/static/..%2f{base}",
+        f"/health/live/../../{base}",
+        f"/health/live%2f..%2f..%2f{base}",
+        f"/health/live;/{base}",
+        f"/{base.upper()}",
+        f"/%{ord(base[0]):x}{base[1:]}",
+        f"/{base}%00",
+        f"/{base}/health/live",
+        f"http://any.example/{base}",
+        f"http://any.example//{base}",
+        f"http://any.example/health/live/../../{base}",
+        f"/\\{base}",
+    )
+]
+
+
+def test_no_spelling_of_a_path_gets_past_the_token(narrow: Process) -> None:
+    """As they are, over a socket: clients put most of them right before they send them."""
+    connection = narrow.connect()
+    for path in VARIANTS:
+        for method in ("GET", "HEAD", "POST", "OPTIONS"):
+            connection.request(method, path)
+            answer = connection.getresponse()
+            body = answer.read()
+            assert (answer.status, b'"model"' in body) == (401, False), (method, path)
+    connection.close()
+
+
 @pytest.mark.parametrize("length", [b"Content-Length: 999999999", b"Transfer-Encoding: chunked"])
 def test_a_refusal_without_reading_the_body_ends_the_connection(narrow: Process, length: bytes) -> None:
     """Else its body, of any length and a byte a second, would be swallowed after the 401."""

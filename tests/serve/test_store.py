@@ -20,6 +20,7 @@ from siftrec.cli.main import run as command
 from siftrec.errors import DataError, EnvironmentProblem
 from siftrec.serve.app import create_app
 from siftrec.serve.model import Serving
+from siftrec.serve.settings import Limits
 from siftrec.serve.store import Conflict, Event, Item, Store
 
 
@@ -145,7 +146,16 @@ def test_a_time_is_now_unless_told_and_never_one_that_spoils_the_log(client: Tes
     (told,) = Store(run / "store").feedback().rows()
     assert (told[0], told[1], told[3]) == ("u", "v", 1)
     assert abs(told[2].timestamp() - time.time()) < 60
-    for wrong in ("2026-01-01T00:00:00", "0001-01-01T00:00:00Z", "9999-01-01T00:00:00Z", "yesterday", "", 5, True):
+    for wrong in (
+        "2026-01-01T00:00:00",
+        "0001-01-01T00:00:00Z",
+        "9999-01-01T00:00:00Z",
+        "yesterday",
+        "",
+        "1700000000",
+        5,
+        True,
+    ):
         answer = client.post("/v1/feedback", json={"events": [{"user": "u", "item": "v", "time": wrong}]})
         assert answer.status_code == 422
 
@@ -155,8 +165,56 @@ def test_feedback_without_a_store_or_a_parquet_name_is_one_line(
 ) -> None:
     assert command(["feedback", str(tmp_path), "-o", str(tmp_path / "log.parquet")]) == 3
     assert capsys.readouterr().err.count("\n") == 1
+    (tmp_path / "service.sqlite").touch()
+    assert command(["feedback", str(tmp_path), "-o", str(tmp_path / "log.parquet")]) == 3
+    assert "not a store" in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["service.sqlite"]
+    assert (tmp_path / "service.sqlite").stat().st_size == 0  # to look at a file is not to write it
     Store(tmp_path / "service.sqlite").close()
     assert command(["feedback", str(tmp_path), "-o", str(tmp_path / "log.csv")]) == 2
+
+
+def test_a_store_that_is_full_says_so_and_goes_on(run: Path) -> None:
+    store = Store(run / "store")
+    serving = Serving(run, store, most=3)
+    with TestClient(create_app(serving, store), base_url="http://127.0.0.1") as client:
+        for names, status in ((["a", "b"], 201), (["c", "d"], 507), (["c"], 201), (["d"], 507)):
+            items = [{"item": name, "content": content()} for name in names]
+            assert client.post("/v1/items", json={"items": items}).status_code == status
+        assert client.post("/v1/recommend", json={"history": ["c"]}).json()["fallback"] is False
+    assert Store(run / "store").counts()["items"] == 3
+
+
+def test_the_end_waits_for_who_still_reads_the_store(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, began, done = Store(run / "store"), threading.Event(), list[int]()
+    serving = Serving(run, store)
+
+    def slow() -> None:
+        began.set()
+        time.sleep(0.3)
+        done.append(store.counts()["items"])
+
+    monkeypatch.setattr(serving, "poll", slow)
+    with TestClient(create_app(serving, store), base_url="http://127.0.0.1"):
+        assert began.wait(10)
+    assert done == [0]
+
+
+def test_what_stays_wrong_is_said_once(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Four lines a second fill the disk that the store is on."""
+    store, looks = Store(run / "store"), threading.Semaphore(0)
+    serving = Serving(run, store)
+
+    def broken() -> None:
+        looks.release()
+        raise EnvironmentProblem("the disk is gone")
+
+    monkeypatch.setattr(serving, "poll", broken)
+    with TestClient(create_app(serving, store, Limits(poll_seconds=0.01)), base_url="http://127.0.0.1"):
+        assert all(looks.acquire(timeout=10) for _ in range(5))
+    assert capsys.readouterr().err == "error: the disk is gone\n"
 
 
 def test_two_services_on_one_store_see_each_other_s_items(run: Path) -> None:

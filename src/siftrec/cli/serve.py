@@ -34,7 +34,7 @@ def serve_command(
     """Serve recommendations over HTTP, with a page at /; a new artifact in RUN is taken up as it is written."""
     try:
         from siftrec.serve.app import create_app
-        from siftrec.serve.server import loopback
+        from siftrec.serve.limits import loopback
         from siftrec.serve.server import run as answer
     except ModuleNotFoundError as error:
         raise missing_extra("serve", str(error.name)) from None
@@ -56,7 +56,7 @@ def serve_command(
     if not (artifact / MANIFEST).exists():
         load(run)  # says what is missing, before a store is made
     kept = Store(store or artifact.parent / STORE)
-    serving = Serving(run, kept)
+    serving = Serving(run, kept, DEFAULT.items)
 
     def ready(url: str) -> None:
         served = serving.current
@@ -96,6 +96,6 @@ def feedback_command(
         raise DataError("no such store; `siftrec serve` makes one", str(path))
     if output.suffix != ".parquet":
         raise UsageError(f"-o {output}: must end in .parquet")
-    log = Store(path).feedback()
+    log = Store(path, write=False).feedback()
     write_file(output, log.write_parquet)
     say(f"{output}: {log.height:,} events of {log['user'].n_unique():,} users on {log['item'].n_unique():,} items")

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 from siftrec import __version__
@@ -22,9 +23,9 @@ from siftrec.errors import DataError, EnvironmentProblem, SiftrecError, UsageErr
 from siftrec.serve.limits import Guard
 from siftrec.serve.metrics import Meters
 from siftrec.serve.model import Serving
-from siftrec.serve.routes import Service, health, reading, writing
+from siftrec.serve.routes import Service, counting, health, reading, writing
 from siftrec.serve.settings import DEFAULT, Limits
-from siftrec.serve.store import Conflict, Store
+from siftrec.serve.store import Conflict, Full, Store
 
 _SHOWN = 64  # characters of a name that a client chose
 _STATIC = Path(__file__).parent / "static"
@@ -42,16 +43,17 @@ def create_app(serving: Serving, store: Store, limits: Limits = DEFAULT, token: 
     """
     meters = Meters()
     meters.watch(serving)
-    readers, writer = (ThreadPoolExecutor(count, role) for count, role in ((limits.threads, "read"), (1, "write")))
+    roles = {"read": limits.threads, "write": 1, "watch": 1}
+    readers, writer, watcher = (ThreadPoolExecutor(count, role) for role, count in roles.items())
     service = Service(serving, store, meters, readers, writer)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watching = asyncio.create_task(_watch(service, limits.poll_seconds))
+        watching = asyncio.create_task(_watch(service.serving, watcher, limits.poll_seconds))
         yield
         watching.cancel()
-        readers.shutdown()
-        writer.shutdown()
+        for pool in (watcher, readers, writer):
+            pool.shutdown()
         store.close()
 
     app = FastAPI(
@@ -63,8 +65,10 @@ def create_app(serving: Serving, store: Store, limits: Limits = DEFAULT, token: 
         redoc_url=None,
         redirect_slashes=False,
     )
-    for router in (reading(service), writing(service), health(service)):
-        app.include_router(router)
+    bearer = [] if token is None else [Depends(HTTPBearer(auto_error=False))]  # described here, checked by the guard
+    for router in (reading(service), writing(service), counting(service)):
+        app.include_router(router, dependencies=bearer)
+    app.include_router(health(service))
     for kind in (RequestValidationError, HTTPException, SiftrecError, Exception):
         app.add_exception_handler(kind, _failed)
     return Guard(app, limits, meters, token, _add_page(app))
@@ -90,20 +94,25 @@ class _Page:
         return Response(self.body, headers={"content-type": self.kind})
 
 
-async def _watch(service: Service, seconds: float) -> None:
-    """Look at artifact and store now and then, and at once on SIGHUP."""
+async def _watch(serving: Serving, watcher: ThreadPoolExecutor, seconds: float) -> None:
+    """Look at artifact and store now and then, and at once on SIGHUP; what is wrong is said once."""
+    said = ""
     loop, woken = asyncio.get_running_loop(), asyncio.Event()
     with contextlib.suppress(RuntimeError, ValueError):  # signals belong to the main thread
         loop.add_signal_handler(signal.SIGHUP, woken.set)
     while True:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(woken.wait(), seconds)
-        look = service.serving.reload if woken.is_set() else service.serving.poll
+        look = serving.reload if woken.is_set() else serving.poll
         woken.clear()
         try:
-            await loop.run_in_executor(None, look)
+            await loop.run_in_executor(watcher, look)
+            now = ""
         except Exception as error:  # the next look may find it mended
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            now = f"error: {error}"
+        if now and now != said:
+            print(now, file=sys.stderr, flush=True)
+        said = now
 
 
 async def _failed(_: Request, error: Exception) -> Response:
@@ -117,8 +126,8 @@ async def _failed(_: Request, error: Exception) -> Response:
             where = ".".join(str(part)[:_SHOWN] for part in first["loc"])
         case HTTPException():
             status, what, headers = error.status_code, error.detail, error.headers
-        case Conflict():
-            status, what = 409, str(error)
+        case Conflict() | Full():
+            status, what = 409 if isinstance(error, Conflict) else 507, str(error)
         case UsageError() | DataError():
             status, what = 422, str(error)
         case EnvironmentProblem():

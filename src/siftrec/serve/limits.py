@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import ipaddress
+import re
 import time
 from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sized
 from typing import Any
@@ -21,7 +23,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _HEALTH = ("/health/live", "/health/ready")
 _CLIENT_LEFT = 499
-_LOOPBACK = (b"127.0.0.1", b"localhost", b"[::1]")
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:]+))(?::\d*)?")
 _RETRY = (b"retry-after", b"1")
 _CLOSE = (b"connection", b"close")
 _DRAINED = 16  # × the body limit is read and dropped, so that a client hears why instead of a reset
@@ -36,6 +38,14 @@ _HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 ]
+
+
+def loopback(host: str) -> bool:
+    """Whether an address leads to this machine alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Refused(Exception):
@@ -135,9 +145,10 @@ class Guard:
         path = scope["path"]
         if self._token is None:
             # Without this any page in a browser here could ask, through a name that leads to 127.0.0.1.
-            host = headers.one(b"host") or b""
-            if host.rsplit(b":", 1)[0].lower() not in _LOOPBACK and host.lower() not in _LOOPBACK:
-                raise Refused(421, "without a token only 127.0.0.1 and localhost are answered")
+            if not loopback(_name(headers.one(b"host") or b"")):
+                raise Refused(
+                    421, "without a token only requests for this machine, as 127.0.0.1 or localhost, are answered"
+                )
         elif path not in self._open:
             scheme, _, given = (headers.one(b"authorization") or b"").partition(b" ")
             if not hmac.compare_digest(given.strip(), self._token) or scheme.lower() != b"bearer":
@@ -197,6 +208,12 @@ class _Headers:
     def body(self) -> bool:
         """Whether the request comes with a body."""
         return self.one(b"transfer-encoding") is not None or self.one(b"content-length") not in (None, b"0")
+
+
+def _name(host: bytes) -> str:
+    """What a Host header names, without brackets and port."""
+    found = _HOST.fullmatch(host.decode("latin-1").lower())
+    return (found[1] or found[2]) if found else ""
 
 
 def _whole(body: bytes, receive: Receive) -> Receive:

@@ -18,7 +18,8 @@ from siftrec import files
 from siftrec.artifact import ABOUT, CATALOG, WEIGHTS, load, place
 from siftrec.errors import ArtifactError, SiftrecError, UsageError
 from siftrec.methods.trained import Trained
-from siftrec.serve.store import Conflict, Item, Store
+from siftrec.serve.settings import DEFAULT
+from siftrec.serve.store import Conflict, Full, Item, Store
 from siftrec.settings import nearest
 
 _TRIES = 5
@@ -73,13 +74,14 @@ class Serving:
     Args:
         folder: run folder or artifact.
         store: of items that clients add.
+        most: items that it may hold.
 
     Raises:
         ArtifactError: there is no model to begin with.
     """
 
-    def __init__(self, folder: Path, store: Store) -> None:
-        self._folder, self._store, self._lock = folder, store, threading.Lock()
+    def __init__(self, folder: Path, store: Store, most: int = DEFAULT.items) -> None:
+        self._folder, self._store, self._most, self._lock = folder, store, most, threading.Lock()
         self.problem: str | None = None
         self.reloads = {"done": 0, "refused": 0}
         self._tried = self._seen = self._mark()
@@ -115,6 +117,7 @@ class Serving:
 
         Raises:
             Conflict: an id is known.
+            Full: the store has no room for them.
             UsageError: content that does not fit the model, or a method that cannot take items by content.
         """
         with self._lock:
@@ -123,6 +126,8 @@ class Serving:
             known = np.flatnonzero(now.trained.codes([each.item for each in items]))
             if len(known):
                 raise Conflict(f"item {items[known[0]].item!r} is known already")
+            if now.seq + len(items) > self._most:
+                raise Full(f"{now.seq:,} items are stored, and at most {self._most:,} may be; train on them")
             trained = _with(now.trained, items)
             seq = self._store.add_items(items)
             alone = seq == now.seq + len(items)  # else another process came between, with items of its own

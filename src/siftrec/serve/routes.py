@@ -100,7 +100,10 @@ _WRONG: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 _NO_SUCH: dict[int | str, dict[str, Any]] = {404: {"model": schema.Failed, "description": "No such item"}}
-_KNOWN: dict[int | str, dict[str, Any]] = {409: {"model": schema.Failed, "description": "An id is known"}}
+_KNOWN: dict[int | str, dict[str, Any]] = {
+    409: {"model": schema.Failed, "description": "An id is known"},
+    507: {"model": schema.Failed, "description": "As many items are stored as may be"},
+}
 
 
 def reading(service: Service) -> APIRouter:
@@ -132,7 +135,7 @@ def reading(service: Service) -> APIRouter:
     @router.get("/model", response_model=schema.About)
     async def model() -> Response:
         """The model that answers."""
-        return _said(_about(service.serving.current))
+        return _said({**_about(service.serving.current), "problem": service.serving.problem})
 
     return router
 
@@ -181,10 +184,21 @@ def health(service: Service) -> APIRouter:
 
     @router.get("/health/ready", response_model=schema.Health)
     async def ready() -> Response:
-        """A model is there; `problem` says why a newer one is not served."""
-        served, problem = service.serving.current, service.serving.problem
+        """A model is there; `problem` says that a newer one is not served."""
+        served, refused = service.serving.current, service.serving.problem is not None
+        # Anybody may ask: why is for those with the token, paths of this machine are for its log.
+        problem = "a newer model is refused; /v1/model and the log say why" if refused else None
         told = {"ready": True, "model": served.version, "problem": problem, "left_out": served.left_out}
         return _said(told)
+
+    for path, answer in (("/health/live", live), ("/health/ready", ready)):
+        router.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
+    return router
+
+
+def counting(service: Service) -> APIRouter:
+    """For whoever watches it."""
+    router = APIRouter()
 
     @router.get("/metrics", response_class=Response, responses={401: _WRONG[401]})
     async def metrics() -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -14,11 +15,12 @@ MOST = 1000
 BATCH = 1000
 KEYS = 64
 _CHECKED = ConfigDict(extra="forbid", strict=True, frozen=True)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")  # a text of digits alone would be read as seconds
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
 
 def _text(value: Any) -> Any:
-    if value is not None and not isinstance(value, str):
+    if value is not None and not (isinstance(value, str) and _DAY.match(value)):
         raise ValueError('must be text like "2026-01-31T12:00:00Z"')
     return value
 
@@ -178,7 +180,7 @@ class Modality(BaseModel):
 
     name: str
     width: int
-    coverage: float = Field(description="Share of the items trained on that have it.")
+    coverage: float = Field(description="Share of the catalog's items, added ones included, that have it.")
 
 
 class About(BaseModel):
@@ -192,6 +194,7 @@ class About(BaseModel):
     explains: bool = Field(description="Whether the method has an opinion of single interactions.")
     facts: dict[str, Any]
     siftrec: str
+    problem: str | None = Field(description="Why a newer model is not served; null when there is none.")
 
 
 class Health(BaseModel):
@@ -199,7 +202,7 @@ class Health(BaseModel):
 
     ready: bool
     model: str
-    problem: str | None = Field(description="Why a newer artifact is not served; null when there is none.")
+    problem: str | None = Field(description="That a newer model is not served; null when there is none.")
     left_out: int = Field(description="Stored items that this model cannot take.")
 
 

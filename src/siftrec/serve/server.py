@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import time
 from collections.abc import Callable, Iterable
@@ -15,14 +14,6 @@ import uvicorn
 from siftrec.errors import EnvironmentProblem
 from siftrec.serve.limits import Guard
 from siftrec.serve.settings import Limits
-
-
-def loopback(host: str) -> bool:
-    """Whether an address leads to this machine alone."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def run(app: Guard, host: str, port: int, limits: Limits, ready: Callable[[str], None]) -> None:

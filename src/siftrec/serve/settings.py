@@ -21,6 +21,7 @@ class Limits:
         stop_seconds: what runs may take so long after SIGTERM.
         poll_seconds: how often artifact and store are looked at.
         threads: that compute answers.
+        items: that clients may add to one store; more is answered 507.
     """
 
     body: int = 1 << 20
@@ -34,6 +35,7 @@ class Limits:
     stop_seconds: int = 10
     poll_seconds: float = 0.25
     threads: int = 2
+    items: int = 1_000_000
 
 
 DEFAULT = Limits()

@@ -28,6 +28,10 @@ class Conflict(SiftrecError):
     """An item of that id is there already."""
 
 
+class Full(SiftrecError):
+    """The store holds as many items as it may."""
+
+
 @dataclass(frozen=True)
 class Item:
     """An item by its content.
@@ -58,30 +62,34 @@ class Store:
 
     Args:
         path: of the file; made when it is not there.
+        write: False: only to look, at a store that is there.
 
     Raises:
         DataError: another kind of file.
         EnvironmentProblem: it cannot be opened or written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, write: bool = True) -> None:
         self.path, self._lock = path, threading.Lock()
         try:
             with self._lock:
-                self._open()
+                self._open(write)
         except sqlite3.OperationalError as error:
             raise EnvironmentProblem(f"{path}: cannot be used as a store: {error}") from error
         except sqlite3.DatabaseError as error:
             raise DataError(f"is not a store of `siftrec serve`: {error}", str(path)) from None
 
-    def _open(self) -> None:
-        self._base = sqlite3.connect(self.path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    def _open(self, write: bool) -> None:
+        place = f"{self.path.absolute().as_uri()}?mode={'rwc' if write else 'ro'}"
+        self._base = sqlite3.connect(place, timeout=5.0, isolation_level=None, check_same_thread=False, uri=True)
         kind, version, tables = (
             self._base.execute(query).fetchone()[0]
             for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
         )
-        if tables and (kind, version) != (_KIND, _VERSION):
+        if (tables or not write) and (kind, version) != (_KIND, _VERSION):
             raise DataError("is not a store of `siftrec serve`; name another file", str(self.path))
+        if not write:
+            return
         self._base.execute("PRAGMA journal_mode = WAL")
         self._base.execute("PRAGMA synchronous = FULL")
         if not tables:
@@ -170,4 +178,5 @@ class Store:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._base.close()
+        with self._lock:
+            self._base.close()
