@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 from siftrec.serve.settings import Limits
@@ -19,6 +20,16 @@ def test_nginx_forgets_connections_before_the_service_does_and_takes_bodies_as_l
     assert int(idle) < Limits().idle_seconds
     (mebibytes,) = re.findall(r"client_max_body_size (\d+)m;", block)
     assert int(mebibytes) << 20 == Limits().body
+
+
+def test_training_again_keeps_modalities_and_method() -> None:
+    """Without them the new model could take none of the items that were added by content."""
+    first, again = (
+        tomllib.loads(re.findall(r"```toml\n(.*?)```", (DOCS / "howto" / page).read_text("utf-8"), re.DOTALL)[0])
+        for page in ("serve.md", "feedback.md")
+    )
+    assert first.pop("data") != again.pop("data")
+    assert first == again
 
 
 def test_the_container_runs_as_nobody_and_holds_no_secret() -> None:

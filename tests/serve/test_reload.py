@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -138,6 +140,25 @@ def test_an_artifact_that_arrives_file_by_file_is_served_once_it_is_whole(run: P
     assert serving.reloads["refused"] > 0
     serving.poll()
     assert serving.problem is None
+    assert serving.current.trained.recommend(["v01"], 3).items == other.recommend(["v01"], 3).items
+
+
+def test_the_swap_of_the_guide_is_taken_up_without_a_refusal(
+    run: Path, other: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "serve.md").read_text("utf-8")
+    (steps,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    train, *swap = steps.splitlines()
+    assert train == "siftrec train exp.toml -o runs/new"
+    (run.parent / "runs").mkdir()
+    run.rename(run.parent / "runs" / "served")
+    monkeypatch.chdir(run.parent)
+    sr.save(other, "runs/new/artifact")
+    serving = Serving(Path("runs/served"), Store(Path("store")))
+    for step in swap:
+        subprocess.run(["bash", "-ec", step], check=True)
+        serving.poll()
+    assert serving.reloads == {"done": 1, "refused": 0}
     assert serving.current.trained.recommend(["v01"], 3).items == other.recommend(["v01"], 3).items
 
 
