@@ -240,7 +240,9 @@ def accuracy() -> list[str]:
         "training both follow the seed); without noise, counted methods have no seed. *Filtered*: items of the user's "
         "history cannot be recommended; *unfiltered*: all can. ρ: share of train and validation interactions replaced by "
         "popularity-drawn ones; foreign content: share of train and validation interactions, modality by modality, where "
-        "what was shown is a popularity-drawn item's; test targets are never touched. Leave-one-out leaks time."
+        "what was shown is a popularity-drawn item's; test targets are never touched. Leave-one-out leaks time. Nothing is "
+        "tuned per data set. `rows_per_user` bounds methods that train on prefixes; SASRec reads all whole windows, so an "
+        "epoch of it has more targets. Early stopping waits two epochs, whatever their size."
     )
     parts = ["## Accuracy", text, machine_line(everything)]
     for setting in SETTINGS:
@@ -261,7 +263,8 @@ def cell_table(setting: Setting, methods: dict[str, list[Figures]]) -> list[str]
             values = [[run["evaluation"]["metrics"][spelling][metric] for run in runs] for metric in MAIN]
             lines.append((NAMES[name], *map(deviation, values), seeds(runs), *effort(runs)))
         parts.append(table(head, lines))
-    parts.append(f"`python benchmarks/accuracy.py run --only '{setting}.*'`. Settings that differ: {training(methods)}")
+    command = f"`python benchmarks/accuracy.py run --only '{setting}.[!0-9]*'`"
+    parts.append(f"{command}. Settings that differ: {training(methods)}")
     return parts
 
 

@@ -66,7 +66,7 @@ class Loader:
         length: L, the longest history.
         batch_size: rows per batch.
         seed: of the run.
-        rows_per_user: at most so many rows of each user per epoch, drawn anew each epoch; None = all.
+        rows_per_user: at most so many `prefix` rows of each user per epoch, drawn anew each epoch; None = all.
         around: whether batches say what the user did around the last target.
 
     Rows of similar length share a batch, so padding is hardly computed: the shuffled rows are sorted by length within
