@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from torch import nn
 
 import siftrec as sr
+from siftrec import seeds
 from siftrec.data.interactions import Interactions
+from siftrec.data.loader import Batch
 from siftrec.errors import SettingsError
 from siftrec.methods.sasrec import SASRec
 from siftrec.synthetic import behaviours
@@ -23,6 +28,37 @@ SMALL = {"dim": 16, "length": 8, "negatives": 64}
 )
 def test_contract(more):
     check_method(SASRec(**SMALL | more))
+
+
+class Told(nn.Module):
+    """An encoder that answers every history with the same state."""
+
+    def __init__(self, state_D: torch.Tensor) -> None:
+        super().__init__()
+        self.state_D = nn.Parameter(state_D)
+
+    def states(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
+        """The state, everywhere."""
+        return self.state_D.expand(vectors_BLD.shape)
+
+
+@pytest.mark.parametrize("negatives", [2, 6, 60])
+def test_calibrated_scores_are_probabilities_however_many_negatives_are_asked_of_few_items(negatives):
+    """At t = 1 the loss rests there and is the full cross-entropy, but for α; drawing 60 of 6 items would shift both."""
+    odds, rows = torch.tensor([0.05, 0.1, 0.15, 0.2, 0.2, 0.3]), 20_000
+    method = SASRec(dim=6, heads=1, objective="gbce", calibration=1.0, negatives=negatives)
+    model = method.build(sr.Catalog(pl.Series(range(6))))
+    model.tower.ids.weight.data[1:] = torch.eye(6)  # so that the state is the scores
+    drawn = min(negatives, 6)
+    model.encoder = Told(torch.logit(odds) + math.log(6))  # less the constant, log(β / K)
+    targets = torch.repeat_interleave(torch.arange(1, 7), (odds * rows).round().long()).unsqueeze(1)
+    ones = torch.ones(rows, 1)
+    batch = Batch(targets, targets, ones, torch.arange(rows), ones)
+    loss = method.loss(model, batch, seeds.generator(1, "loss"))["next_item"]
+    loss.backward()
+    assert model.encoder.state_D.grad.abs().max() < 4e-3
+    entropy = -float((odds * odds.log() + (1 - odds) * (1 - odds).log()).sum())
+    assert loss.item() * (1 + drawn) / (drawn / 6) == pytest.approx(entropy, rel=0.01)
 
 
 def test_without_content_a_catalog_s_content_changes_nothing():

@@ -34,9 +34,10 @@ class SASRec:
         scale: expected norm of a fresh item vector.
         negatives: shared negatives per batch; of `gbce`, per row.
         full_up_to: catalogs of at most so many items use the full softmax.
-        objective: `softmax`, or `gbce`: binary cross-entropy calibrated for sampling, over `negatives` of each row, drawn
-            uniformly whatever the size of the catalog (the paper: 256).
-        calibration: t of `gbce`: 0 = plain binary cross-entropy, 1 = scores as without sampling.
+        objective: `softmax`, or `gbce`: binary cross-entropy calibrated for sampling, over `negatives` of each row, at
+            most as many as there are items, drawn uniformly whatever the size of the catalog (the paper: 256).
+        calibration: t of `gbce`: 0 = plain binary cross-entropy, 1 = scores as without sampling, less a constant that is
+            added in training only.
         content: whether an item is the sum of its id embedding and its mapped content, as in `CCL4Rec`, or its id alone.
     """
 
@@ -84,8 +85,9 @@ class SASRec:
 
     def _gbce(self, model: SequenceModel, batch: Batch, rng: torch.Generator) -> Step:
         """Negatives of its own for every row: shared by a batch they would leave most items unmoved by most steps."""
-        size, count = len(model.items()), self.negatives
-        rate = min(count / (size - 1), 1.0)
+        size = len(model.items())
+        count = min(self.negatives, size - 1)
+        rate = count / (size - 1)
         drawn_BK = torch.randint(1, size, (len(batch), count), generator=rng)
         local, history, states_BLD = read_once(model, batch, drawn_BK, rng)
         # Added to every score it ranks nothing otherwise, but vectors need not first learn that most items are not next.

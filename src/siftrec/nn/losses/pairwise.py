@@ -67,7 +67,8 @@ def gbce_loss(
 
     β = 1 − t (1 − α): the generalised binary cross-entropy of Petrov & Macdonald (RecSys 2023), whose
     β = α (t (1 − 1/α) + 1/α) is the same. t = 0 is plain binary cross-entropy, which overrates every item when few
-    negatives are drawn; at t = 1 scores are as they would be without sampling.
+    negatives are drawn; at t = 1 scores are as they would be without sampling. Negatives may repeat; then
+    α is how often an item is drawn on average, and no more than 1.
 
     Args:
         positive_R: score of each target.
