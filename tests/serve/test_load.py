@@ -20,7 +20,7 @@ from siftrec.methods.trained import Trained
 def request(rng: random.Random) -> tuple[str, Any]:
     """One of what a service is asked."""
     ids = [f"v{rng.randrange(60):02d}" for _ in range(rng.randrange(30))]
-    if rng.random() < 0.02:
+    if rng.random() < 0.01:
         content = {"text": [rng.gauss(0, 1) for _ in range(6)]}
         return "/v1/items", {"items": [{"item": f"n{rng.getrandbits(64)}", "title": "New", "content": content}]}
     return rng.choice(
@@ -67,7 +67,7 @@ def steady(process: Process, warm: int, requests: int) -> None:
 
 
 def test_a_thousand_requests(process: Process) -> None:
-    steady(process, 800, 1000)
+    steady(process, 400, 600)
 
 
 @pytest.mark.slow

@@ -76,10 +76,10 @@ def wait(until: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-def test_four_swaps_under_load(run: Path, other: Trained) -> None:
+def test_two_swaps_under_load(run: Path, other: Trained) -> None:
     models = [sr.load(run), other]
     with running(run, limits=SHORT) as process:
-        swapped(process, run, models, 4)
+        swapped(process, run, models, 2)
 
 
 @pytest.mark.slow

@@ -67,7 +67,7 @@ def everything(line: socket.socket) -> bytes:
 
 VARIANTS = [
     path
-    for base in ("v1/model", "v1/search", "metrics", "openapi.json")
+    for base in ("v1/model", "metrics")
     for path in (
         f"/{base}",
         f"//{base}",
