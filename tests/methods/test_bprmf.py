@@ -41,13 +41,23 @@ def test_the_loss_is_the_mean_over_pairs_of_a_target_and_an_item_not_had(normali
             if other != target and other not in history
         ]
         rows.append(weight * sum(losses) / len(losses))
-        squares.append(float(user @ user + scored[target] @ scored[target]))
+        squares.append(weight * float(user @ user + scored[target] @ scored[target]))
     items_BL = torch.tensor([[2, 5, 2], [0, 0, 7]])
     batch = Batch(items_BL, torch.tensor([[4], [1]]), torch.tensor([[0.3], [1.0]]), torch.arange(2), torch.ones(2, 3))
     losses = method.loss(model, batch, seeds.generator(1, "loss"))
     assert losses["pairs"].item() == pytest.approx(sum(rows) / sum(weights), rel=1e-5)
-    mean = sum(squares) / 2 + float(scored[1:].square().sum(dim=1).mean())
+    mean = sum(squares) / sum(weights) + float(scored[1:].square().sum(dim=1).mean())
     assert losses["l2"].item() == pytest.approx(0.1 * mean, rel=1e-5)
+
+
+def test_targets_that_weigh_nothing_move_nothing():
+    """Were the penalty deaf to weights, interactions held for false positives would still pull on their items."""
+    with seeds.initialised(1, "weights"):
+        model = BPRMF(dim=4).build(Catalog(pl.Series(range(9))))
+    items_BL = torch.tensor([[2, 5, 2], [0, 0, 7]])
+    batch = Batch(items_BL, torch.tensor([[4], [1]]), torch.zeros(2, 1), torch.arange(2), torch.ones(2, 3))
+    losses = BPRMF(dim=4).loss(model, batch, seeds.generator(1, "loss"))
+    assert {name: loss.item() for name, loss in losses.items()} == {"pairs": 0, "l2": 0}
 
 
 def separation(planted: bool) -> float:

@@ -13,7 +13,7 @@ from siftrec.data.split import Fitting
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.model import POPULARITY_POWER
 from siftrec.nn.losses.pairwise import bpr_loss, distinct_negatives, others
-from siftrec.nn.losses.softmax import Negatives
+from siftrec.nn.losses.softmax import Negatives, shares_of
 from siftrec.settings import Fraction, Rate, Size, Weight, settings
 
 
@@ -68,7 +68,7 @@ class BPRMF:
         scale: expected norm of a fresh vector.
         negatives: shared distinct negatives per batch.
         sampling: how negatives are drawn; `popularity` is popularity^.75.
-        l2: weight of the mean squared norms of user, target and negatives.
+        l2: weight of the squared norms of user, target and negatives (these: their mean), averaged as the loss is.
     """
 
     dim: Size = 64
@@ -105,6 +105,7 @@ class BPRMF:
         positive_B = (users_BD * targets_BD).sum(dim=1)
         losses = {"pairs": bpr_loss(positive_B, users_BD @ negatives_KD.T, counted_BK, weights_B)}
         if self.l2:
-            squares = sum(each.square().sum(dim=1).mean() for each in (users_BD, targets_BD, negatives_KD))
-            losses["l2"] = self.l2 * cast(torch.Tensor, squares)
+            squares_B = users_BD.square().sum(dim=1) + targets_BD.square().sum(dim=1)
+            squares_B = squares_B + negatives_KD.square().sum(dim=1).mean()
+            losses["l2"] = self.l2 * (shares_of(weights_B) * squares_B).sum()
         return losses
