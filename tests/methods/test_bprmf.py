@@ -60,6 +60,26 @@ def test_targets_that_weigh_nothing_move_nothing():
     assert {name: loss.item() for name, loss in losses.items()} == {"pairs": 0, "l2": 0}
 
 
+@pytest.mark.parametrize(("sampling", "power"), [("uniform", 0.0), ("popularity", 0.75)])
+def test_negatives_follow_the_power_of_popularity_that_was_asked_for(sampling, power):
+    """What a step moves, beside its target, is what it drew; counts themselves would draw the head a tenth too often."""
+    rng, row = np.random.default_rng(6), np.arange(3000)
+    items = rng.choice(6, len(row), p=[0.7, 0.2, 0.05, 0.01, 0.02, 0.02])
+    frame = pl.DataFrame({"user": row // 10, "item": items, "time": row % 10, "row": row})
+    split, method = leave_one_out(Interactions(frame, "order")), BPRMF(dim=4, negatives=1, sampling=sampling, l2=0)
+    with seeds.initialised(1, "weights"):
+        model = method.build(Catalog(split.items.ids))
+    method.start_epoch(model, split.fitting, 0, 1)
+    batch = Batch(torch.tensor([[6]]), torch.tensor([[5]]), torch.ones(1, 1), torch.arange(1), torch.ones(1, 1))
+    drawn, draw = torch.zeros(7), seeds.generator(1, "loss")
+    for _ in range(3000):
+        (moved,) = torch.autograd.grad(method.loss(model, batch, draw)["pairs"], model.scored.weight)
+        drawn += moved.abs().sum(dim=1) > 0
+    expected = torch.from_numpy(split.fitting.train.counts(7)[1:5]).float() ** power
+    assert drawn[6] == 0, "an item of the history is no negative"
+    torch.testing.assert_close(drawn[1:5] / drawn[1:5].sum(), expected / expected.sum(), rtol=0, atol=0.035)
+
+
 def separation(planted: bool) -> float:
     """How often an item of a user's half of the catalog scores above one of the other half."""
     rng = np.random.default_rng(4)

@@ -1,8 +1,9 @@
-"""A target after every position: each counts once, and nothing is read of what came later."""
+"""A target after every position, or after the last: each counts once, by its weight; nothing later is read."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ from chains import found
 
 from siftrec import seeds
 from siftrec.data.loader import Batch
+from siftrec.methods.fmlprec import FMLPRec
 from siftrec.methods.gru4rec import GRU4Rec
+from siftrec.methods.late import LateFusion
 from siftrec.methods.model import SequenceModel
 from siftrec.methods.sasrec import SASRec
 from siftrec.synthetic import behaviours
@@ -22,15 +25,18 @@ METHODS = {
     "gSASRec": SASRec(**SMALL, objective="gbce", negatives=30, calibration=0.6),
     "SASRec, content": SASRec(**SMALL, content=True),
 }
+SAMPLED = SMALL | {"negatives": 40, "full_up_to": 0}
+LAST = {"FMLPRec": FMLPRec(**SAMPLED), "LateFusion": LateFusion(**SAMPLED)}
 EVERY = pytest.mark.parametrize("name", METHODS)
 
 
 def model_of(name: str) -> SequenceModel:
     planted = behaviours("easy", users=50, items=600, length=6, seed=2)
+    method = (METHODS | LAST)[name]
     with seeds.initialised(1, "weights"):
-        model = METHODS[name].build(planted.catalog)
+        model = method.build(planted.catalog)
     assert isinstance(model, SequenceModel)
-    METHODS[name].start_epoch(model.eval(), planted.split.fitting, 0, 1)
+    method.start_epoch(model.eval(), planted.split.fitting, 0, 1)
     model.refresh()
     return model
 
@@ -74,6 +80,28 @@ def test_the_loss_is_that_of_every_target_after_what_came_before_it(name):
     losses = METHODS[name].loss(model.train(), rows, seeds.generator(1, "loss"))
     assert set(losses) == {"next_item"}
     assert losses["next_item"].item() == pytest.approx(expected, rel=2e-5)
+
+
+@pytest.mark.parametrize("name", LAST)
+@torch.no_grad()
+def test_after_the_last_position_a_target_counts_by_its_weight_against_what_is_drawn(name):
+    """A loop over draws, each standing for 1 / (K q) items; deaf to weights, false positives would be learned in full."""
+    model, rows = model_of(name), batch()
+    rows = replace(rows, targets_BP=rows.targets_BP[:, -1:], weights_BP=rows.weights_BP[:, -1:])
+    power_N = model.popularity.clamp_min(1) ** 0.75 * (model.every > 0)
+    drawn = torch.multinomial(power_N, 40, replacement=True, generator=seeds.generator(1, "loss")).tolist()
+    local, expected = model.local(model.every), 0.0
+    for row, (target, weight) in enumerate(zip(rows.targets_BP[:, 0], rows.weights_BP[:, 0], strict=True)):
+        items_1L = rows.items_BL[row : row + 1]
+        user_D = model.encoder(model.history(local, items_1L).vectors_BLD, items_1L > 0, None)[0]
+        mass = own = math.exp(float(user_D @ local(target)))
+        for item in drawn:
+            if item != target:
+                share = 40 * float(power_N[item] / power_N.sum())
+                mass += math.exp(float(user_D @ local(torch.tensor(item)))) / share
+        expected -= float(weight) * math.log(own / mass) / float(rows.weights_BP.sum())
+    loss = LAST[name].loss(model.train(), rows, seeds.generator(1, "loss"))["next_item"]
+    assert loss.item() == pytest.approx(expected, rel=2e-5)
 
 
 @EVERY
