@@ -14,8 +14,8 @@ def test_contract():
     check_method(GRU4Rec(dim=16, length=8, negatives=64, full_up_to=0))
 
 
-def test_states_are_the_recurrence_of_the_paper():
-    """A loop over gates: r, z, candidate; h = (1 − z) candidate + z h, from zero, padding never read."""
+def test_states_are_the_recurrence_in_torch_s_form():
+    """A loop over gates: r, z, candidate tanh(W x + r ∘ U h); h = (1 − z) candidate + z h, from zero, padding unread."""
     with seeds.initialised(1, "gru"):
         encoder = Recurrent(5, 0.0)
     gru = encoder.gru

@@ -23,6 +23,7 @@ class GRU4Rec:
     The items of histories and those that are scored have one table, and the loss is a softmax over shared negatives drawn
     by a power of popularity: "constrained embedding", cross-entropy and additional samples of the 2018 paper.
     Rows are whole histories, through which gradients flow; the papers train session-parallel steps.
+    Negatives are the drawn ones alone, where the 2018 paper adds the other targets of the batch.
 
     Attributes:
         dim: D, size of item vectors and of the state.

@@ -101,7 +101,7 @@ class Context(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """A GRU; the user vector is its state after the most recent interaction."""
+    """A GRU in torch's form, r ∘ (U h) and not U (r ∘ h); the user vector is its state after the last interaction."""
 
     def __init__(self, dim: int, rate: float) -> None:
         super().__init__()
