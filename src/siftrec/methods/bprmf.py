@@ -59,8 +59,8 @@ class BPRMF:
 
     Recommendations are for histories never seen in training, so there is no table of users: u = Σ_t p_t / T^α over the
     history, and the target is never part of it (FISM's factorisation, Kabbur et al., KDD 2013). The order of a history
-    is not read. Negatives are shared by the batch; the target and the last
-    `length` items before it do not count, older ones of the user may.
+    is not read. Negatives are shared by the batch; the target and the last `length` items before it do not count,
+    older ones of the user may.
 
     Attributes:
         dim: D, number of factors.

@@ -13,8 +13,9 @@ class Filters(nn.Module):
     """Blocks of a filter over time and a feed-forward layer, each with a residual and a norm behind it.
 
     A filter is a circular convolution of `length` columns, so **every state reads the whole history, later columns too**:
-    only the last one may be asked what comes next. Padding is zero wherever a filter reads, so it changes nothing; since
-    a circular convolution moves with its input, a narrower window gives the same as one of `length` columns.
+    only the last one may be asked what comes next, and no other is given out. Padding is zero wherever a filter reads, so
+    it changes nothing; since a circular convolution moves with its input, a narrower window gives the same as one of
+    `length` columns.
 
     Args:
         dim: D.
@@ -30,14 +31,6 @@ class Filters(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.blocks = nn.ModuleList(FilterBlock(dim, length, rate) for _ in range(blocks))
 
-    def states(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
-        """states_BLD after the blocks; see the class for what each has read."""
-        placed = vectors_BLD + recency(self.position, vectors_BLD.shape[1])
-        x = dropout(self.norm(placed), self.rate, rng)
-        for block in self.blocks:
-            x = block(x, real_BL, rng)
-        return x
-
     def forward(
         self,
         vectors_BLD: torch.Tensor,
@@ -45,7 +38,11 @@ class Filters(nn.Module):
         rng: torch.Generator | None,
         log_trust_BL: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        return self.states(trusted(vectors_BLD, log_trust_BL), real_BL, rng)[:, -1] * real_BL[:, -1:]
+        placed = trusted(vectors_BLD, log_trust_BL) + recency(self.position, vectors_BLD.shape[1])
+        x: torch.Tensor = dropout(self.norm(placed), self.rate, rng)
+        for block in self.blocks:
+            x = block(x, real_BL, rng)
+        return x[:, -1] * real_BL[:, -1:]
 
 
 class FilterBlock(nn.Module):
