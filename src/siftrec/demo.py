@@ -81,6 +81,15 @@ use = "siftrec:Demure"  # which part of a film counted
 [method.base]
 use = "siftrec:CCL4Rec"  # which films are noise
 
+[method.base.denoise]  # and how probably; their targets weigh less
+
+[method.base.denoise.detector]
+use = "siftrec:Likelihood"
+folds = 2  # a small one, for the demo is in a hurry
+epochs = 2
+steps = 120
+learning_rate = 0.02
+
 [train]
 threads = 2
 epochs = 4
