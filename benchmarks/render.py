@@ -161,6 +161,8 @@ def unlike(values: Figures, defaults: Figures) -> Figures:
 
 def profile(name: str, row: Figures) -> str:
     """The stored profile of a row that is out of reach."""
+    if row["unit"] != "targets/s":
+        return f"{row['what']} is out of reach."
     path = RESULTS / "profiles" / f"{name}.txt"
     command = f"`python benchmarks/speed.py {name} --profile`"
     if not path.exists():
