@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from siftrec.cli import main
-from siftrec.cli.console import duration, table
+from siftrec.cli.console import counting, duration, table
 from siftrec.errors import ArtifactError, NonFiniteLossError, Terminated
 
 COMMANDS = (
@@ -272,3 +272,11 @@ def test_tables_align_numbers_to_the_right() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0, "1 s"), (59, "59 s"), (125, "2 min 5 s"), (12000, "3 h 20 min")])
 def test_durations_are_read_by_people(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_long_work_says_early_how_long_the_rest_will_take(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever waits for minutes is told after the first step; the last one has nothing left to tell."""
+    with counting("models") as tell:
+        for done in range(1, 5):
+            tell(done, 4)
+    assert capsys.readouterr().err == "models: 1 of 4, about 1 s more\n"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -155,38 +156,32 @@ class Reporter:
             say(text.rstrip())
 
 
-class Counter:
-    """Shows how many of some equal steps are done and how long the rest will take, as `Reporter` does. Use it in a `with`.
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows how many of some equal steps are done, and how long the rest will take: a bar, or a line now and again.
 
     Args:
         what: is counted.
+
+    Yields:
+        To be called with the number done and their total.
     """
+    bar = _bar() if sys.stderr.isatty() else None
+    began = shown = time.monotonic()
 
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._bar = _bar() if sys.stderr.isatty() else None
-        self._began = self._shown = time.monotonic()
-
-    def __enter__(self) -> Counter:
-        if self._bar:
-            self._bar.start()
-            self._bar.add_task(self._what, total=None)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar:
-            self._bar.stop()
-
-    def __call__(self, done: int, of: int) -> None:
-        """So many are done. Elsewhere than on a terminal the first is said, and then one now and again."""
+    def tell(done: int, of: int) -> None:
+        nonlocal shown
         now = time.monotonic()
-        if self._bar:
-            self._bar.update(self._bar.task_ids[-1], completed=done, total=of)
-        elif done < of and (done == 1 or now - self._shown > _PLAIN_SECONDS):
-            self._shown = now
-            say(f"{self._what}: {done} of {of}, about {duration((now - self._began) / done * (of - done))} more")
+        if bar:
+            bar.update(bar.task_ids[-1], completed=done, total=of)
+        elif done < of and (done == 1 or now - shown > _PLAIN_SECONDS):
+            shown = now
+            say(f"{what}: {done} of {of}, about {duration((now - began) / done * (of - done))} more")
+
+    with bar or nullcontext():
+        if bar:
+            bar.add_task(what, total=None)
+        yield tell
 
 
 def _bar() -> Progress:

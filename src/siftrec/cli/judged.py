@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from siftrec.cli.console import Counter, say
+from siftrec.cli.console import counting, say
 from siftrec.cli.runs import folder, use_threads
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Judged:
         from siftrec.noise.modal import judge_modalities
 
         shown = without(self.prepared.catalog, self.prepared.imputed)
-        with Counter("models of what each modality showed") as counter:
+        with counting("models of what each modality showed") as counter:
             return judge_modalities(self.trained, self.log, shown, self.experiment.seed, counter)
 
     @cached_property
@@ -206,6 +206,6 @@ def judge_run(run: Path, part: Part, unweighted: bool = False) -> Judged:
         chosen = split.role < TEST
     log = split.log.where(chosen)
     say(f"judging {len(log.items):,} interactions of {int((log.lengths > 0).sum()):,} users")
-    with Counter("models of what goes with what") as counter:
+    with counting("models of what goes with what") as counter:
         scores = scores_for(log, prepared.catalog, experiment.seed, on_fold=counter)
     return Judged(folder(run), experiment, prepared, chosen, log, scores, trained)
