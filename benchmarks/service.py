@@ -1,7 +1,7 @@
 """What a request costs the service: CPU per request, requests per second, how long the slowest wait.
 
     python benchmarks/service.py                 100,000 items, D = 64, one worker, into benchmarks/results/service.json
-    python benchmarks/service.py --seconds 5     a shorter look
+    python benchmarks/service.py --seconds 5     a shorter look, --requests 1000 a shorter endurance run
 
 The model is CCL4Rec as it is built, not trained: what it says costs what anything would. Clients are threads of this
 process, on the same machine, so the rate is a lower bound; the CPU time is that of the service's process alone.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import statistics
@@ -26,6 +27,7 @@ import machine
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 ITEMS, DIM, WIDTH, CLIENTS, HISTORY = 100_000, 64, 64, 4, 20
+ENDURANCE = "recommend, endurance"
 
 
 def artifact(folder: Path) -> None:
@@ -60,16 +62,16 @@ def body(kind: str, rng: random.Random) -> tuple[str, Any]:
     return "/v1/recommend", {"history": ids, "explain": kind == "recommend, explained"}
 
 
-def measured(process: Any, kind: str, seconds: float) -> dict[str, float]:
-    """Ask from four connections for so long."""
+def measured(process: Any, kind: str, seconds: float = math.inf, most: float = math.inf) -> dict[str, float]:
+    """Ask from four connections for so long, or so many times."""
     from serve.running import ask
 
     waits, problems, lock = list[float](), list[int](), threading.Lock()
-    until = time.monotonic() + seconds
+    until, before = time.monotonic() + seconds, process.memory()
 
     def client(seed: int) -> None:
         rng, connection = random.Random(seed), process.connect()
-        while time.monotonic() < until:
+        while time.monotonic() < until and len(waits) < most:
             path, asked = body(kind, rng)
             began = time.monotonic()
             status, _ = ask(connection, path, asked)
@@ -88,10 +90,12 @@ def measured(process: Any, kind: str, seconds: float) -> dict[str, float]:
     return {
         "requests": len(waits),
         "not_200": len(problems),
+        "of_5xx": sum(status >= 500 for status in problems),
         "cpu_ms": 1000 * (process.seconds() - spent) / len(waits),
         "per_second": len(waits) / (time.monotonic() - began),
         "p50_ms": 1000 * cuts[49],
         "p99_ms": 1000 * cuts[98],
+        "memory_mb_before": before / 1e6,
         "memory_mb": process.memory() / 1e6,
     }
 
@@ -99,12 +103,13 @@ def measured(process: Any, kind: str, seconds: float) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=15.0, help="per kind of request")
+    parser.add_argument("--requests", type=int, default=100_000, help="of the endurance run")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "service.json")
     options = parser.parse_args()
     machine.one_thread()
     from serve.running import running
 
-    rows = {}
+    rows, rates, load = {}, [machine.rates()], round(os.getloadavg()[0], 1)
     with tempfile.TemporaryDirectory() as folder:
         artifact(Path(folder) / "artifact")
         with running(folder) as process:
@@ -112,6 +117,9 @@ def main() -> None:
             for kind in ("recommend", "recommend, explained", "similar", "search"):
                 rows[kind] = measured(process, kind, options.seconds)
                 print(kind, {name: round(value, 2) for name, value in rows[kind].items()}, flush=True)
+            rows[ENDURANCE] = measured(process, "recommend", most=options.requests)
+            print(ENDURANCE, {name: round(value, 2) for name, value in rows[ENDURANCE].items()}, flush=True)
+    rates.append(machine.rates())
     told: dict[str, Any] = {
         "items": ITEMS,
         "dim": DIM,
@@ -119,7 +127,7 @@ def main() -> None:
         "clients": CLIENTS,
         "commit": machine.commit(),
     }
-    told["load"] = round(os.getloadavg()[0], 1)  # of one minute; what else runs makes waits longer
+    told |= {"rates": rates, "load": load}  # what else runs makes waits longer
     options.out.write_text(json.dumps(told | {"machine": machine.describe(), "rows": rows}, indent=1) + "\n")
 
 
