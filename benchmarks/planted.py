@@ -4,6 +4,7 @@
     python benchmarks/planted.py train             trained variants on hard, rho = .4
     python benchmarks/planted.py clean             the same without noise: no harm
     python benchmarks/planted.py hardness          a sweep of the hardness of views
+    python benchmarks/planted.py over              a sweep of the weight of contrast over contrast
     python benchmarks/planted.py all --seeds 5 --jobs 2
     python benchmarks/render.py                    docs/results.md from the stored figures
 
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).resolve().parent / "results" / "planted"
 LEVELS = ("easy", "mid", "hard")
-SWEEP = ("0.0", "0.25", "0.5", "0.75", "1.0")
-COMMANDS = ("detect", "train", "clean", "hardness")
+HARDNESS = ("0.0", "0.25", "0.5", "0.75", "1.0")
+OVER = ("0.0", "0.2", "0.8", "3.2")
+COMMANDS = ("detect", "train", "clean", "hardness", "over")
 
 
 def units(command: str, seeds: int) -> list[str]:
@@ -44,7 +46,8 @@ def units(command: str, seeds: int) -> list[str]:
         "detect": [f"{level}{null}" for level in LEVELS for null in ("", "-null")],
         "train": list(short),
         "clean": ["next-item", "full"],
-        "hardness": [f"kappa{kappa}" for kappa in SWEEP],
+        "hardness": [f"kappa{kappa}" for kappa in HARDNESS],
+        "over": [f"lambda{weight}" for weight in OVER],
     }[command]
     return [f"{command}.{variant}.seed{seed}" for seed in range(1, seeds + 1) for variant in variants]
 
@@ -61,12 +64,14 @@ def method_of(command: str, variant: str) -> CCL4Rec:
     import planted_measures as measures
 
     from siftrec.methods.ccl4rec import CCL4Rec
-    from siftrec.methods.contrast import Views
+    from siftrec.methods.contrast import Contrast, Views
 
     if command == "detect":
         return CCL4Rec(ids=False)
     if command == "hardness":
         return CCL4Rec(ids=False, views=Views(hardness=float(variant.removeprefix("kappa"))))
+    if command == "over":
+        return CCL4Rec(ids=False, contrast=Contrast(over=float(variant.removeprefix("lambda"))))
     return measures.VARIANTS[variant.replace("full-", "full, importance=")]
 
 

@@ -188,6 +188,10 @@ PLANTED = {
     ),
     "clean": ("Trained, hard, ρ = 0", "The same without noise."),
     "hardness": ("Hardness of views, hard, ρ = .4", "The full method with hardness κ."),
+    "over": (
+        "Contrast over contrast, hard, ρ = .4",
+        "The full method with the weight λ of contrast over contrast; 0.05 is its default.",
+    ),
 }
 
 
