@@ -32,7 +32,7 @@ COMMANDS = (
     "feedback",
     "doctor",
 )
-SIFTREC = (sys.executable, "-c", "from siftrec.cli.main import main; main()")
+SIFTREC = (sys.executable, "-m", "siftrec")
 HEAVY = {"torch", "polars", "pydantic", "numpy", "rich", "pyarrow", "scipy"}
 
 

@@ -1,0 +1,5 @@
+"""`python -m siftrec`, where the command is not on the path."""
+
+from siftrec.cli.main import main
+
+main()
