@@ -40,11 +40,12 @@ $(BROWSER)/node_modules/.package-lock.json: $(BROWSER)/package-lock.json
 browser-test: $(VENV)/.dev $(BROWSER)/node_modules/.package-lock.json ## the pages in a real browser; needs node and chromium
 	NODE_PATH=$(CURDIR)/$(BROWSER)/node_modules $(BIN)/python -m pytest tests/report/test_browser.py tests/serve/test_serve_page.py
 
-check: $(VENV)/.dev ## lint, format, types, layers
+check: $(VENV)/.dev ## lint, format, types, layers, Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint docs/docker/Dockerfile
 
 format: $(VENV)/.dev ## let ruff rewrite
 	$(BIN)/ruff check --fix .
@@ -54,35 +55,64 @@ clean: ## remove what the targets made
 	rm -rf $(VENV) demo-run $(BROWSER)/node_modules .mypy_cache .ruff_cache .pytest_cache
 
 # benchmarks
-.PHONY: peer-rectools speed accuracy noise-figures results
-PEER := benchmarks/peers/rectools
+.PHONY: peer-rectools peer-implicit peer-cornac speed answers service planted tuning accuracy curves noise-figures
+.PHONY: modality audit rankers page results
+PEERS := rectools implicit cornac
 
-$(PEER)/.venv/.done: $(PEER)/requirements.txt
-	$(PYTHON) -m venv $(PEER)/.venv
-	$(PEER)/.venv/bin/python -m pip --disable-pip-version-check -q install -r $<
+$(PEERS:%=benchmarks/peers/%/.venv/.done): benchmarks/peers/%/.venv/.done: benchmarks/peers/%/requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check -q install -r $<
 	@touch $@
 
-peer-rectools: $(PEER)/.venv/.done ## RecTools in its own environment, to be measured beside siftrec
+peer-rectools: benchmarks/peers/rectools/.venv/.done ## RecTools in its own environment, to be measured beside siftrec
+peer-implicit: benchmarks/peers/implicit/.venv/.done ## implicit likewise
+peer-cornac: benchmarks/peers/cornac/.venv/.done ## Cornac likewise
 
-IMPLICIT := benchmarks/peers/implicit
+# What the machine does with the code of now is measured once.
+CODE := $(shell find src -name '*.py')
 
-$(IMPLICIT)/.venv/.done: $(IMPLICIT)/requirements.txt
-	$(PYTHON) -m venv $(IMPLICIT)/.venv
-	$(IMPLICIT)/.venv/bin/python -m pip --disable-pip-version-check -q install -r $<
+$(VENV)/.measured-%: benchmarks/%.py $(CODE) | $(VENV)/.dev
+	$(BIN)/python $< $(WITH_$*)
 	@touch $@
 
-.PHONY: peer-implicit
-peer-implicit: $(IMPLICIT)/.venv/.done ## implicit's ALS and BPR in their own environment, to be given our weights
+WITH_speed := all
+$(VENV)/.measured-speed: benchmarks/peers/rectools/.venv/.done
 
-speed: $(VENV)/.dev peer-rectools ## every speed row, about ten minutes
-	$(BIN)/python benchmarks/speed.py all
+speed: $(VENV)/.measured-speed ## every speed row, about ten minutes
+answers: $(VENV)/.measured-answers ## what an answer costs, a minute
+service: $(VENV)/.measured-service ## what a request costs, half an hour
 
-accuracy: $(VENV)/.dev peer-rectools ## every accuracy cell that is not done, hours
+planted: $(VENV)/.dev ## where the truth is planted, every unit that is not done, hours
+	$(BIN)/python benchmarks/planted.py all --jobs 2
+
+tuning: $(VENV)/.dev ## every trial on validation that is not done, a day, and the choice
+	$(BIN)/python benchmarks/tuning.py run --jobs 2
+	$(BIN)/python benchmarks/tuning.py choose
+
+accuracy: $(VENV)/.dev peer-rectools peer-implicit peer-cornac ## every accuracy cell that is not done, hours
 	$(BIN)/python benchmarks/accuracy.py run --jobs 2
 	$(BIN)/python benchmarks/accuracy.py compare
+
+curves: $(VENV)/.dev ## every cell of the noise curves that is not done, days
+	$(BIN)/python benchmarks/accuracy.py run --curves replace insert swap foreign both --jobs 2
 
 noise-figures: $(VENV)/.dev ## how well noise is found, every unit that is not done, half an hour
 	$(BIN)/python benchmarks/noise.py run
 
-results: $(VENV)/.dev ## docs/results.md from the stored figures
+modality: $(VENV)/.dev ## which modality counted, every unit that is not done, hours
+	$(BIN)/python benchmarks/modality.py run
+
+audit: $(VENV)/.dev peer-implicit ## whether the verdict is right, every log that is not done, hours
+	$(BIN)/python benchmarks/audit.py run --quick
+	$(BIN)/python benchmarks/audit.py run
+
+rankers: $(VENV)/.dev ## CCL4Rec beside rankers, every cell that is not done, hours
+	$(BIN)/python benchmarks/rankers.py run
+	$(BIN)/python benchmarks/rankers.py compare
+
+page: $(VENV)/.dev ## docs/results.md from the stored figures
 	$(BIN)/python benchmarks/render.py
+
+# One after the other, for each has the machine to itself; what fails does not stop the rest.
+results: ## every figure that is not there yet, and the page; days
+	$(MAKE) -k -j1 speed answers service planted tuning accuracy curves noise-figures modality audit rankers page
