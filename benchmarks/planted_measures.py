@@ -14,6 +14,7 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.loader import pad
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import TRAIN
+from siftrec.evaluate.symptoms import halves, re_identified, uniformity
 from siftrec.methods.ccl4rec import CCL4Rec, importance_of
 from siftrec.methods.contrast import Contrast, Views
 from siftrec.methods.model import SequenceModel
@@ -146,24 +147,19 @@ def concordance(trained: Trained, planted: Planted, seed: int = 7) -> float:
 
 
 def spread(trained: Trained, planted: Planted) -> dict[str, float]:
-    """Collapse and distinction: mean off-diagonal ⟨z, z'⟩, effective rank, uniformity, split-half re-identification.
-
-    Uniformity is log mean e^(−2 |z − z'|²) over pairs of users (Wang & Isola 2020); the lower, the more evenly spread.
-    """
+    """Collapse and distinction: mean off-diagonal ⟨z, z'⟩, effective rank, uniformity, split-half re-identification."""
     log = planted.split.train
     z_BD = _relation(trained).head(_users(trained, log)).detach()
     cosine = z_BD @ z_BD.T
     off = (cosine.sum() - cosine.diagonal().sum()) / (len(z_BD) * (len(z_BD) - 1))
     power = torch.linalg.svdvals(z_BD - z_BD.mean(dim=0)).square()
     power = power / power.sum()
-    position = np.arange(len(log.items)) - log.offsets[log.owners]
-    halves = [torch.nn.functional.normalize(_users(trained, log.where(position % 2 == half)), dim=1) for half in (0, 1)]
-    found = (halves[0] @ halves[1].T).argmax(dim=1) == torch.arange(len(log))
+    first, second = (_users(trained, half) for half in halves(log))
     return {
         "mean cosine": float(off),
-        "uniformity": float(((4 * (cosine - 1)).exp().sum() - len(z_BD)).div(len(z_BD) * (len(z_BD) - 1)).log()),
+        "uniformity": uniformity(z_BD),
         "effective rank": float(torch.exp(-(power * power.clamp_min(1e-12).log()).sum())),
-        "re-identified": float(found.double().mean()),
+        "re-identified": re_identified(first, second),
     }
 
 
