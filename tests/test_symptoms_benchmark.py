@@ -1,0 +1,78 @@
+"""The proxies of benchmarks/symptoms.py: the same users whatever is planted, and clusters that find planted interests."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import symptoms
+import symptoms_tables
+from accuracy import Setting
+from datasets import Data
+from sklearn.metrics import adjusted_rand_score
+
+from siftrec.data.split import TEST
+from siftrec.noise.inject import inject
+from siftrec.synthetic import Planted, behaviours
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Planted:
+    monkeypatch.setattr(symptoms, "CLUSTERS", 20)
+    monkeypatch.setattr(symptoms, "DIRECTIONS", 19)
+    return behaviours("easy", rho=0.0, users=1500, items=600, seed=2)
+
+
+@pytest.mark.parametrize("mechanism", ["replace", "insert", "swap"])
+def test_the_same_users_are_asked_and_judged_by_the_log_as_it_is(world: Planted, mechanism: str) -> None:
+    """Else a difference between two cells would be one between two groups of users."""
+    noisy = inject(world.split, mechanism, 0.5, 3).split  # type: ignore[arg-type]
+    clean = world.split.log.where(world.split.role < TEST)
+    assert (symptoms.asked(noisy).users == symptoms.asked(world.split).users).all()
+    assert (symptoms.as_it_is(noisy).items == clean.items).all()
+    assert (symptoms.as_it_is(world.split).items == clean.items).all()
+
+
+def test_clusters_find_the_topics_and_nothing_where_there_is_none(world: Planted) -> None:
+    """Users with two topics each, against a log drawn from the whole catalog; content of the null world says nothing."""
+    for null in (False, True):
+        planted = behaviours("easy", rho=0.0, users=1500, items=600, seed=2, null=True) if null else world
+        log = planted.split.log.where(planted.split.role < TEST)
+        found = symptoms.clusters(log, planted.catalog)
+        scores = {name: adjusted_rand_score(planted.item_topic[1:], each[1:]) for name, each in found.items()}
+        if null:
+            assert abs(scores["company"]) < 0.05
+        else:
+            assert min(scores.values()) > 0.5, scores
+
+
+def test_items_of_which_nothing_is_known_are_in_no_cluster(world: Planted) -> None:
+    vectors = np.random.default_rng(1).normal(size=(60, 4))
+    vectors[[0, 7]] = 0
+    found = symptoms.grouped(vectors)
+    assert np.flatnonzero(found < 0).tolist() == [0, 7]
+
+
+def test_controls_stand_at_both_ends(world: Planted) -> None:
+    """What users had next is of interest to them, what popularity draws mostly is not: else the proxy says nothing."""
+    found = symptoms.controls(Data(world.events, world.split, world.catalog))
+    for group in ("content", "company"):
+        key = f"out of interest@10, {group}"
+        assert found["test targets"][key] < found["drawn"][key] - 0.3, found
+    assert found["users"] == 1500
+
+
+def test_the_page_sets_denoised_beside_what_it_was(world: Planted) -> None:
+    figures = dict.fromkeys(symptoms_tables.MEASURES, 0.5)
+    runs = [{"symptoms": figures}, {"symptoms": figures | {"uniformity": -1.5}}]
+    methods = {"sasrec": runs, "tce": [{"symptoms": figures | {"popularity@10": 12.34}}], "ease": [{}]}
+    parts = symptoms_tables._section(
+        Setting("ml1m", 0.3),
+        {name: found for name in methods if (found := symptoms_tables._measured(methods[name]))},
+        {"test targets": {"popularity@10": 3.0}, "drawn": {}},
+        {"sasrec": "SASRec", "tce": "T-CE"},
+        lambda head, rows: "\n".join("|".join(row) for row in (head, *rows)),
+    )
+    page = "\n".join(parts)
+    assert "SASRec|0.500 ± 0.000|-0.500 ± 1.414" in page
+    assert "T-CE, after SASRec|0.500 → 0.500|-0.500 → 0.500|0.500 → 12.3" in page
+    assert "*what they had next (test targets)*|–|–|3.000" in page
