@@ -14,7 +14,7 @@ from siftrec.errors import SettingsError, UsageError
 from siftrec.methods.itemknn import ItemKNN
 from siftrec.methods.popularity import Popularity
 from siftrec.methods.sasrec import SASRec
-from siftrec.settings import settings
+from siftrec.settings import settings, toml_lines
 
 MINIMAL = '[data]\npath = "events.csv"\n[method]\nuse = "siftrec:Popularity"\n'
 
@@ -206,7 +206,7 @@ tables = st.recursive(
 
 @given(tables)
 def test_any_table_is_written_as_toml_that_reads_back(table: dict[str, Any]) -> None:
-    assert tomllib.loads("\n".join(config.toml_lines(table))) == table
+    assert tomllib.loads("\n".join(toml_lines(table))) == table
 
 
 def test_load_data_reads_cuts_and_plants_noise(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ DESIGN = [
     *("CL4SRec", "CoSeRec", "EC4SRec", "CauseRec"),
     *("ADT", "HSD", "VBPR", "FREEDOM"),
     *("CCL4Rec", "Demure", "LateFusion"),
-    *("DIN", "SelfAttentionRanker", "impressions", "rated", "evaluate_impressions"),
+    *("DIN", "SelfAttentionRanker", "ImpressionCut", "impressions", "rated", "evaluate_impressions"),
 ]
 
 

@@ -84,7 +84,7 @@ def test_compared_figures_are_gauc_and_say_how_sure_they_are(stored):
     (found,) = rankers_compare.compared()
     assert (found["data"], found["length"], found["seeds"]) == ("ml100k", 20, [1, 2])
     file = np.load(rankers.Cell("train", "din", 20, "ml100k", "grouped", 1).values)
-    kept = Judged(pl.Series(file["shown"]), file["shown"], file["shown"], file["shown"], file["aucs"], 0.5)
+    kept = Judged(pl.Series(file["shown"]), file["shown"], file["shown"], file["shown"], file["aucs"], 0.5, 0.0)
     one = rankers_compare.evaluation(rankers.Cell("train", "din", 20, "ml100k", "grouped", 1))
     assert one.per_user("gauc", "none").mean() == pytest.approx(kept.means()["gauc"])
     pairs = {(pair["a"], pair["b"]): pair for pair in found["pairs"]}

@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 
 from cli.modal import small_detectors
+from data.shown import sides
+from data.test_impression_readers import kuairand_folder
 from followed import Followed
 from siftrec import config
 from siftrec.cli.main import run
@@ -51,6 +53,14 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     cover.write_parquet(tmp_path / "cover.parquet")
     np.save(tmp_path / "sound.npy", rng.standard_normal((50, 4)).astype(np.float32))
     (tmp_path / "sound_ids.txt").write_text("\n".join(items[:50]) + "\n")
+    shown = sides(True, users=12).frame
+    named = shown.with_columns(
+        item=pl.Series(items).gather(shown["item"]), time=pl.Series([60 * t for t in shown["time"]])
+    )
+    named.select("user", "item", "time", "label").write_parquet(tmp_path / "impressions.parquet")
+    rated = named.select("user", "item", rating=2 + 2 * pl.col("label"), time="time")
+    rated.write_csv(tmp_path / "ratings.csv")
+    kuairand_folder(tmp_path / "KuaiRand-Pure", each=20)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from siftrec.artifact import load, save
     from siftrec.data.catalog import Catalog, Modality
-    from siftrec.data.exposure import impressions, rated
+    from siftrec.data.exposure import ImpressionCut, impressions, rated
     from siftrec.data.interactions import Interactions
     from siftrec.data.read import read
     from siftrec.data.split import LeaveOneOut, Predefined, Split, TemporalSplit, leave_one_out
@@ -87,6 +87,7 @@ __all__ = [
     "FMLPRec",
     "Foreign",
     "GRU4Rec",
+    "ImpressionCut",
     "Inject",
     "Interactions",
     "ItemKNN",
@@ -144,6 +145,7 @@ _HOME = {
     "FMLPRec": "methods.fmlprec",
     "Foreign": "noise.foreign",
     "GRU4Rec": "methods.gru4rec",
+    "ImpressionCut": "data.exposure",
     "Inject": "noise.inject",
     "Interactions": "data.interactions",
     "ItemKNN": "methods.itemknn",

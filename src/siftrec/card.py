@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 
 from siftrec.artifact import parameters
-from siftrec.config import toml_lines
 from siftrec.errors import ArtifactError, DataError
 from siftrec.evaluate.evaluation import Evaluation
 from siftrec.evaluate.rank import FILTERS
 from siftrec.files import read_json
 from siftrec.methods.trained import Trained
-from siftrec.settings import describe
+from siftrec.settings import describe, toml_lines
 
-_SHOWN = ("ndcg@", "recall@")
+_SHOWN = ("ndcg@", "recall@", "gauc")
 
 
 def card(trained: Trained, run: Path, notes: Iterable[str] = ()) -> str:
@@ -65,7 +64,8 @@ def _record(trained: Trained, run: Path) -> dict[str, Any]:
 
 def _data(trained: Trained, record: dict[str, Any]) -> list[tuple[str, str]]:
     facts, learned = trained.facts, parameters(trained)
-    shown = facts.protocol.startswith("impressions")
+    judged, _, _ = facts.protocol.partition(" by ")
+    clicks = {"impressions": "clicks, and items only shown,", "sampled candidates": "clicks, and items only sampled,"}
     rows = [
         ("training data (SHA-256)", facts.train),
         ("test questions (SHA-256)", facts.test),
@@ -73,10 +73,7 @@ def _data(trained: Trained, record: dict[str, Any]) -> list[tuple[str, str]]:
         ("users", _count(record.get("users"))),
         ("items", f"{len(trained.items) - 1 - trained.added:,}"),
         ("items added after training", f"{trained.added:,}"),
-        (
-            "clicks, and items only shown, trained on" if shown else "interactions trained on",
-            f"{int(trained.popularity.sum()):,}",
-        ),
+        (f"{clicks.get(judged, 'interactions')} trained on", f"{int(trained.popularity.sum()):,}"),
         ("items never trained on", f"{int((trained.popularity[1:] == 0).sum()):,}"),
         *((f"content `{_plain(c.name)}`", f"{c.width} numbers, {c.coverage:.1%} of items") for c in trained.contents),
         ("seed, epochs", f"{facts.seed}, {facts.epochs}"),
@@ -95,19 +92,21 @@ def _figures(trained: Trained, run: Path, record: dict[str, Any]) -> str:
         found = _evaluation(trained, run / "evaluations" / f"{split}.parquet")
         if found is not None:
             shown = _chosen(found.metrics)
-            lines = [f"| {split}, {len(found.users):,} users | {' | '.join(FILTERS.values())} |", "|---|---|---|"]
+            names = [FILTERS[each] for each in found.values]
+            lines = [f"| {split}, {len(found.users):,} users | {' | '.join(names)} |", "|---" * (1 + len(names)) + "|"]
             for metric in shown:
-                spread = [_spread(found.per_user(metric, each)) for each in FILTERS]
+                spread = [_spread(found.per_user(metric, each)) for each in found.values]
                 lines.append(f"| {metric} | {' | '.join(spread)} |")
-            told = (
-                "Mean over users and its 95 % interval (normal); filtered: the user's own items cannot be recommended. "
-            )
+            told = "Mean over users and its 95 % interval (normal). "
+            if "seen" in found.values:
+                told += "Filtered: the user's own items cannot be recommended. "
             return "\n".join(lines) + f"\n\n{told}One seed: how much another would change is not in the interval."
-    means = _json(run / "metrics.json").get("metrics", {}).get("filtered", {})
-    some = [(metric, f"{means[metric]:.4f}") for metric in _chosen(means)]
-    if not some:
-        return "None: no evaluation of this model is at hand."
-    return _table(("validation, filtered", "mean over users"), some) + "\n\nThe test part was not evaluated."
+    for name, means in _json(run / "metrics.json").get("metrics", {}).items():
+        some = [(metric, f"{means[metric]:.4f}") for metric in _chosen(means) if means[metric] is not None]
+        if some:
+            head = (f"validation, {name}", "mean over users")
+            return _table(head, some) + "\n\nThe test part was not evaluated."
+    return "None: no evaluation of this model is at hand."
 
 
 def _chosen(metrics: Iterable[str]) -> list[str]:

@@ -18,7 +18,6 @@ their key path.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tomllib
@@ -31,6 +30,7 @@ import numpy as np
 from pydantic import Field
 
 from siftrec.data.catalog import Catalog, Modality
+from siftrec.data.exposure import ImpressionSplit, rated
 from siftrec.data.interactions import Interactions, TimeKind
 from siftrec.data.read import read
 from siftrec.data.split import LeaveOneOut, Split, recoding
@@ -42,7 +42,8 @@ from siftrec.modality.impute import Impute, impute
 from siftrec.modality.precomputed import features
 from siftrec.noise.foreign import Foreign, ForeignContent
 from siftrec.noise.inject import Inject, Injected
-from siftrec.settings import Count, Size, build, construct, describe, nearest, settings
+from siftrec.settings import Count, Size, build, construct, describe, nearest, settings, toml_lines
+from siftrec.train.loop import check_impressed
 from siftrec.train.settings import Training
 
 
@@ -53,6 +54,7 @@ class Data:
     Attributes:
         path: a table, or a folder in a known layout.
         user, item, time, label, weight, rating, split: column names, where they are not recognised.
+        liked: make labels of ratings: what was rated was shown, and is labelled 1 where the rating is at least so much.
         core: keep the k-core; 1 keeps everything.
         titles: a table `item, title`, to show recommendations by title.
         inject: noise planted into training and validation histories, with the truth kept.
@@ -67,16 +69,21 @@ class Data:
     weight: str | None = None
     rating: str | None = None
     split: str | None = None
+    liked: Annotated[float, Field(allow_inf_nan=False)] | None = None
     core: Size = 1
     titles: str | None = None
     inject: Inject | None = None
     foreign: Foreign | None = None
 
     def read(self) -> Interactions:
-        """The log, validated, after the k-core."""
+        """The log, validated and labelled, after the k-core."""
         _exists("data.path", self.path)
         names = ("user", "item", "time", "label", "weight", "rating", "split")
         events = read(self.path, **{name: getattr(self, name) for name in names})
+        if self.liked is not None:
+            if "label" in events.frame.columns:
+                raise SettingsError("data.liked", "makes labels of ratings, but the log has labels; leave it out")
+            events = rated(events, self.liked)
         return events.core(self.core) if self.core > 1 else events
 
 
@@ -117,7 +124,7 @@ class Prepared:
     """An experiment's data, ready to fit.
 
     Attributes:
-        split: the log in parts, corrupted where the experiment plants noise.
+        parts: the log in parts, corrupted where the experiment plants noise.
         catalog: the items with their modalities.
         injected: the planted noise, or None.
         foreign: the planted foreign content, or None.
@@ -126,13 +133,24 @@ class Prepared:
         time_kind: what `time` means in the log.
     """
 
-    split: Split
+    parts: Split | ImpressionSplit
     catalog: Catalog
     injected: Injected | None
     foreign: ForeignContent | None
     imputed: Mapping[str, np.ndarray]
     notes: dict[str, int]
     time_kind: TimeKind
+
+    @property
+    def split(self) -> Split:
+        """The parts, of who needs a log of interactions.
+
+        Raises:
+            UsageError: impressions.
+        """
+        if isinstance(self.parts, ImpressionSplit):
+            raise UsageError("this needs a log of interactions, and split.use of the experiment cuts impressions")
+        return self.parts
 
 
 @settings
@@ -152,7 +170,7 @@ class Experiment:
     data: Data
     method: Method
     seed: Count = 7
-    split: Callable[[Interactions], Split] = field(default_factory=LeaveOneOut)
+    split: Callable[[Interactions], Split | ImpressionSplit] = field(default_factory=LeaveOneOut)
     modality: dict[str, Source] = field(default_factory=dict)
     train: Training = field(default_factory=Training)
     evaluate: Evaluating = field(default_factory=Evaluating)
@@ -170,27 +188,40 @@ class Experiment:
             )
         events = self.data.read()
         sources = {name: source.read(f"modality.{name}") for name, source in self.modality.items()}
-        catalog, split, notes = Catalog(events.items, **sources), self.split(events), events.positives().notes
-        if max(self.evaluate.cutoffs) >= len(catalog):
-            problem = f"{max(self.evaluate.cutoffs)} is more than the catalog's {len(catalog) - 1} items"
-            raise SettingsError("evaluate.cutoffs", problem)
-        injected = self.data.inject(split, self.seed) if self.data.inject else None
-        split = injected.split if injected else split
-        foreign = self.data.foreign(split, catalog, self.seed) if self.data.foreign else None
-        split = foreign.split if foreign else split
-        filled, imputed = self._imputed(catalog, split)
-        notes = notes | _missing(catalog, imputed, {name: source.impute for name, source in self.modality.items()})
-        return Prepared(split, filled, injected, foreign, imputed, notes, events.time_kind)
-
-    def _imputed(self, catalog: Catalog, split: Split) -> tuple[Catalog, dict[str, np.ndarray]]:
-        """The catalog with missing vectors imputed where asked, and which those are (see `impute`)."""
+        catalog, parts = Catalog(events.items, **sources), self.split(events)
+        injected = foreign = None
+        if isinstance(parts, ImpressionSplit):
+            self._check_impressions()
+            notes, train = events.notes, parts.train.clicks
+        else:
+            if max(self.evaluate.cutoffs) >= len(catalog):
+                problem = f"{max(self.evaluate.cutoffs)} is more than the catalog's {len(catalog) - 1} items"
+                raise SettingsError("evaluate.cutoffs", problem)
+            injected = self.data.inject(parts, self.seed) if self.data.inject else None
+            parts = injected.split if injected else parts
+            foreign = self.data.foreign(parts, catalog, self.seed) if self.data.foreign else None
+            parts = foreign.split if foreign else parts
+            notes, train = events.positives().notes, parts.train
         how = {name: source.impute for name, source in self.modality.items()}
-        return impute(catalog, split.train.recode(recoding(split.items, catalog.vocab)), how)
+        filled, imputed = impute(catalog, train.recode(recoding(parts.items, catalog.vocab)), how)
+        notes = notes | _missing(catalog, imputed, how)
+        return Prepared(parts, filled, injected, foreign, imputed, notes, events.time_kind)
 
-    def load_data(self) -> tuple[Split, Catalog]:
+    def _check_impressions(self) -> None:
+        """Refuse what says nothing of impressions, before it costs a training."""
+        for name in ("inject", "foreign"):
+            if getattr(self.data, name) is not None:
+                problem = "plants noise in histories of interactions, and split.use cuts impressions; leave it out"
+                raise SettingsError(f"data.{name}", problem)
+        if self.evaluate != Evaluating():
+            raise SettingsError("evaluate.cutoffs", "impressions are judged by AUC, GAUC and the 50 best; leave it out")
+        if isinstance(self.method, Learned):
+            check_impressed(self.method, self.train)
+
+    def load_data(self) -> tuple[Split | ImpressionSplit, Catalog]:
         """The two that `fit` takes; see `prepare`."""
         prepared = self.prepare()
-        return prepared.split, prepared.catalog
+        return prepared.parts, prepared.catalog
 
 
 def _missing(catalog: Catalog, imputed: Mapping[str, np.ndarray], how: Mapping[str, Impute]) -> dict[str, int]:
@@ -329,35 +360,3 @@ def _bare(thing: Any) -> dict[str, Any]:
     table = describe(thing)
     del table["use"]
     return table
-
-
-def toml_lines(table: Mapping[str, Any], path: str = "") -> list[str]:
-    """The lines of a TOML document.
-
-    Args:
-        table: text keys to text, numbers, truth values, lists of them, and tables.
-        path: dotted name of the table itself.
-    """
-    lines = [f"{_key(key)} = {_value(value)}" for key, value in table.items() if not isinstance(value, dict)]
-    for key, value in table.items():
-        if isinstance(value, dict):
-            here = f"{path}.{_key(key)}".strip(".")
-            lines += ["", f"[{here}]", *toml_lines(value, here)]
-    return lines
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, str):
-        # JSON's escapes are TOML's, except that JSON lets DEL through.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return f"[{', '.join(_value(part) for part in value)}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{_key(key)} = {_value(part)}' for key, part in value.items())}}}"
-    return repr(value)

@@ -81,7 +81,7 @@ def run(
                     planted.truth().write_parquet(folder / name)
         trained = fit(
             experiment.method,
-            prepared.split,
+            prepared.parts,
             prepared.catalog,
             training=experiment.train,
             seed=experiment.seed,
@@ -134,7 +134,7 @@ def _flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def _validation(trained: Trained, prepared: Prepared, experiment: Experiment, folder: Path) -> dict[str, Any]:
-    valid = prepared.split.valid
+    valid = prepared.parts.valid
     if not len(valid):
         return {"schema": 1, "run": str(folder), "split": "valid", "users": 0, "metrics": {}}
     return {
@@ -151,9 +151,9 @@ def _record(
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
         "seed": experiment.seed,
         "threads": experiment.train.threads,
-        "protocol": prepared.split.protocol,
+        "protocol": prepared.parts.protocol,
         "fingerprints": {"train": trained.facts.train, "test": trained.facts.test, "model": trained.fingerprint},
-        "users": len(prepared.split.users),
+        "users": len(prepared.parts.users),
         "items": len(prepared.catalog) - 1,
         "modalities": {name: round(share, 6) for name, share in prepared.catalog.coverage.items()},
         "epochs": trained.facts.epochs,

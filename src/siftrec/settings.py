@@ -15,6 +15,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
+import json
+import re
 import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar, dataclass_transform
@@ -160,3 +162,35 @@ def spelled(cls: type[Any]) -> str:
     if cls.__name__ in getattr(public, "__all__", ()):
         return f"{package}:{cls.__name__}"
     return f"{cls.__module__}:{cls.__name__}"
+
+
+def toml_lines(table: Mapping[str, Any], path: str = "") -> list[str]:
+    """The lines of a TOML document.
+
+    Args:
+        table: text keys to text, numbers, truth values, lists of them, and tables.
+        path: dotted name of the table itself.
+    """
+    lines = [f"{_name(key)} = {_literal(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    for key, value in table.items():
+        if isinstance(value, dict):
+            here = f"{path}.{_name(key)}".strip(".")
+            lines += ["", f"[{here}]", *toml_lines(value, here)]
+    return lines
+
+
+def _name(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _literal(name)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, str):
+        # JSON's escapes are TOML's, except that JSON lets DEL through.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(_literal(part) for part in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_name(key)} = {_literal(part)}' for key, part in value.items())}}}"
+    return repr(value)

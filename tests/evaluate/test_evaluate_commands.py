@@ -64,7 +64,7 @@ def test_a_log_that_has_changed_since_training_is_refused(tmp_path: Path, capsys
     log.write_csv(tmp_path / "log.csv")
     finished(tmp_path / "run", Popularity())
     assert run(["evaluate", str(tmp_path / "run")]) == 0
-    assert capsys.readouterr().err.count("leave-one-out leaks time") == 1
+    assert capsys.readouterr().err.count("this split leaks time") == 1
     log.filter(pl.col("user") != "u3").write_csv(tmp_path / "log.csv")
     assert run(["evaluate", str(tmp_path / "run")]) == 3
     last = capsys.readouterr().err.splitlines()[-1]

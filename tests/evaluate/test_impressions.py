@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -96,13 +95,15 @@ def test_means_are_those_of_the_loops_for_every_kind_of_scorer(scorer, seed):
     assert found["f1@3/plain"] == pytest.approx(2 * p * r / (p + r) if p + r else 0.0)
 
 
-def test_a_user_who_counts_twice_counts_as_two_alike():
-    one = judge_impressions(ByTable(), 5, impressions(log(9)).test)
-    twice = {
-        name: np.append(getattr(one, name), getattr(one, name)[:1]) for name in ("shown", "clicked", "best", "aucs")
-    }
-    counted = one.means(np.array([2.0] + [1.0] * (len(one.shown) - 1)))
-    assert counted == pytest.approx(replace(one, **twice).means())
+@given(st.integers(0, 1000))
+def test_tied_clicks_are_those_whose_score_the_user_was_shown_twice(seed):
+    part = impressions(log(seed, each=20)).test
+    tied = []
+    for user in range(len(part)):
+        scores = [code % 4 for code in part.shown[user].tolist()]
+        labels = part.take(np.array([user])).labels.tolist()
+        tied += [scores.count(score) > 1 for score, label in zip(scores, labels, strict=True) if label]
+    assert judge_impressions(ByTable(), 5, part).tied == pytest.approx(np.mean(tied) if tied else 0.0)
 
 
 def test_nan_is_refused():

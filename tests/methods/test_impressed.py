@@ -16,7 +16,7 @@ from siftrec.card import card
 from siftrec.data.catalog import Modality
 from siftrec.data.exposure import impressions
 from siftrec.data.loader import ImpressionLoader
-from siftrec.errors import DataError, SettingsError, UsageError
+from siftrec.errors import DataError, SettingsError
 from siftrec.evaluate.impressions import evaluate_impressions
 from siftrec.methods.ccl4rec import CCL4Rec
 from siftrec.methods.contrast import Contrast
@@ -99,7 +99,7 @@ def test_what_was_shown_and_never_clicked_was_trained_on_and_keeps_what_was_lear
 def test_what_does_not_fit_impressions_is_refused_before_training():
     split = impressions(sides(True, users=20))
     for method in (SASRec(), CCL4Rec(denoise=Denoise()), CCL4Rec(rows="sequence", encoder="transformer")):
-        with pytest.raises(UsageError, match="not trained on impressions"):
+        with pytest.raises(SettingsError, match=r"method.use: .* not trained on impressions"):
             sr.fit(method, split, metric="gauc")
     with pytest.raises(SettingsError, match=r"train.metric: .*'ndcg@10'"):
         sr.fit(DIN(), split)

@@ -32,7 +32,7 @@ def complain(problem: str) -> None:
 def note_leak(split: object) -> None:
     """Say it where a split lets training see what is later than a question."""
     if getattr(split, "leaks_time", False):
-        say("note: leave-one-out leaks time: one user's test target may be older than another's training data")
+        say("note: this split leaks time: one user's test part may be older than another's training data")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -56,14 +56,14 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
 
 
-def metrics_table(title: str, metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """The two metrics people quote, from the means that `metrics.json` and `Evaluation.to_json` hold."""
-    names = [name for name in metrics["filtered"] if name.startswith(("ndcg@", "recall@"))]
-    rows = [(name, metrics["filtered"][name], metrics["unfiltered"][name]) for name in names]
-    return table((title, "filtered", "unfiltered"), rows)
+def metrics_table(title: str, metrics: Mapping[str, Mapping[str, float | None]]) -> str:
+    """The metrics people quote, from the means that `metrics.json` and `Evaluation.to_json` hold."""
+    quoted = ("ndcg@", "recall@", "auc", "gauc")
+    names = [name for name in next(iter(metrics.values())) if name.startswith(quoted)]
+    return table((title, *metrics), [(name, *(means[name] for means in metrics.values())) for name in names])
 
 
 def write_result(value: Any, target: str) -> None:

@@ -12,6 +12,8 @@ import typer
 from siftrec.cli.console import say, table, write_result
 
 if TYPE_CHECKING:
+    from siftrec.config import Data
+    from siftrec.data.interactions import Interactions
     from siftrec.data.layout import Layout
 
 Column = Annotated[Optional[str], typer.Option(help="Column name, where it is not recognised.")]  # noqa: UP045
@@ -90,49 +92,78 @@ def init_command(
     user: Column = None,
     item: Column = None,
     time: Column = None,
+    label: Column = None,
+    liked: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Make impressions of ratings: what is rated so or better counts as clicked."),
+    ] = None,
 ) -> None:
     """Sniff the data's layout and write a commented experiment file."""
+    from siftrec.config import Data
     from siftrec.data.layout import sniff
-    from siftrec.data.read import read
     from siftrec.errors import UsageError
     from siftrec.files import write_text
+    from siftrec.settings import construct
 
     if output.exists() and not force:
         raise UsageError(f"{output} exists; choose another name or pass --force")
-    layout = sniff(source)
-    named = {name: value for name, value in (("user", user), ("item", item), ("time", time)) if value is not None}
-    events = read(source, **named)
+    layout, named = sniff(source), {"user": user, "item": item, "time": time, "label": label, "liked": liked}
+    data = construct(Data, {"path": str(source)} | named, "data")
+    events = data.read()
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_text(output, "\n".join(experiment(source, layout, output.parent, named, events.frame.columns)) + "\n")
+    write_text(output, "\n".join(experiment(source, layout, output.parent, data, events)) + "\n")
     say(f"wrote {output}; next: siftrec train {output} -o run")
 
 
-def experiment(source: Path, layout: Layout, folder: Path, named: dict[str, str], columns: Sequence[str]) -> list[str]:
+def experiment(source: Path, layout: Layout, folder: Path, data: Data, events: Interactions) -> list[str]:
     """The lines of an experiment file that lies in `folder`; defaults are read from the settings classes."""
     from siftrec.config import Evaluating
     from siftrec.train.settings import Training
 
-    train, evaluate = Training(), Evaluating()
+    columns, train = events.frame.columns, Training()
+    shown = "label" in columns and bool((events.frame["label"] == 0).any())
     lines = ["# An experiment of siftrec. Paths are relative to this file.", "seed = 7", "", "[data]"]
     lines.append(f"path = {_path(source, folder)}")
-    lines += [f"{name} = {_text(value)}" for name, value in named.items()]
+    named = ((name, getattr(data, name)) for name in ("user", "item", "time", "label", "liked"))
+    lines += [f"{name} = {_text(value)}" for name, value in named if value is not None]
     if layout.titles is not None:
         lines.append(f"titles = {_path(layout.titles, folder)}  # shown instead of ids")
+    if "rating" in columns and data.liked is None:
+        lines.append("# liked = 4.0  # makes impressions of ratings; then use siftrec:ImpressionCut below")
     lines.append("# core = 5  # keep users and items with at least so many interactions")
-    use = "siftrec:Predefined" if "split" in columns else "siftrec:LeaveOneOut"
-    other = "siftrec:LeaveOneOut" if "split" in columns else "siftrec:Predefined"
-    lines += ["", "[split]", f'use = "{use}"  # or siftrec:TemporalSplit, {other}']
+    lines += ["", "[split]", *(_impressions(columns) if shown else _interactions(columns))]
     for found in layout.modalities:
         lines += ["", f"[modality.{found.name}]"]
         parts = (("path", found.path), ("ids", found.ids), ("mask", found.mask))
         lines += [f"{name} = {_path(path, folder)}" for name, path in parts if path is not None]
-    lines += ["", "[method]", 'use = "siftrec:CCL4Rec"  # or siftrec:SASRec, siftrec:ItemKNN, siftrec:Popularity …']
-    lines += ["# dim = 64", '# rows = "sequence"  # much faster where histories are long; CCL4Rec', "", "[train]"]
+    others = "siftrec:DIN, siftrec:SelfAttentionRanker" if shown else "siftrec:SASRec, siftrec:ItemKNN"
+    lines += ["", "[method]", f'use = "siftrec:CCL4Rec"  # or {others}, siftrec:Popularity …', "# dim = 64"]
+    lines += [] if shown else ['# rows = "sequence"  # much faster where histories are long; CCL4Rec']
+    lines += ["", "[train]"]
     lines += [
         f"{name} = {_text(getattr(train, name))}" for name in ("epochs", "batch_size", "learning_rate", "patience")
     ]
-    lines += ["", "[evaluate]", f"cutoffs = {list(evaluate.cutoffs)}"]
-    return lines
+    if shown:
+        return [*lines, 'metric = "gauc"  # or "auc": what decides which epoch is kept, on validation users']
+    return [*lines, "", "[evaluate]", f"cutoffs = {list(Evaluating().cutoffs)}"]
+
+
+def _interactions(columns: Sequence[str]) -> list[str]:
+    uses = ["siftrec:LeaveOneOut", "siftrec:Predefined"]
+    use, other = reversed(uses) if "split" in columns else uses
+    return [f'use = "{use}"  # or siftrec:TemporalSplit, {other}']
+
+
+def _impressions(columns: Sequence[str]) -> list[str]:
+    from siftrec.data.exposure import ImpressionCut
+
+    cut, by = ImpressionCut(), "split" if "split" in columns else "user"
+    return [
+        'use = "siftrec:ImpressionCut"  # clicks form histories; what was shown, clicked or not, is judged',
+        f'by = "{by}"  # "user": the last of each user; "time": the last of all; "split": a column',
+        f"group = {cut.group}  # training impressions of a user that are judged from one history",
+        f'negatives = "{cut.negatives}"  # "sampled", if rows labelled 0 were drawn and never shown to the user',
+    ]
 
 
 def _path(path: Path, folder: Path) -> str:

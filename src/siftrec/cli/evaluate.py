@@ -47,7 +47,7 @@ def evaluate_command(
         str | None, typer.Option("--json", metavar="F", help="Also write JSON to F; `-` prints JSON alone.")
     ] = None,
 ) -> None:
-    """Rank the whole catalog for every user, filtered and unfiltered, and keep the values per user."""
+    """Rank the whole catalog, filtered and unfiltered, or the impressions of every user; keep the values per user."""
     evaluations = {}
     for run in runs:
         evaluations[str(run)] = evaluation = _evaluated(folder(run), split.value)
@@ -66,7 +66,9 @@ def compare_command(
         ),
     ],
     metric: Annotated[list[str], typer.Option(help="Repeat for several.")] = ["ndcg@10"],  # noqa: B006
-    filter: Annotated[FilterName, typer.Option(help="Which ranking.")] = FilterName.seen,
+    filter: Annotated[
+        FilterName | None, typer.Option(help="Which ranking; without: seen, or none where only that was evaluated.")
+    ] = None,
     split: Annotated[SplitName, typer.Option(help="Which questions.")] = SplitName.test,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
@@ -76,7 +78,9 @@ def compare_command(
     from siftrec.evaluate.tables import as_json, as_latex, as_text
 
     models = {name: [Evaluation.read(_kept(Path(run), split)) for run in name.split(",")] for name in runs}
-    chosen: Filter = "seen" if filter is FilterName.seen else "none"
+    chosen: Filter = "none" if filter is FilterName.none else "seen"
+    if filter is None:
+        chosen = next(iter(next(iter(models.values()))[0].values))
     family = compare_family(models, metric, chosen)
     if format is Format.json:
         write_result(as_json(family), "-")
@@ -130,6 +134,8 @@ def _report(run: str, evaluation: Evaluation) -> str:
         f"{run}  {about.method}, seed {about.seed}, {about.split}, {about.protocol}",
         f"{len(evaluation.users):,} users, {about.items:,} items, {about.tied:.1%} of targets tied",
     ]
+    if "gauc" in evaluation.metrics:
+        return "\n".join([*lines, "", table((about.protocol, "mean"), evaluation.means("none").items())])
     for filter, spelling in FILTERS.items():
         means = evaluation.means(filter)
         kinds = list(dict.fromkeys(name.partition("@")[0] for name in means))

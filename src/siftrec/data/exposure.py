@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,10 @@ from siftrec.data.sequences import Sequences
 from siftrec.data.split import TEST, TRAIN, VALID, Fitting, Part
 from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError, SettingsError
+from siftrec.settings import Fraction, Size, construct, settings
+
+CANDIDATES = {"shown": "impressions", "sampled": "sampled candidates"}
+"""What is judged, as the protocol names it, by what rows labelled 0 are."""
 
 _LABELS = {"train": TRAIN, "valid": VALID, "test": TEST}
 
@@ -40,6 +44,11 @@ class ImpressionSplit:
         return self.train.items
 
     @property
+    def users(self) -> pl.Series:
+        """(U,) raw user ids."""
+        return self.train.user_ids
+
+    @property
     def fitting(self) -> Fitting:
         """What `fit` receives: nothing of the test part."""
         nobody, none = np.empty(0, np.int64), Sequences.from_items(np.empty(0, np.int32), np.empty(0, np.int64))
@@ -47,51 +56,72 @@ class ImpressionSplit:
         return Fitting(self.train.clicks, valid, self.items, (self.train, self.valid))
 
 
-def impressions(
-    events: Interactions,
-    *,
-    by: Literal["user", "time", "split"] = "user",
-    valid: float = 0.1,
-    test: float = 0.2,
-    group: int = 20,
-) -> ImpressionSplit:
-    """Cut a log with `label` (1 = clicked, 0 = shown only).
+@settings
+class ImpressionCut:
+    """Cuts a log with `label` (1 = clicked, 0 = shown only); clicks form histories, and everything shown is judged.
 
     A history holds clicks strictly earlier than the first impression judged from it, so what was shown at one time tells
     nothing of the rest of it. In validation and test a user's whole part is judged from the clicks before the part.
 
-    Args:
-        events: the log.
+    Attributes:
         by: `user`: the last shares of each user's impressions; `time`: the last shares of all, by the clock; `split`: the
             column `split`, where `valid` may be missing: it is then cut from each user's training impressions.
         valid: share of impressions for validation, as far as shares decide.
         test: share for the test.
         group: so many consecutive training impressions of a user are judged from one history: the more, the fewer
             histories to encode, and the older they are.
-
-    Raises:
-        DataError: no labels, weights (nothing here reads them), no clock where one is needed, or an empty part.
-        SettingsError: shares that leave nothing to train on, or groups of nothing.
+        negatives: what rows labelled 0 are: `shown` to the user, or `sampled` from what the user never had. It changes no
+            figure, but the name of the protocol: over sampled candidates a figure says less.
     """
-    if "label" not in events.frame.columns:
-        raise DataError("has no column 'label' with 1 (clicked) and 0 (shown, not clicked)", events.source)
-    if "weight" in events.frame.columns:
-        raise DataError(
-            "has a column 'weight', which training on impressions does not read; leave it out", events.source
-        )
-    if valid < 0 or test <= 0 or valid + test >= 1:
-        raise SettingsError("impressions", f"valid {valid} and test {test} leave nothing to train on")
-    if group < 1:
-        raise SettingsError("impressions.group", f"must be at least 1, not {group}")
-    users, items = events.users, Vocab.of(events.items)
-    log = events.sequences(users, items)
-    labels = events.frame["label"].to_numpy().astype(np.float32)
-    role = _roles(events, log, by, valid, test)
-    for name, part in _LABELS.items():
-        if not (role == part).any():
-            raise DataError(f"the split leaves no {name} impression", events.source)
-    cut = _Cut(log, labels, role, users, items)
-    return ImpressionSplit(cut.part(TRAIN, group), cut.part(VALID), cut.part(TEST), f"impressions by {by}")
+
+    by: Literal["user", "time", "split"] = "user"
+    valid: Fraction = 0.1
+    test: Fraction = 0.2
+    group: Size = 20
+    negatives: Literal["shown", "sampled"] = "shown"
+
+    @property
+    def leaks_time(self) -> bool:
+        """Where each user's last shares are cut, one user's test part may be older than another's training data."""
+        return self.by == "user"
+
+    def __call__(self, events: Interactions) -> ImpressionSplit:
+        """Cut the log.
+
+        Raises:
+            DataError: no labels, weights (nothing here reads them), no clock where one is needed, or an empty part.
+            SettingsError: shares that leave nothing to test or to train on.
+        """
+        if "label" not in events.frame.columns:
+            raise DataError("has no column 'label' with 1 (clicked) and 0 (shown, not clicked)", events.source)
+        if "weight" in events.frame.columns:
+            raise DataError(
+                "has a column 'weight', which training on impressions does not read; leave it out", events.source
+            )
+        if self.test == 0 or self.valid + self.test >= 1:
+            raise SettingsError(
+                "split.test", f"{self.test} and valid {self.valid} leave nothing to train on, or to test"
+            )
+        users, items = events.users, Vocab.of(events.items)
+        log = events.sequences(users, items)
+        labels = events.frame["label"].to_numpy().astype(np.float32)
+        role = _roles(events, log, self)
+        for name, part in _LABELS.items():
+            if not (role == part).any():
+                raise DataError(f"the split leaves no {name} impression", events.source)
+        cut = _Cut(log, labels, role, users, items)
+        protocol = f"{CANDIDATES[self.negatives]} by {self.by}"
+        return ImpressionSplit(cut.part(TRAIN, self.group), cut.part(VALID), cut.part(TEST), protocol)
+
+
+def impressions(events: Interactions, **cut: Any) -> ImpressionSplit:
+    """`ImpressionCut(**cut)(events)`: a log of what was shown, cut into parts.
+
+    Args:
+        events: the log.
+        cut: settings of `ImpressionCut`, e.g. `group=10`.
+    """
+    return construct(ImpressionCut, cut, "split")(events)
 
 
 def rated(events: Interactions, liked: float = 4.0) -> Interactions:
@@ -145,16 +175,15 @@ def _earlier(clicks: Sequences, rows: np.ndarray, times: np.ndarray) -> np.ndarr
     return ends
 
 
-def _roles(
-    events: Interactions, log: Sequences, by: Literal["user", "time", "split"], valid: float, test: float
-) -> np.ndarray:
+def _roles(events: Interactions, log: Sequences, how: ImpressionCut) -> np.ndarray:
     """(E,) part of each impression; impressions of one user at one time share it."""
-    if by == "time":
+    valid, test = how.valid, how.test
+    if how.by == "time":
         if events.time_kind != "clock":
             raise DataError("has no clock, only an order within each user; cut it by = 'user'", events.source)
         cuts = np.quantile(log.times, [1 - test - valid, 1 - test], method="higher")
         return np.asarray(np.searchsorted(cuts, log.times, side="right"), np.int8)
-    if by == "user":
+    if how.by == "user":
         return np.asarray(_last(log, valid + test, VALID) + _last(log, test, TEST - VALID))
     if "split" not in events.frame.columns:
         raise DataError("has no column 'split' with train, valid or test in each row", events.source)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from siftrec.data.readers import kuairand, kuaivideo, microvideo
 from siftrec.data.readers.columns import KNOWN, plain
 from siftrec.data.readers.text import open_bytes, readable
 from siftrec.data.titles import has_titles
@@ -30,6 +31,7 @@ _KINDS = {
     ".dat": "movielens",
     ".data": "movielens",
 }
+_PUBLISHED = {"kuairand": kuairand.stands, "kuaivideo": kuaivideo.stands, "microvideo": microvideo.stands}
 _TITLES = ("*titles*.csv", "*titles*.tsv", "*.item", "movies.csv", "items.tsv", "items.csv")
 _VECTORS = (".npy", ".npz", ".safetensors", ".parquet", ".arrow")
 _IDS = ("items.tsv", "items.csv", "items.json", "items.txt", "items.npy")
@@ -58,7 +60,7 @@ class Layout:
 
     Attributes:
         kind: the reader, a module of `siftrec.data.readers`.
-        log: the interactions.
+        log: the interactions: a file, or the folder of a log that is published in several.
         titles: item titles for display, or None.
         modalities: content vectors, by name.
     """
@@ -78,9 +80,11 @@ def sniff(path: Path | str) -> Layout:
     path = Path(path)
     if not path.exists():
         raise DataError("does not exist", str(path))
-    log = _log(path) if path.is_dir() else path
-    named = (found for pattern in _TITLES for found in sorted(log.parent.glob(pattern)) if found != log)
-    return Layout(_kind(log), log, next(filter(has_titles, named), None), _modalities(log.parent))
+    published = next((kind for kind, stands in _PUBLISHED.items() if path.is_dir() and stands(path)), None)
+    log = _log(path) if path.is_dir() and published is None else path
+    folder = log if published else log.parent
+    named = (found for pattern in _TITLES for found in sorted(folder.glob(pattern)) if found != log)
+    return Layout(published or _kind(log), log, next(filter(has_titles, named), None), _modalities(folder))
 
 
 def _log(folder: Path) -> Path:

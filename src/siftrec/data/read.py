@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from siftrec.data.interactions import Interactions
 from siftrec.data.layout import sniff
-from siftrec.data.readers import arrow, delimited, jsonl, movielens, pairs, recbole
+from siftrec.data.readers import arrow, delimited, jsonl, kuairand, kuaivideo, microvideo, movielens, pairs, recbole
 from siftrec.data.readers.columns import Columns
+from siftrec.errors import DataError
 
-READERS = {
+
+def _kuairand(path: Path, columns: Columns) -> Interactions:
+    """KuaiRand by the signal that `label` names."""
+    signal, signals = columns.label or "is_click", get_args(kuairand.Signal)
+    if signal not in signals:
+        raise DataError(f"label {signal!r} makes no histories; name {' or '.join(signals)}", str(path))
+    return kuairand.read(_unnamed(path, replace(columns, label=None)), cast(kuairand.Signal, signal))
+
+
+def _unnamed(path: Path, columns: Columns) -> Path:
+    """The path of a published log."""
+    for name in columns.named:
+        raise DataError(f"is a published log, whose columns are known; leave out {name}", str(path))
+    return path
+
+
+READERS: dict[str, Callable[[Path, Columns], Interactions]] = {
     "arrow": arrow.read,
     "delimited": delimited.read,
     "jsonl": jsonl.read,
+    "kuairand": _kuairand,
+    "kuaivideo": lambda path, columns: kuaivideo.read(_unnamed(path, columns)),
+    "microvideo": lambda path, columns: microvideo.read(_unnamed(path, columns)),
     "movielens": movielens.read,
     "pairs": pairs.read,
     "recbole": recbole.read,
@@ -35,11 +57,11 @@ def read(
 
     Args:
         source: CSV, TSV, JSON lines, Parquet or Arrow file; a folder or file in a known layout (MicroLens, RecBole,
-            MovieLens); or a polars, pandas or pyarrow table.
+            MovieLens, KuaiRand, KuaiVideo, MicroVideo-1.7M); or a polars, pandas or pyarrow table.
         user: column with user ids; columns are recognised by name where they are not given.
         item: column with item ids.
         time: column with times: s, ms or µs since 1970, ISO 8601 or datetimes. Without one, order in the source counts.
-        label: column with 1 (clicked) or 0 (shown, not clicked).
+        label: column with 1 (clicked) or 0 (shown, not clicked); of KuaiRand `is_click` or `long_view`.
         weight: column with weights in [0, 1].
         rating: column with ratings; kept, not interpreted.
         split: column with `train`, `valid` or `test`.

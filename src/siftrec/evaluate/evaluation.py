@@ -14,8 +14,10 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
+from siftrec.data.impressions import Impressions
 from siftrec.data.split import Part
 from siftrec.errors import DataError, SettingsError, UsageError
+from siftrec.evaluate.impressions import evaluate_impressions
 from siftrec.evaluate.metrics import METRICS, Ranks, accuracy, arp, item_coverage, names, parse
 from siftrec.evaluate.rank import BLOCK_BYTES, FILTERS, Filter, Progress, Ranking, rank
 from siftrec.evaluate.slices import by_history, cold_items
@@ -39,8 +41,9 @@ class About:
         protocol: of the split.
         items: how many can be recommended.
         fingerprint: of the training data and of the questions; the latter covers targets, candidates, filtered items.
-        tied: share of targets whose score another item has too.
-        coverage: `filtered` and `unfiltered` → `item_coverage@k` → share of the catalog that was recommended to anyone.
+        tied: share of targets, or clicks, whose score another candidate has too.
+        coverage: `filtered` and `unfiltered` → means that are not of users: `item_coverage@k`, the share of the catalog that
+            was recommended to anyone; on impressions AUC and F1.
         slices: name → `users`, and means over those users, filtered and unfiltered.
         model: fingerprint of the model's settings and weights; "" in evaluations that were written before it was kept.
     """
@@ -64,7 +67,7 @@ class Evaluation:
     Attributes:
         users: (Q,) raw user ids.
         metrics: M names, e.g. `ndcg@10`.
-        values: filter → (M, Q) float64.
+        values: filter → (M, Q) float64; on impressions `none` alone.
         about: the rest.
     """
 
@@ -80,14 +83,14 @@ class Evaluation:
             UsageError: a metric or filter that was not evaluated.
         """
         if filter not in self.values:
-            raise UsageError(f"filter {filter!r} is neither 'seen' nor 'none'")
+            raise UsageError(f"filter {filter!r} was not evaluated{nearest(filter, self.values)}")
         if metric not in self.metrics:
             raise UsageError(f"metric {metric!r} was not evaluated{nearest(metric, self.metrics)}")
         column: np.ndarray = self.values[filter][self.metrics.index(metric)]
         return column
 
     def means(self, filter: Filter = "seen") -> dict[str, float]:
-        """Metric → mean over users, and `item_coverage@k`."""
+        """Metric → mean over users, and what is not of users (see `About.coverage`)."""
         means = dict(zip(self.metrics, self.values[filter].mean(axis=1).tolist(), strict=True))
         return means | self.about.coverage[FILTERS[filter]]
 
@@ -119,16 +122,18 @@ class Evaluation:
             "items": about.items,
             "fingerprint": about.fingerprint,
             "tied": about.tied,
-            "metrics": {spelling: self.means(filter) for filter, spelling in FILTERS.items()},
+            "metrics": {FILTERS[filter]: _plain(self.means(filter)) for filter in self.values},
             "slices": about.slices,
         }
 
     def __str__(self) -> str:
-        means = self.means()
-        ndcg = "ndcg@10" if "ndcg@10" in means else next(name for name in means if name.startswith("ndcg"))
-        shown = [f"{name} {means[name]:.4f}" for name in (ndcg, ndcg.replace("ndcg", "recall"))]
+        filter = next(iter(self.values))
+        means = self.means(filter)
+        ndcg = next((name for name in ("ndcg@10", *means) if name in means and name.startswith("ndcg")), None)
+        names = ("gauc", "auc") if ndcg is None else (ndcg, ndcg.replace("ndcg", "recall"))
+        shown = [f"{name} {means[name]:.4f}" for name in names]
         return (
-            f"{self.about.method} on {self.about.split} ({self.about.protocol}): {', '.join(shown)}, filtered; "
+            f"{self.about.method} on {self.about.split} ({self.about.protocol}): {', '.join(shown)}, {FILTERS[filter]}; "
             f"{len(self.users):,} users, {self.about.items:,} items, {self.about.tied:.1%} of targets tied"
         )
 
@@ -137,7 +142,8 @@ class Evaluation:
         path = Path(path)
         work = path.with_name(f".{path.name}.writing")
         table = self.table.to_arrow(compat_level=pl.CompatLevel.oldest())
-        header = json.dumps({"schema": 1, "metrics": self.metrics, "about": asdict(self.about)}).encode()
+        told = {"schema": 1, "metrics": self.metrics, "filters": list(self.values), "about": asdict(self.about)}
+        header = json.dumps(told).encode()
         with clear_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -161,9 +167,10 @@ class Evaluation:
             header = json.loads(table.schema.metadata[_HEADER])
             frame = pl.DataFrame(table)
             metrics, about = tuple(header["metrics"]), About(**header["about"])
-            values = frame["value"].to_numpy().reshape(len(FILTERS), len(metrics), -1)
+            filters = header.get("filters", list(FILTERS))  # older files have both and do not say so
+            values = frame["value"].to_numpy().reshape(len(filters), len(metrics), -1)
             users = frame["user"].head(values.shape[2])
-            read = cls(users, metrics, dict(zip(FILTERS, values, strict=True)), about)
+            read = cls(users, metrics, dict(zip(filters, values, strict=True)), about)
             frame = frame.cast({name: read.table.schema[name] for name in ("metric", "filter")})
         except FileNotFoundError:
             raise DataError("no such file; run `siftrec evaluate` first", str(path)) from None
@@ -176,19 +183,19 @@ class Evaluation:
 
 def evaluate(
     trained: Trained,
-    part: Part,
+    part: Part | Impressions,
     cutoffs: tuple[int, ...] = CUTOFFS,
     *,
     split: str = "test",
     progress: Progress | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Evaluation:
-    """Rank the whole catalog for every question of a part.
+    """Rank the whole catalog for every question of a part; of impressions, what was shown to each user.
 
     Args:
         trained: what `fit` returned.
         part: e.g. `split.test`.
-        cutoffs: the k of every metric.
+        cutoffs: the k of every metric; impressions have their own (see `siftrec.evaluate.impressions`).
         split: name of the part, for the record.
         progress: called with (questions done, questions).
         block_bytes: budget for scores; no number depends on it.
@@ -197,6 +204,8 @@ def evaluate(
         SettingsError: a cut-off below 1 or over the catalog.
         DataError: no questions, or items that the model's catalog lacks.
     """
+    if isinstance(part, Impressions):
+        return _of_impressions(trained, part, split)
     items = len(trained.items) - 1
     cutoffs = tuple(sorted(set(cutoffs)))
     if not cutoffs or cutoffs[0] < 1 or cutoffs[-1] > items:
@@ -213,19 +222,44 @@ def evaluate(
     }
     slices = by_history(part.histories.lengths, metrics, values)
     slices["cold_items"] = cold_items(ranking, trained.popularity, cutoffs)
-    about = About(
+    about = _about(trained, part, split, float(ranking.tied.mean()), coverage, slices)
+    return Evaluation(part.user_ids, metrics, values, about)
+
+
+def _of_impressions(trained: Trained, part: Impressions, split: str) -> Evaluation:
+    part = part.recode(trained.items)
+    judged = evaluate_impressions(trained, part)
+    values, means = judged.per_user, judged.means()
+    other = {"unfiltered": {name: mean for name, mean in means.items() if name not in values}}
+    about = _about(trained, part, split, judged.tied, other, {})
+    return Evaluation(judged.users, tuple(values), {"none": np.stack(list(values.values()))}, about)
+
+
+def _about(
+    trained: Trained,
+    part: Part | Impressions,
+    split: str,
+    tied: float,
+    coverage: dict[str, dict[str, float]],
+    slices: dict[str, dict[str, Any]],
+) -> About:
+    return About(
         method=spelled(type(trained.method)),
         seed=trained.facts.seed,
         split=split,
         protocol=trained.facts.protocol,
-        items=items,
+        items=len(trained.items) - 1,
         fingerprint={"train": trained.facts.train, "test": part.fingerprint},
-        tied=float(ranking.tied.mean()),
+        tied=tied,
         coverage=coverage,
         slices=slices,
         model=trained.fingerprint,
     )
-    return Evaluation(part.user_ids, metrics, values, about)
+
+
+def _plain(means: Mapping[str, float]) -> dict[str, float | None]:
+    """For JSON, which has no NaN."""
+    return {name: None if np.isnan(mean) else mean for name, mean in means.items()}
 
 
 def _enum(names: Iterable[str]) -> pl.Series:

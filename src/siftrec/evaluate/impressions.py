@@ -45,6 +45,7 @@ class Judged:
         best: (Q,) clicks among the `DEPTH` best.
         aucs: (Q,) AUC; NaN where all or none was clicked.
         auc: over all impressions together; NaN where all or none was clicked.
+        tied: share of clicks whose score another impression of the user has too.
     """
 
     users: pl.Series
@@ -53,22 +54,31 @@ class Judged:
     best: np.ndarray
     aucs: np.ndarray
     auc: float
+    tied: float
 
-    def means(self, weights: np.ndarray | None = None) -> dict[str, float]:
-        """Metric → mean; NaN where no user has both clicks and others.
+    @property
+    def per_user(self) -> dict[str, np.ndarray]:
+        """Metric → (Q,) values whose plain mean is the metric; AUC and F1 are no such means.
 
-        Args:
-            weights: (Q,) how often each user counts, as in a bootstrap; None = once. `auc` is not affected.
+        In `gauc` and `…/weighted` a user's value is times its impressions ÷ their mean, users of one class counting 0.
         """
-        times = np.ones(len(self.shown)) if weights is None else weights
-        both = ~np.isnan(self.aucs)
-        share = np.where(both, self.shown, 0) * times
-        plain, recall = times, self.best / np.maximum(self.clicked, 1)
-        means = {"auc": self.auc, "gauc": _mean(np.nan_to_num(self.aucs), share)}
-        for name, weight, depth in (("weighted", share, DEPTH), ("plain", plain, np.minimum(DEPTH, self.shown))):
-            p, r = _mean(self.best / depth, weight), _mean(recall, weight)
-            f1 = 2 * p * r / (p + r) if p + r else 0.0
-            means |= {f"precision@{DEPTH}/{name}": p, f"recall@{DEPTH}/{name}": r, f"f1@{DEPTH}/{name}": f1}
+        both, recall = ~np.isnan(self.aucs), self.best / np.maximum(self.clicked, 1)
+        shown = np.where(both, self.shown, 0)
+        weight = shown / shown.mean() if both.any() else np.full(len(shown), np.nan)
+        return {
+            "gauc": weight * np.nan_to_num(self.aucs),
+            f"precision@{DEPTH}/weighted": weight * self.best / DEPTH,
+            f"recall@{DEPTH}/weighted": weight * recall,
+            f"precision@{DEPTH}/plain": self.best / np.minimum(DEPTH, self.shown),
+            f"recall@{DEPTH}/plain": recall,
+        }
+
+    def means(self) -> dict[str, float]:
+        """Metric → mean; NaN where no user has both clicks and others."""
+        means = {"auc": self.auc} | {name: float(values.mean()) for name, values in self.per_user.items()}
+        for kind in ("weighted", "plain"):
+            p, r = means[f"precision@{DEPTH}/{kind}"], means[f"recall@{DEPTH}/{kind}"]
+            means[f"f1@{DEPTH}/{kind}"] = 2 * p * r / (p + r) if p + r else 0.0
         return means
 
 
@@ -105,7 +115,13 @@ def judge_impressions(scorer: Scorer, length: int, part: Impressions) -> Judged:
     best = np.bincount(owners[top], weights=part.labels[top], minlength=len(users))
     overall = aucs(scores_E, part.labels, np.zeros(len(owners), np.int64))
     return Judged(
-        part.user_ids.gather(users), shown, clicked, best, aucs(scores_E, part.labels, owners), float(overall[0])
+        part.user_ids.gather(users),
+        shown,
+        clicked,
+        best,
+        aucs(scores_E, part.labels, owners),
+        float(overall[0]),
+        _tied(scores_E, part.labels, owners),
     )
 
 
@@ -174,6 +190,9 @@ def aucs(scores_E: np.ndarray, labels_E: np.ndarray, owners_E: np.ndarray) -> np
     return np.where(pairs > 0, area / np.maximum(pairs, 1), np.nan)
 
 
-def _mean(values: np.ndarray, weights: np.ndarray) -> float:
-    total = float(weights.sum())
-    return float((values * weights).sum()) / total if total else float("nan")
+def _tied(scores_E: np.ndarray, labels_E: np.ndarray, owners_E: np.ndarray) -> float:
+    """Share of clicks with the score of another impression of their owner; 0 without a click."""
+    order = np.lexsort((scores_E, owners_E))
+    same = (np.diff(scores_E[order]) == 0) & (np.diff(owners_E[order]) == 0)
+    tied = np.append(same, False) | np.append(False, same)
+    return float(tied[labels_E[order] > 0].mean()) if labels_E.any() else 0.0

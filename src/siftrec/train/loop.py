@@ -10,7 +10,7 @@ import torch
 from siftrec import seeds
 from siftrec.data.loader import Batch, ImpressionLoader, Loader
 from siftrec.data.split import Fitting
-from siftrec.errors import DataError, NonFiniteLossError, UsageError
+from siftrec.errors import DataError, NonFiniteLossError, SettingsError
 from siftrec.methods.base import Impressed, Learned, Losses, Model, Preparing, Surveying, total
 from siftrec.train.checkpoint import Progress, State
 from siftrec.train.events import EpochEnded, Event, Stepped, Stopped
@@ -107,12 +107,10 @@ def loader_of(method: Learned, data: Fitting, training: Training, seed: int) -> 
 
     Raises:
         DataError: not one training row.
-        UsageError: impressions, and a method that cannot be trained on them.
+        SettingsError: impressions, and settings that are not for them.
     """
     if data.impressions is not None:
-        if not isinstance(method, Impressed) or not method.impressions:
-            name = type(method).__name__
-            raise UsageError(f"{name} with these settings is not trained on impressions; DIN and CCL4Rec can be")
+        check_impressed(method, training)
         shown = data.impressions[0]
         return ImpressionLoader(shown, method.length, training.batch_size, seed, training.rows_per_user)
     around = isinstance(method, Surveying) and method.around
@@ -120,6 +118,20 @@ def loader_of(method: Learned, data: Fitting, training: Training, seed: int) -> 
     if not (data.train.lengths > 1).any():
         raise DataError("nothing to learn from: no user has two training interactions, one to follow the other")
     return loader
+
+
+def check_impressed(method: Learned, training: Training) -> None:
+    """Whether a method with these settings can be trained on impressions.
+
+    Raises:
+        SettingsError: it cannot, or the metric is not one of impressions.
+    """
+    if not isinstance(method, Impressed) or not method.impressions:
+        name = type(method).__name__
+        problem = f"{name} with these settings is not trained on impressions; DIN and CCL4Rec can be"
+        raise SettingsError("method.use", problem)
+    if training.metric not in ("gauc", "auc"):
+        raise SettingsError("train.metric", f"impressions are judged by 'gauc' or 'auc', not by {training.metric!r}")
 
 
 def _patience_is_over(progress: Progress, training: Training) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from siftrec import seeds
 from siftrec.data.impressions import Impressions
 from siftrec.data.split import Fitting, Part
-from siftrec.errors import DataError, SettingsError
+from siftrec.errors import DataError
 from siftrec.evaluate.evaluation import validation_metric
 from siftrec.evaluate.impressions import judge_impressions
 from siftrec.methods.base import Learned, Model
@@ -25,15 +25,11 @@ def validate(method: Learned, model: Model, data: Fitting, training: Training) -
     The model is left in evaluation mode.
 
     Raises:
-        SettingsError: a metric of impressions without any, or another one with them.
+        SettingsError: a metric of impressions without any.
         DataError: impressions of which the metric says nothing.
     """
     model.eval()
     if data.impressions is not None:
-        if training.metric not in ("gauc", "auc"):
-            raise SettingsError(
-                "train.metric", f"impressions are judged by 'gauc' or 'auc', not by {training.metric!r}"
-            )
         shown = sampled_users(data.impressions[1], training.validate_users)
         value = judge_impressions(model, method.length, shown).means()[training.metric]
         if np.isnan(value):

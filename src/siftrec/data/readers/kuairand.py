@@ -60,9 +60,18 @@ def hated(path: Path, policy: Policy = "standard") -> np.ndarray:
     return np.sort(disliked["row"].to_numpy())
 
 
-def _read(path: Path, label: str, policy: Policy) -> Interactions:
+def stands(path: Path) -> bool:
+    """Whether a folder holds the log."""
+    return bool(_logs(path, "standard"))
+
+
+def _logs(path: Path, policy: Policy) -> list[Path]:
     folder = path / "data" if (path / "data").is_dir() else path
-    logs = sorted([*folder.glob(f"log_{policy}_*.csv"), *folder.glob(f"log_{policy}_*.csv.gz")])
+    return sorted([*folder.glob(f"log_{policy}_*.csv"), *folder.glob(f"log_{policy}_*.csv.gz")])
+
+
+def _read(path: Path, label: str, policy: Policy) -> Interactions:
+    logs = _logs(path, policy)
     if not logs:
         raise DataError(f"holds no log_{policy}_*.csv; name the folder of KuaiRand-Pure, -1K or -27K", str(path))
     columns = {"user": "user_id", "item": "video_id", "time": "time_ms", "label": label}

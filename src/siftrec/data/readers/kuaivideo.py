@@ -9,9 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from siftrec.data.interactions import Interactions
-from siftrec.data.readers.parts import found, read_parts
+from siftrec.data.readers.parts import found, header_in, read_parts
 
 COLUMNS = {"user": "user_id", "item": "item_id", "time": "timestamp", "label": "is_click"}
+
+
+def stands(path: Path) -> bool:
+    """Whether a folder holds the log."""
+    known = {*COLUMNS.values(), "is_like"}
+    return all(known <= set(header_in(path, name)) for name in ("train.csv", "test.csv"))
 
 
 def read(path: Path) -> Interactions:

@@ -11,10 +11,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from siftrec.data.interactions import Interactions
-from siftrec.data.readers.parts import found, read_parts
+from siftrec.data.readers.parts import found, header_in, read_parts
 
 BY_NAME = {"user": "user_id", "item": "item_id", "time": "timestamp", "label": "is_click"}
 BY_PLACE = {"user": 0, "item": 1, "time": 4, "label": 3}
+
+
+def stands(path: Path) -> bool:
+    """Whether a folder holds the log, as its authors or as BARS publish it."""
+    if all(len(header_in(path, name)) == len(BY_PLACE) + 1 for name in ("train_data.csv", "test_data.csv")):
+        return True
+    known = {*BY_NAME.values(), "cate_id"}
+    return all(known <= set(header_in(path, name)) for name in ("train.csv", "test.csv"))
 
 
 def read(path: Path) -> Interactions:

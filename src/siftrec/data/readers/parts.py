@@ -94,3 +94,11 @@ def found(folder: Path, *names: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise DataError(f"holds none of {', '.join(names)}", str(folder))
+
+
+def header_in(folder: Path, name: str) -> list[str]:
+    """The fields of the first line of a file, plain or gzip; empty where there is no such file of comma-separated text."""
+    try:
+        return header_of(found(folder, name), CSV)
+    except (DataError, UnicodeDecodeError):
+        return []

@@ -75,6 +75,10 @@ def check_target(source: str | Path, out: Path, drop: bool) -> None:
     """
     layout = sniff(source)
     log, kind = layout.log, layout.kind
+    if log.is_dir():
+        raise UsageError(
+            f"{log} is published in several files; make one of them: siftrec data {log} --write log.parquet"
+        )
     if out.exists() and out.samefile(log):
         raise UsageError(f"{out} is the log itself, which is never overwritten; name another file")
     ending, own = suffix(out), suffix(log)
