@@ -43,7 +43,7 @@ def family(setting: Setting) -> dict[str, Any]:
 
 def _looks(setting: Setting, comparison: Comparison) -> int:
     """How often the seeds of a pair were looked at: once, but twice where two were added because three had not decided."""
-    return 2 if {comparison.a, comparison.b} <= set(FIVE) and setting[:2] == ("microlens50k", 0.3) else 1
+    return 2 if {comparison.a, comparison.b} <= set(FIVE) and setting == Setting("microlens50k", 0.3) else 1
 
 
 def done(setting: Setting, method: str) -> list[Evaluation]:

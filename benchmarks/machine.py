@@ -9,7 +9,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,28 @@ def one_thread() -> None:
     """
     if any(os.environ.get(name) != value for name, value in THREADS.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | THREADS)
+
+
+def run_each(script: str, command: str, names: Sequence[str], data: Path, jobs: int) -> None:
+    """Run `script command NAME --data DATA` for each name in a process of its own with one thread, some at a time.
+
+    Raises:
+        SystemExit: naming those that failed, after all have run.
+    """
+    print(f"{len(names)} to do", file=sys.stderr)
+
+    def start(name: str) -> bool:
+        began = time.perf_counter()
+        line = [sys.executable, script, command, name, "--data", str(data)]
+        code = subprocess.run(line, env=os.environ | THREADS, check=False).returncode
+        state = f"FAILED ({code})" if code else "done"
+        print(f"{name}: {state} in {time.perf_counter() - began:,.0f} s", file=sys.stderr, flush=True)
+        return code == 0
+
+    with ThreadPoolExecutor(jobs) as pool:
+        failed = [name for name, fine in zip(names, pool.map(start, names), strict=True) if not fine]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 def describe() -> dict[str, str | int]:
