@@ -3,24 +3,24 @@
     python benchmarks/accuracy.py list                             the cells, done or not
     python benchmarks/accuracy.py run --jobs 2                     all cells that are not done, two at a time
     python benchmarks/accuracy.py run --only 'microlens50k.*.seed1' 'ml1m.*.markov.*'
+    python benchmarks/accuracy.py run --curves swap --only 'microlens50k.*'   those of a noise curve (curves.py) instead
     python benchmarks/accuracy.py compare                          paired comparisons of the cells that are done
     python benchmarks/render.py                                    docs/results.md from the stored figures
 
 A cell leaves `results/accuracy/CELL.json` (kept in git) and `results/cells/CELL.parquet` (values per user, not kept).
 The share of noise is that of popularity-drawn `replace` in train and validation interactions; it differs from seed to
 seed. Test targets are never touched. Methods that read modalities apart also run under foreign content: in that share of
-train and validation interactions, modality by modality, what was shown is another item's.
+train and validation interactions, modality by modality, what was shown is another item's. Noise curves are cells with
+more shares and more mechanisms, which are days of CPU time: they run with `--curves` only.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
+import shutil
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatch
 from itertools import product
@@ -29,11 +29,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import machine
 import numpy as np
+from curves import CURVES
 from datasets import MODALITIES
 
 if TYPE_CHECKING:
+    from siftrec.data.catalog import Catalog
     from siftrec.data.split import Split
     from siftrec.evaluate.evaluation import Evaluation
+    from siftrec.methods.base import Method
+    from siftrec.methods.trained import Trained
+    from siftrec.train.settings import Training
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "accuracy"
@@ -56,22 +61,31 @@ class Setting(NamedTuple):
         data: name of the data set.
         rho: share of planted noise.
         foreign: share of planted foreign content.
+        mechanism: of the planted noise.
+        tuned: whether methods have the settings that `tuning.py` chose, not their defaults.
     """
 
     data: str
     rho: float
     foreign: float = 0.0
+    mechanism: str = "replace"
+    tuned: bool = False
 
     def __str__(self) -> str:
-        return f"{self.data}.rho{self.rho:g}" + (f".foreign{self.foreign:g}" if self.foreign else "")
+        mechanism = "" if self.mechanism == "replace" else f".{self.mechanism}"
+        foreign = f".foreign{self.foreign:g}" if self.foreign else ""
+        return f"{self.data}.rho{self.rho:g}{mechanism}{foreign}" + (".tuned" if self.tuned else "")
 
     @property
     def words(self) -> str:
         """As a title."""
-        return f"{self.data}, ρ = {self.rho:g}" + (f", foreign content {self.foreign:g}" if self.foreign else "")
+        mechanism = "" if self.mechanism == "replace" else f" ({self.mechanism})"
+        foreign = f", foreign content {self.foreign:g}" if self.foreign else ""
+        return f"{self.data}, ρ = {self.rho:g}{mechanism}{foreign}" + (", tuned" if self.tuned else "")
 
 
-SETTINGS = tuple(Setting(*each) for each in product(DATASETS, RHOS, FOREIGN))
+TUNED = tuple(Setting("microlens50k", rho, tuned=True) for rho in RHOS)
+SETTINGS = tuple(Setting(*each) for each in product(DATASETS, RHOS, FOREIGN)) + TUNED
 
 
 @dataclass(frozen=True)
@@ -81,9 +95,11 @@ class Cell:
     Attributes:
         data: name of the data set.
         rho: share of planted noise.
-        method: name in `variants.VARIANTS`, or the peer.
+        method: name in `variants.VARIANTS` or in `peer.PEERS`.
         seed: of noise and training.
         foreign: share of planted foreign content.
+        mechanism: of the planted noise.
+        tuned: see `Setting`.
     """
 
     data: str
@@ -91,6 +107,8 @@ class Cell:
     method: str
     seed: int
     foreign: float = 0.0
+    mechanism: str = "replace"
+    tuned: bool = False
 
     def __str__(self) -> str:
         return f"{self.setting}.{self.method}.seed{self.seed}"
@@ -98,7 +116,7 @@ class Cell:
     @property
     def setting(self) -> Setting:
         """What it is to be compared under."""
-        return Setting(self.data, self.rho, self.foreign)
+        return Setting(self.data, self.rho, self.foreign, self.mechanism, self.tuned)
 
     @property
     def result(self) -> Path:
@@ -120,53 +138,86 @@ class Cell:
 
 def settings_of(cell: Cell) -> dict[str, Any]:
     """What decides a cell's figures beside the data and the code: its method and how it is trained."""
-    from variants import PEER, method_of, training_of
+    from peer import PEERS
+    from variants import described
 
-    from siftrec.settings import describe
-
-    if cell.method == PEER:
-        return {}
-    what = (cell.data, cell.method)
-    settings = {"method": describe(method_of(*what)), "training": describe(training_of(*what))}
-    return dict(json.loads(json.dumps(settings)))
+    return {} if cell.method in PEERS else described(*made(cell))
 
 
-def cells(patterns: list[str] | None = None) -> list[Cell]:
-    """All cells whose name matches a pattern, in the order they run: one seed of everything first."""
-    from variants import PEER, VARIANTS
+def made(cell: Cell) -> tuple[Method, Training]:
+    """The method of a cell and how it is trained."""
+    from variants import method_of, training_of, tuned
 
-    every = [
-        Cell(data, rho, method, seed, foreign)
-        for seed in SEEDS
-        for data, rho, foreign in SETTINGS
-        for method, variant in VARIANTS.items()
-        if (seed == SEEDS[0] or rho > 0 or variant.seeded)
-        and (seed in FEWER or (data == "microlens50k" and rho > 0 and not foreign and method in FIVE))
-        and {"nothing": True, "content": foreign > 0}.get(variant.oracle, rho > 0)
-        and (not foreign or variant.apart)
-        and (variant.only is None or variant.only in MODALITIES[data])
-    ]
-    every.append(Cell("microlens50k", 0.0, PEER, SEEDS[0]))
+    if cell.tuned:
+        return tuned(str(cell.setting._replace(tuned=False)), cell.data, cell.method)
+    return method_of(cell.data, cell.method), training_of(cell.data, cell.method)
+
+
+def cells(patterns: list[str] | None = None, curves: list[str] | None = None) -> list[Cell]:
+    """All cells whose name matches a pattern, in the order they run: one seed of everything first.
+
+    Args:
+        patterns: names, with * and ?; None = all.
+        curves: names in `curves.CURVES`: their cells; None = those of a plain run.
+    """
+    every = plain_cells() if curves is None else curve_cells(curves)
     return [cell for cell in every if not patterns or any(fnmatch(str(cell), pattern) for pattern in patterns)]
 
 
+def plain_cells() -> list[Cell]:
+    """The cells of a plain run."""
+    from peer import PEERS
+    from variants import VARIANTS, chosen
+
+    choices = chosen()
+    every = [
+        Cell(data, rho, method, seed, foreign, tuned=tuned)
+        for seed in SEEDS
+        for data, rho, foreign, _, tuned in SETTINGS
+        for method, variant in VARIANTS.items()
+        if (seed == SEEDS[0] or rho > 0 or variant.seeded)
+        and (seed in FEWER or (data == "microlens50k" and rho > 0 and not (foreign or tuned) and method in FIVE))
+        and {"nothing": True, "content": foreign > 0}.get(variant.oracle, rho > 0)
+        and (not foreign or variant.apart)
+        and (variant.only is None or variant.only in MODALITIES[data])
+        and (not tuned or method in choices.get(str(Setting(data, rho)), {}))
+    ]
+    peers = [Cell("microlens50k", rho, name, SEEDS[0]) for name, peer in PEERS.items() for rho in peer.rhos]
+    return every + peers
+
+
+def curve_cells(names: list[str]) -> list[Cell]:
+    """The cells of noise curves, those that are part of a plain run or of several curves as well."""
+    every = [
+        Cell(data, rho, method, seed, foreign, mechanism)
+        for seed in FEWER
+        for data in DATASETS
+        for name in names
+        for _, (_, rho, foreign, mechanism) in CURVES[name].settings(data)
+        for method in CURVES[name].methods
+    ]
+    return list(dict.fromkeys(every))
+
+
 def run_cell(cell: Cell, folder: Path) -> None:
-    """Train, evaluate and store one cell."""
+    """Train, evaluate and store one cell; where tuning kept the defaults, its figures are those of the default's cell."""
     from datasets import load
-    from variants import PEER, VARIANTS
+    from peer import PEERS, peer_evaluation
+    from variants import VARIANTS
 
     from siftrec.noise.foreign import Foreign
 
-    only = None if cell.method == PEER else VARIANTS[cell.method].only
+    default = replace(cell, tuned=False)
+    if cell.tuned and settings_of(default) == settings_of(cell) and default.done:
+        return copy_cell(default, cell)
+    only = None if cell.method in PEERS else VARIANTS[cell.method].only
     data = load(cell.data, folder, None if only is None else (only,))
     data = replace(data, split=split_of(cell, data.split))
     if cell.foreign:
         data = replace(data, split=Foreign(rho=cell.foreign)(data.split, data.catalog, cell.seed).split)
     started = time.perf_counter(), time.process_time()
-    if cell.method == PEER:
-        from peer import peer_evaluation
-
-        evaluation, told = peer_evaluation(data, cell.seed)
+    if cell.method in PEERS:
+        evaluation, told = peer_evaluation(cell.method, data, cell.seed)
     else:
         evaluation, told = trained_evaluation(cell, data)
     told |= {
@@ -185,17 +236,26 @@ def run_cell(cell: Cell, folder: Path) -> None:
     cell.result.write_text(json.dumps(figures, indent=1) + "\n")
 
 
+def copy_cell(source: Cell, cell: Cell) -> None:
+    """Store the figures of one cell as another's."""
+    figures = json.loads(source.result.read_text())
+    figures |= {"cell": asdict(cell), "same_as": str(source)}
+    figures["evaluation"]["run"] = str(cell)
+    shutil.copyfile(source.values, cell.values)
+    cell.result.write_text(json.dumps(figures, indent=1) + "\n")
+
+
 def split_of(cell: Cell, split: Split) -> Split:
     """The split with the cell's noise, and with what its oracle tells; the test questions stay what they are."""
-    from variants import PEER, VARIANTS
+    from variants import VARIANTS
 
     from siftrec.data.split import TEST, TRAIN
     from siftrec.noise.inject import inject
 
     if not cell.rho:
         return split
-    injected = inject(split, "replace", cell.rho, cell.seed)
-    oracle = "nothing" if cell.method == PEER else VARIANTS[cell.method].oracle
+    injected = inject(split, cell.mechanism, cell.rho, cell.seed)  # type: ignore[arg-type]
+    oracle = VARIANTS[cell.method].oracle if cell.method in VARIANTS else "nothing"
     split, noisy = injected.split, injected.noisy
     if oracle == "targets":
         weights = np.where(noisy & (split.role == TRAIN), 0, 1).astype(np.float32)
@@ -209,19 +269,35 @@ def split_of(cell: Cell, split: Split) -> Split:
 
 
 def trained_evaluation(cell: Cell, data: Any) -> tuple[Evaluation, dict[str, Any]]:
-    """Fit one of our methods and evaluate it on the test questions."""
-    from variants import VARIANTS, method_of, training_of
+    """Fit one of our methods, evaluate it on the test questions, and look for the symptoms of noise."""
+    from peers.exchange import peak_bytes
+    from symptoms import symptoms_of
+    from variants import VARIANTS
 
     from siftrec.evaluate.evaluation import evaluate
+
+    catalog = (data if VARIANTS[cell.method].content else data.ids_only()).catalog
+    trained, told = fitted(str(cell), *made(cell), data.split, catalog, cell.seed)
+    start = time.process_time()
+    evaluation = evaluate(trained, data.split.test)
+    told |= {"users_per_s": len(evaluation.users) / (time.process_time() - start), "peak_bytes": peak_bytes()}
+    if "epochs" in told:
+        told["targets_per_s"] = told["epochs"] * len(data.split.train.items) / told["fit_cpu_s"]
+    if VARIANTS[cell.method].only is None:  # other content makes other clusters
+        told["symptoms"] = symptoms_of(trained, data.split, data.catalog)
+    return evaluation, told
+
+
+def fitted(
+    name: str, method: Method, training: Training, split: Split, catalog: Catalog, seed: int
+) -> tuple[Trained, dict[str, Any]]:
+    """Fit, saying how it goes; gives what is to be stored of it, too."""
     from siftrec.methods.base import Learned
     from siftrec.settings import describe
     from siftrec.train.events import EpochEnded, Event, Started, Stopped
     from siftrec.train.fit import fit
 
-    told = dict[str, Any]()
-    method, training = method_of(cell.data, cell.method), training_of(cell.data, cell.method)
-    catalog = (data if VARIANTS[cell.method].content else data.ids_only()).catalog
-    told |= {"method": describe(method), "modalities": list(catalog)}
+    told: dict[str, Any] = {"method": describe(method), "modalities": list(catalog)}
     curve: list[float | None] = []
 
     def on_event(event: Event) -> None:
@@ -229,47 +305,34 @@ def trained_evaluation(cell: Cell, data: Any) -> tuple[Evaluation, dict[str, Any
             told["parameters"] = event.parameters
         elif isinstance(event, EpochEnded):
             curve.append(event.value)
-            print(f"{cell}: epoch {event.epoch}, {event.metric} {event.value or 0:.4f}", file=sys.stderr, flush=True)
+            print(f"{name}: epoch {event.epoch}, {event.metric} {event.value or 0:.4f}", file=sys.stderr, flush=True)
         elif isinstance(event, Stopped):
             told.update(epochs=event.epochs, best_epoch=event.best_epoch)
 
     start = time.process_time()
-    trained = fit(method, data.split, catalog, training=training, seed=cell.seed, on_event=on_event)
+    trained = fit(method, split, catalog, training=training, seed=seed, on_event=on_event)
     told["fit_cpu_s"] = time.process_time() - start
     if isinstance(method, Learned):
         told |= {"training": describe(training), "validation": curve}
-    return evaluate(trained, data.split.test), told
+    return trained, told
 
 
 def run(given: argparse.Namespace) -> None:
     """Run what is not done, each cell in a process of its own with one thread."""
-    todo = [cell for cell in cells(given.only) if given.again or not cell.done]
-    print(f"{len(todo)} cells to do", file=sys.stderr)
-
-    def start(cell: Cell) -> bool:
-        began = time.perf_counter()
-        command = [sys.executable, __file__, "cell", str(cell), "--data", str(given.data)]
-        done = subprocess.run(command, env=os.environ | machine.THREADS, check=False)
-        state = "done" if done.returncode == 0 else f"FAILED ({done.returncode})"
-        print(f"{cell}: {state} in {time.perf_counter() - began:,.0f} s", file=sys.stderr, flush=True)
-        return done.returncode == 0
-
-    with ThreadPoolExecutor(given.jobs) as pool:
-        failed = [cell for cell, fine in zip(todo, pool.map(start, todo), strict=True) if not fine]
-    if failed:
-        sys.exit(f"failed: {', '.join(map(str, failed))}")
+    todo = [cell for cell in cells(given.only, given.curves) if given.again or not cell.done]
+    machine.run_each(__file__, "cell", [str(cell) for cell in todo], given.data, given.jobs)
 
 
 def show(given: argparse.Namespace) -> None:
     """List the cells."""
-    for cell in cells(given.only):
+    for cell in cells(given.only, given.curves):
         print(f"{'done' if cell.done else '    '}  {cell}")
 
 
 def one(given: argparse.Namespace) -> None:
     """Run a single cell in this process."""
     machine.one_thread()
-    run_cell(cells(given.only)[0], given.data)
+    run_cell([*cells(given.only), *cells(given.only, list(CURVES))][0], given.data)
 
 
 def compare(_: argparse.Namespace) -> None:
@@ -292,6 +355,7 @@ def main() -> None:
             command.add_argument("only", nargs=1, metavar="CELL")
         elif name != "compare":
             command.add_argument("--only", nargs="+", metavar="PATTERN", help="names of cells, with * and ?")
+            command.add_argument("--curves", nargs="+", choices=list(CURVES), help="instead, the cells of noise curves")
         if name in ("run", "cell"):
             command.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     commands.choices["run"].add_argument("--jobs", type=int, default=1, help="cells at a time, one thread each")

@@ -189,27 +189,11 @@ def trained(proxy: Any, split: Split) -> list[Evaluation]:
 
 def implicit(model: str, data: Data, train: Any) -> Evaluation:
     """Implicit's model in its own environment, its lists judged by our metrics."""
-    import numpy as np
     import peer
 
-    part, home = data.split.test, HERE / "peers" / "implicit"
-    python = home / ".venv" / "bin" / "python"
-    if not python.exists():
-        sys.exit("implicit's environment is missing; run: make peer-implicit")
-    k = min(max(CUTOFFS) + int(part.seen.lengths.max()), len(data.catalog) - 1)
-    weights = np.ones(len(train.items), np.float32) if train.weights is None else train.weights
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [str(Path(folder, name)) for name in ("train.npz", "asked.npz", "lists.npz")]
-        np.savez(paths[0], items=train.items, offsets=train.offsets, weights=weights)
-        np.savez(paths[1], users=part.users)
-        sizes = ("--items", str(len(data.catalog)), "--k", str(k), "--seed", str(SEED))
-        command = [str(python), str(home / "factors.py"), "rank", model, *paths, *sizes]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-        with np.load(paths[2]) as arrays:
-            found = peer.judged(arrays["items"], data, SEED)
-    return replace(found, about=replace(found.about, method=f"implicit:{model}"))
+    asked, part = peer.PEERS[f"implicit-{model}"], data.split.test
+    lists, _ = peer.answers(asked, train, part, data.catalog, ("--seed", str(SEED)), read=False)
+    return peer.judged(asked, lists, data, part, SEED)
 
 
 def compared(name: str, arms: dict[str, list[Evaluation]]) -> Iterator[dict[str, Any]]:

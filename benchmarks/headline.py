@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from accuracy import Setting
+
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
-Cells = Mapping[tuple[str, float, float], Mapping[str, Sequence[Mapping[str, Any]]]]
+Cells = Mapping[Setting, Mapping[str, Sequence[Mapping[str, Any]]]]
 
 BEGIN, END = "<!-- accuracy: begin -->\n", "\n<!-- accuracy: end -->"
 DATA, METRICS = "microlens50k", ("ndcg@20", "recall@20")
@@ -30,7 +32,7 @@ def write(page: Path, cells: Cells, table: Table) -> None:
 
     Args:
         page: README.md.
-        cells: stored cells by data set, share of noise and of foreign content, then by method, one per seed.
+        cells: stored cells by setting, then by method, one per seed.
         table: from head and rows to Markdown.
     """
     text = page.read_text("utf-8")
@@ -38,7 +40,7 @@ def write(page: Path, cells: Cells, table: Table) -> None:
     after = rest.split(END, 1)[1]
     head = ("NDCG@20 / Recall@20, seeds", "the log as it is", "with 30 % noise")
     rows = [
-        (what, *(_told(cells.get((DATA, rho, 0.0), {}).get(name, ())) for rho in (0.0, 0.3)))
+        (what, *(_told(cells.get(Setting(DATA, rho), {}).get(name, ())) for rho in (0.0, 0.3)))
         for name, what in ROWS.items()
     ]
     page.write_text(f"{before}{BEGIN}{table(head, rows)}{END}{after}", "utf-8")

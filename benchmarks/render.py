@@ -14,10 +14,16 @@ from typing import Any
 
 import headline
 from accuracy import MAIN, SETTINGS, Setting
+from curves_tables import sections as curves
 from modality_tables import sections as counted
 from noise_tables import sections as finding_noise
+from peer import PEERS
+from peer_tables import sections as beside
 from rankers_tables import sections as ranked
-from variants import PEER, VARIANTS
+from service_tables import sections as served
+from symptoms_tables import sections as symptoms
+from tuning_tables import sections as tuned
+from variants import VARIANTS
 from verdict_tables import sections as audited
 
 from siftrec.settings import describe, resolve
@@ -26,20 +32,32 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "results.md"
 README = HERE.parent / "README.md"
-NAMES = {name: variant.what for name, variant in VARIANTS.items()} | {PEER: "RecTools' SASRec, gBCE, 256 negatives"}
+NAMES = {name: variant.what for name, variant in VARIANTS.items()} | {name: peer.what for name, peer in PEERS.items()}
 Figures = dict[str, Any]
 
 
 def main() -> None:
     """Render every section whose figures are there."""
-    noise = finding_noise(RESULTS / "noise", table)
-    modalities = counted(RESULTS / "modality", table)
-    audits = audited(RESULTS / "audit", table)
-    rankers = ranked(RESULTS / "rankers.json", table)
-    sections = [HEAD, *planted(), *noise, *modalities, *speed(), *audits, *accuracy(), *comparisons(), *rankers]
+    cells = accuracy_cells()
+    sections = [
+        HEAD,
+        *planted(),
+        *finding_noise(RESULTS / "noise", table),
+        *counted(RESULTS / "modality", table),
+        *speed(),
+        *served(RESULTS, table),
+        *audited(RESULTS / "audit", table),
+        *accuracy(),
+        *comparisons(),
+        *curves(cells, PAGE.parent / "plots", table),
+        *symptoms(cells, RESULTS / "symptoms", NAMES, table),
+        *beside(cells, NAMES, table),
+        *tuned(RESULTS / "tuning", table),
+        *ranked(RESULTS / "rankers.json", table),
+    ]
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text("\n\n".join(sections) + "\n", "utf-8")
-    headline.write(README, accuracy_cells(), table)
+    headline.write(README, cells, table)
 
 
 HEAD = """# Results
@@ -233,8 +251,13 @@ def accuracy_cells() -> dict[Setting, dict[str, list[Figures]]]:
     for path in sorted((RESULTS / "accuracy").glob("*.seed*.json")):
         figures = json.loads(path.read_text("utf-8"))
         cell = figures["cell"]
-        cells[Setting(cell["data"], cell["rho"], cell.get("foreign", 0.0))][cell["method"]].append(figures)
+        cells[setting_of(cell)][cell["method"]].append(figures)
     return cells
+
+
+def setting_of(told: Figures) -> Setting:
+    """From a stored table; what it lacks had its default when it was written."""
+    return Setting(**{field: told[field] for field in Setting._fields if field in told})
 
 
 def accuracy() -> list[str]:
@@ -248,9 +271,10 @@ def accuracy() -> list[str]:
         "training both follow the seed); without noise, counted methods have no seed. *Filtered*: items of the user's "
         "history cannot be recommended; *unfiltered*: all can. ρ: share of train and validation interactions replaced by "
         "popularity-drawn ones; foreign content: share of train and validation interactions, modality by modality, where "
-        "what was shown is a popularity-drawn item's; test targets are never touched. Leave-one-out leaks time. Nothing is "
-        "tuned per data set, but that CCL4Rec trains on prefixes on MicroLens and on windows on ml1m (decision 0017); there "
-        "`rows_per_user` bounds what else trains on prefixes. Early stopping waits two epochs, whatever their size."
+        "what was shown is a popularity-drawn item's; test targets are never touched. Leave-one-out leaks time. Settings "
+        "are the defaults, but in the tables named *tuned* (see *Tuning*); CCL4Rec trains on prefixes on MicroLens and on "
+        "windows on ml1m (decision 0017); there `rows_per_user` bounds what else trains on prefixes. Early stopping "
+        "waits two epochs, whatever their size."
     )
     parts = ["## Accuracy", text, machine_line(everything)]
     for setting in SETTINGS:
@@ -347,7 +371,7 @@ def comparisons() -> list[str]:
             for c in each["comparisons"]
             if c["metric"] in ("ndcg@10", "recall@20")
         ]
-        parts += [f"### {Setting(each['data'], each['rho'], each['foreign']).words}, pairs", table(head, lines)]
+        parts += [f"### {setting_of(each).words}, pairs", table(head, lines)]
     return parts
 
 

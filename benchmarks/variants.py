@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from datasets import MODALITIES
 
+from siftrec.errors import SettingsError
 from siftrec.methods.adt import ADT
 from siftrec.methods.base import Method
 from siftrec.methods.bprmf import BPRMF
@@ -32,6 +35,7 @@ from siftrec.methods.model import Sequential
 from siftrec.methods.popularity import Popularity
 from siftrec.methods.sasrec import SASRec
 from siftrec.methods.vbpr import VBPR
+from siftrec.settings import build, describe, nearest
 from siftrec.train.settings import Training
 
 
@@ -61,9 +65,6 @@ class Variant:
     only: str | None = None
     oracle: Literal["nothing", "targets", "interactions", "content"] = "nothing"
 
-
-PEER = "rectools-sasrec"
-"""Microlens50k, no noise: RecTools' SASRec, gBCE with 256 negatives, 8 epochs."""
 
 NEXT = Contrast(vanilla=0.0, graded=0.0, over=0.0)
 VANILLA = Contrast(vanilla=0.05, graded=0.0, over=0.0)
@@ -229,6 +230,47 @@ def training_of(data: str, name: str) -> Training:
     return Training(**TRAINING[data] | whole | VARIANTS[name].training)
 
 
+CHOSEN = Path(__file__).resolve().parent / "results" / "tuning" / "chosen.json"
+
+
+def chosen() -> dict[str, dict[str, dict[str, Any]]]:
+    """What `tuning.py choose` chose: data set and share of noise → method → choice. Empty before."""
+    return dict(json.loads(CHOSEN.read_text("utf-8"))["choices"]) if CHOSEN.exists() else {}
+
+
+def tuned(setting: str, data: str, name: str) -> tuple[Method, Training]:
+    """A variant as it was chosen for a data set and a share of noise, and how it is trained."""
+    return changed(method_of(data, name), training_of(data, name), chosen()[setting][name]["changes"])
+
+
+def changed(method: Method, training: Training, changes: Mapping[str, Any]) -> tuple[Method, Training]:
+    """Both with other settings.
+
+    Args:
+        method: what is trained.
+        training: how.
+        changes: key path → value, e.g. `{"method.base.dropout": 0.5, "training.learning_rate": 0.001}`.
+
+    Raises:
+        SettingsError: a key path that the settings do not have, or a value out of range.
+    """
+    tables = {"method": describe(method), "training": describe(training)}
+    for path, value in changes.items():
+        *way, key = path.split(".")
+        table: dict[str, Any] = tables
+        for step in way:
+            table = table.get(step, {})
+        if key not in table:
+            raise SettingsError(path, f"no such setting{nearest(key, table)}")
+        table[key] = value
+    return build(tables["method"], "method"), build(tables["training"], "training")
+
+
+def described(method: Method, training: Training) -> dict[str, Any]:
+    """Both as they are read back from JSON."""
+    return dict(json.loads(json.dumps({"method": describe(method), "training": describe(training)})))
+
+
 PAIRS = (
     ("sasrec", "markov"),
     ("ccl4rec", "markov"),
@@ -270,7 +312,7 @@ PAIRS = (
     ("demure-ccl4rec-denoise", "demure"),
     ("oracle-targets", "ccl4rec-next"),
     ("oracle-all", "ccl4rec-next"),
-    ("sasrec", PEER),
-    ("ccl4rec", PEER),
+    ("sasrec", "rectools-sasrec"),
+    ("ccl4rec", "rectools-sasrec"),
 )
 """What is compared: the family over which Holm corrects, for each data set and share of noise."""

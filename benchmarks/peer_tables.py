@@ -1,0 +1,76 @@
+"""Other libraries beside ours as tables, from stored cells. No number in them is typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from accuracy import Setting
+from peer import CHOSEN_BY, PEERS
+
+Figures = Mapping[str, Any]
+Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
+METRICS = ("ndcg@10", "ndcg@20", "recall@20")
+RATES = ("targets_per_s", "users_per_s")
+OURS = ("itemknn", "ease", "bprmf", "vbpr", "sasrec", "ccl4rec-next", "ccl4rec", "ccl4rec-denoise")
+TEXT = f"""Other libraries, each in its own environment at exact versions (`benchmarks/peers`), on the same split of
+microlens50k, one thread; their lists are judged by our metrics, filtered. Seed 1 of everything. implicit's models have the
+best of four settings by validation {CHOSEN_BY.upper()}; Cornac and RecTools have one, and ours their defaults. BPR and
+VBPR of the others know no users but those they were trained on, so they are trained on validation interactions too, which
+ours are not. *Fit*: CPU seconds of the one fit that is judged; ours watch validation meanwhile. *Targets*: training
+interactions times epochs over those seconds. *Users*: answered with 50 items per CPU second; of ours, with the ranks of
+their targets. *Peak*: resident memory of the process. – where a cell was run before it was measured."""
+
+
+def sections(
+    cells: Mapping[Setting, Mapping[str, Sequence[Figures]]], names: Mapping[str, str], table: Table
+) -> list[str]:
+    """One table for each share of noise at which a peer has run.
+
+    Args:
+        cells: stored cells by setting, then by method, one per seed.
+        names: of methods.
+        table: from head and rows to Markdown.
+    """
+    parts = []
+    for setting in dict.fromkeys(Setting("microlens50k", rho) for peer in PEERS.values() for rho in peer.rhos):
+        runs = {name: of[0] for name in (*PEERS, *OURS) if (of := _first(cells.get(setting, {}).get(name, ())))}
+        if runs.keys() & PEERS.keys():
+            head = ("", *METRICS, "fit, CPU s", "targets per CPU s", "top-50 users per CPU s", "peak, GB")
+            parts += [
+                f"### Peers, {setting.words}",
+                table(head, [(names[name], *_row(run)) for name, run in runs.items()]),
+            ]
+            parts += [f"- {names[name]}: {_told(run)}" for name, run in runs.items() if name in PEERS]
+            parts.append(f"`python benchmarks/accuracy.py run --only '{setting}.implicit*' '{setting}.cornac*'`")
+    return ["## Peers side by side", TEXT, *parts] if parts else []
+
+
+def _first(runs: Sequence[Figures]) -> list[Figures]:
+    return [run for run in runs if run["cell"]["seed"] == 1]
+
+
+def _row(run: Figures) -> tuple[str, ...]:
+    values = run["evaluation"]["metrics"]["filtered"]
+    fit = run.get("fit_cpu_s")
+    return (
+        *(f"{values[metric]:.4f}" for metric in METRICS),
+        "–" if fit is None else f"{fit:,.1f}",
+        *(f"{run[rate]:,.0f}" if run.get(rate) else "–" for rate in RATES),
+        f"{run['peak_bytes'] / 1e9:.2f}" if run.get("peak_bytes") else "–",
+    )
+
+
+def _told(run: Figures) -> str:
+    """Versions and settings, and what else was tried."""
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    values = [f"{_flat(each['settings'])} ({each[CHOSEN_BY]:.4f})" for each in run.get("tried", ())]
+    tried = f"; tried, with validation {CHOSEN_BY.upper()}: {'; '.join(values)}" if values else ""
+    return f"{versions}; {_flat(run['method'])}{tried}."
+
+
+def _flat(settings: Figures) -> str:
+    left = {key: value for key, value in settings.items() if key not in ("use", "command", "k", "seed")}
+    return ", ".join(
+        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in left.items()
+    )

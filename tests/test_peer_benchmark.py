@@ -1,0 +1,96 @@
+"""Other libraries are judged as ours are, and what is chosen for them is chosen on validation questions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import peer
+import pytest
+from datasets import Data
+
+from methods.kinds import mixed
+from siftrec.data.catalog import Catalog
+from siftrec.data.split import TEST, Split
+from siftrec.evaluate.evaluation import evaluate
+from siftrec.evaluate.rank import rank
+from siftrec.methods.itemknn import ItemKNN
+from siftrec.train.fit import fit
+
+SPLIT = mixed(True)
+
+
+def data_of(split: Split) -> Data:
+    events: Any = SimpleNamespace()
+    return Data(events, split, Catalog(split.items.ids))
+
+
+def test_lists_are_judged_as_scores_are() -> None:
+    """The same model, once by its scores and once by the lists it would have handed over as another library."""
+    trained, part, data = fit(ItemKNN(), SPLIT), SPLIT.test, data_of(SPLIT)
+    lists = rank(trained.scorer, ItemKNN().length, part, len(data.catalog) - 1).top["none"]
+    ours, theirs = evaluate(trained, part), peer.judged(peer.PEERS["implicit-als"], lists, data, part, 1)
+    for filter in ("seen", "none"):
+        for metric in ("ndcg@20", "recall@50", "mrr@5"):
+            assert (ours.per_user(metric, filter) == theirs.per_user(metric, filter)).all()  # type: ignore[arg-type]
+
+
+class Library:
+    """Stands for a script: recommends item 1 + (regularization > 1) first, and keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.given: list[dict[str, np.ndarray]] = []
+
+    def __call__(self, script: str, *arguments: str) -> dict[str, Any]:
+        train, asked, out = (Path(each) for each in arguments if each.endswith(".npz"))
+        with np.load(train) as one, np.load(asked) as two:
+            self.given.append({f"train {key}": one[key] for key in one} | {f"asked {key}": two[key] for key in two})
+        strong = float(arguments[arguments.index("--regularization") + 1]) > 1
+        lists = np.tile(np.arange(1, 61), (len(self.given[-1]["asked users"]), 1))
+        np.savez(out, items=lists if strong else lists[:, ::-1])
+        return {"cpu_s": 1.0, "settings": {"regularization": 10.0 if strong else 0.01}}
+
+
+def chosen(split: Split, name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Library, dict[str, Any]]:
+    library = Library()
+    monkeypatch.setattr(peer, "call", library)
+    return library, peer.peer_evaluation(name, data_of(split), 1)[1]
+
+
+def with_targets(split: Split, role: int, item: int) -> Split:
+    """Whoever is asked in a part, it is about this item."""
+    items = np.where(split.role == role, item, split.log.items).astype(np.int32)
+    return replace(split, log=replace(split.log, items=items))
+
+
+def test_settings_are_chosen_by_validation_and_never_by_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    valid = 1
+    for wanted in (1, 60):
+        split = with_targets(with_targets(SPLIT, valid, wanted), TEST, 61 - wanted)
+        _, told = chosen(split, "implicit-als", monkeypatch)
+        assert told["method"]["regularization"] == (10.0 if wanted == 1 else 0.01)
+        assert told["cpu_s"] == 5.0, "four tried and one judged"
+        assert len(told["tried"]) == 4
+
+
+@pytest.mark.parametrize("name", ["implicit-als", "implicit-bpr"])
+def test_no_file_that_leaves_holds_a_test_target(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Item 60 is everybody's test target and nothing else; who reads no history learns from validation too."""
+    known = np.where(SPLIT.log.items == 60, 59, SPLIT.log.items).astype(np.int32)
+    split = with_targets(replace(SPLIT, log=replace(SPLIT.log, items=known)), TEST, 60)
+    library, _ = chosen(split, name, monkeypatch)
+    assert not any((array == 60).any() for given in library.given for key, array in given.items() if "items" in key)
+    before, last = library.given[0], library.given[-1]
+    more = len(split.valid.targets.items) if name == "implicit-bpr" else 0
+    assert len(before["train items"]) == len(split.train.items)
+    assert len(last["train items"]) == len(split.train.items) + more
+    assert (last["asked items"] == split.test.histories.items).all()
+
+
+def test_a_grid_is_every_combination_and_the_first_is_the_default() -> None:
+    made = peer.grid(a_b=("1", "2"), c=("3", "4"))
+    assert made[0] == ("--a-b", "1", "--c", "3")
+    assert len(set(made)) == 4
