@@ -80,7 +80,7 @@ $(VENV)/.measured-speed: benchmarks/peers/rectools/.venv/.done
 
 speed: $(VENV)/.measured-speed ## every speed row, about ten minutes
 answers: $(VENV)/.measured-answers ## what an answer costs, a minute
-service: $(VENV)/.measured-service ## what a request costs, half an hour
+service: $(VENV)/.measured-service ## what a request costs, ten minutes
 
 planted: $(VENV)/.dev ## where the truth is planted, every unit that is not done, hours
 	$(BIN)/python benchmarks/planted.py all --jobs 2

@@ -228,12 +228,17 @@ def run_cell(cell: Cell, folder: Path) -> None:
         "settings": settings_of(cell),
         "command": f"python benchmarks/accuracy.py run --only '{cell}'",
     }
-    main = [evaluation.metrics.index(metric) for metric in MAIN]
-    values = {filter: table[main] for filter, table in evaluation.values.items()}
-    replace(evaluation, metrics=MAIN, values=values).write(cell.values)
+    only_metrics(evaluation, MAIN).write(cell.values)
     RESULTS.mkdir(parents=True, exist_ok=True)
     figures = {"schema": 1, "cell": asdict(cell)} | told | {"evaluation": evaluation.to_json(str(cell))}
     cell.result.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def only_metrics(evaluation: Evaluation, metrics: tuple[str, ...]) -> Evaluation:
+    """The same with some of its metrics."""
+    rows = [evaluation.metrics.index(metric) for metric in metrics]
+    values = {filter: table[rows] for filter, table in evaluation.values.items()}
+    return replace(evaluation, metrics=metrics, values=values)
 
 
 def copy_cell(source: Cell, cell: Cell) -> None:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import machine
-from accuracy import TUNED, VALUES, fitted
+from accuracy import TUNED, VALUES, fitted, only_metrics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -190,7 +190,7 @@ def run_trial(trial: Trial, folder: Path) -> None:
     started = time.process_time()
     trained, told = fitted(str(trial), *trial.made, split, catalog, SEED)
     evaluation = evaluate(trained, split.valid, (20,), split="valid")
-    evaluation.write(trial.values)
+    only_metrics(evaluation, (METRIC,)).write(trial.values)
     told |= {
         "validation_epochs": told.pop("validation"),
         "validation": evaluation.means(),
