@@ -55,7 +55,7 @@ clean: ## remove what the targets made
 	rm -rf $(VENV) demo-run $(BROWSER)/node_modules .mypy_cache .ruff_cache .pytest_cache
 
 # benchmarks
-.PHONY: peer-rectools peer-implicit peer-cornac speed answers service planted tuning accuracy curves noise-figures
+.PHONY: peer-rectools peer-implicit peer-cornac speed answers service planted tuning accuracy curves symptoms noise-figures
 .PHONY: modality audit rankers page results
 PEERS := rectools implicit cornac
 
@@ -96,6 +96,9 @@ accuracy: $(VENV)/.dev peer-rectools peer-implicit peer-cornac ## every accuracy
 curves: $(VENV)/.dev ## every cell of the noise curves that is not done, days
 	$(BIN)/python benchmarks/accuracy.py run --curves replace insert swap foreign both --jobs 2
 
+symptoms: $(VENV)/.dev ## what symptoms of noise are held against, a minute
+	$(BIN)/python benchmarks/symptoms.py
+
 noise-figures: $(VENV)/.dev ## how well noise is found, every unit that is not done, half an hour
 	$(BIN)/python benchmarks/noise.py run
 
@@ -115,4 +118,4 @@ page: $(VENV)/.dev ## docs/results.md from the stored figures
 
 # One after the other, for each has the machine to itself; what fails does not stop the rest.
 results: ## every figure that is not there yet, and the page; days
-	$(MAKE) -k -j1 speed answers service planted tuning accuracy curves noise-figures modality audit rankers page
+	$(MAKE) -k -j1 speed answers service planted tuning accuracy curves symptoms noise-figures modality audit rankers page

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent / "peers"
 LONGEST = 50  # cut-off of the metrics
-CHOSEN_BY = "ndcg@20"
+CHOSEN_BY, VALIDATED = "ndcg@20", 20_000
+"""How settings are chosen, and by how many validation questions at most."""
 Arguments = tuple[str, ...]
 
 
@@ -129,10 +130,11 @@ def peer_evaluation(name: str, data: Data, seed: int) -> tuple[Evaluation, dict[
     from siftrec.data.split import TEST
 
     peer, split = PEERS[name], data.split
+    valid = split.valid.take(np.arange(0, len(split.valid), -(-len(split.valid) // VALIDATED)))
     tried, spent = [], 0.0
     for settings in peer.grid if len(peer.grid) > 1 else ():
-        lists, told = answers(peer, split.train, split.valid, data.catalog, (*settings, "--seed", str(seed)))
-        value = judged(peer, lists, data, split.valid, seed).means()[CHOSEN_BY]
+        lists, told = answers(peer, split.train, valid, data.catalog, (*settings, "--seed", str(seed)))
+        value = judged(peer, lists, data, valid, seed).means()[CHOSEN_BY]
         tried.append({"settings": told["settings"], "cpu_s": told["cpu_s"], CHOSEN_BY: value})
         spent += told["cpu_s"]
     best = max(range(len(tried)), key=lambda at: tried[at][CHOSEN_BY]) if tried else 0

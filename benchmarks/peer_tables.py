@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from accuracy import Setting
-from peer import CHOSEN_BY, PEERS
+from peer import CHOSEN_BY, PEERS, VALIDATED
 
 Figures = Mapping[str, Any]
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
@@ -15,11 +15,12 @@ RATES = ("targets_per_s", "users_per_s")
 OURS = ("itemknn", "ease", "bprmf", "vbpr", "sasrec", "ccl4rec-next", "ccl4rec", "ccl4rec-denoise")
 TEXT = f"""Other libraries, each in its own environment at exact versions (`benchmarks/peers`), on the same split of
 microlens50k, one thread; their lists are judged by our metrics, filtered. Seed 1 of everything. implicit's models have the
-best of four settings by validation {CHOSEN_BY.upper()}; Cornac and RecTools have one, and ours their defaults. BPR and
-VBPR of the others know no users but those they were trained on, so they are trained on validation interactions too, which
-ours are not. *Fit*: CPU seconds of the one fit that is judged; ours watch validation meanwhile. *Targets*: training
-interactions times epochs over those seconds. *Users*: answered with 50 items per CPU second; of ours, with the ranks of
-their targets. *Peak*: resident memory of the process. – where a cell was run before it was measured."""
+best of four settings by {CHOSEN_BY.upper()} of at most {VALIDATED:,} validation questions; Cornac and RecTools have one, and
+ours their defaults. BPR and VBPR of the others know no users but those they were trained on, so they are trained on
+validation interactions too, which ours are not. *Fit*: CPU seconds of the one fit that is judged; ours watch validation
+meanwhile. *Targets*: training interactions times epochs over those seconds. *Users*: answered with 50 items per CPU
+second; of ours, with the ranks of their targets. *Peak*: resident memory of the process. – where a cell was run before it
+was measured."""
 
 
 def sections(
