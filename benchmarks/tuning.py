@@ -34,6 +34,7 @@ from accuracy import TUNED, VALUES, fitted, only_metrics
 if TYPE_CHECKING:
     import numpy as np
 
+    from siftrec.data.catalog import Catalog
     from siftrec.data.split import Split
     from siftrec.methods.base import Method
     from siftrec.train.settings import Training
@@ -170,23 +171,28 @@ def without_test(split: Split) -> Split:
     """The split as if its test interactions had never been logged."""
     from siftrec.data.split import TEST
 
-    known = split.role < TEST
-    return replace(split, log=split.log.where(known), role=split.role[known])
+    kept = split.role < TEST
+    return replace(split, log=split.log.where(kept), role=split.role[kept])
 
 
-def run_trial(trial: Trial, folder: Path) -> None:
-    """Fit, validate and store one trial."""
+def knowable(trial: Trial, folder: Path) -> tuple[Split, Catalog]:
+    """All that a trial may know: train and validation interactions, with their noise, and the catalog."""
     from datasets import load
     from variants import VARIANTS
 
-    from siftrec.evaluate.evaluation import evaluate
     from siftrec.noise.inject import inject
 
     data = load(trial.data, folder)
     split = without_test(data.split)
-    if trial.rho:
-        split = inject(split, "replace", trial.rho, SEED).split
     catalog = (data if VARIANTS[trial.method].content else data.ids_only()).catalog
+    return (inject(split, "replace", trial.rho, SEED).split if trial.rho else split), catalog
+
+
+def run_trial(trial: Trial, folder: Path) -> None:
+    """Fit, validate and store one trial."""
+    from siftrec.evaluate.evaluation import evaluate
+
+    split, catalog = knowable(trial, folder)
     started = time.process_time()
     trained, told = fitted(str(trial), *trial.made, split, catalog, SEED)
     evaluation = evaluate(trained, split.valid, (20,), split="valid")
@@ -233,10 +239,10 @@ def choose(_: argparse.Namespace) -> None:
     choices: dict[str, dict[str, Any]] = {}
     for setting, methods in chosen().items():
         data = setting.partition(".")[0]
-        kept = {
-            name: each for name, each in methods.items() if each["settings"] == described(*tuned(setting, data, name))
+        present = {name: each for name, each in methods.items() if name in GRID}
+        choices[setting] = {
+            name: each for name, each in present.items() if each["settings"] == described(*tuned(setting, data, name))
         }
-        choices[setting] = kept
     for default in (trial for trial in trials() if trial.config == "default"):
         four = {config: replace(default, config=config) for config in GRID[default.method]}
         if not all(trial.done for trial in four.values()):
