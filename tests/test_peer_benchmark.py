@@ -12,8 +12,8 @@ import peer
 import pytest
 from datasets import Data
 
-from methods.kinds import mixed
-from siftrec.data.catalog import Catalog
+from methods.kinds import KIND, mixed
+from siftrec.data.catalog import Catalog, Modality
 from siftrec.data.split import TEST, Split
 from siftrec.evaluate.evaluation import evaluate
 from siftrec.evaluate.rank import rank
@@ -94,3 +94,22 @@ def test_a_grid_is_every_combination_and_the_first_is_the_default() -> None:
     made = peer.grid(a_b=("1", "2"), c=("3", "4"))
     assert made[0] == ("--a-b", "1", "--c", "3")
     assert len(set(made)) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, each in peer.PEERS.items() if not each.script.startswith("rectools")])
+def test_the_libraries_themselves_find_what_users_like_and_nothing_where_there_is_nothing(name: str) -> None:
+    """Items, users or features that lost their numbers on the way would bring any library down to chance."""
+    each = peer.PEERS[name]
+    if not (peer.HERE / each.script).parent.joinpath(".venv").exists():
+        pytest.skip(f"the environment of {each.script} is missing: make peer-{each.script.partition('/')[0]}")
+    for planted, share in ((True, 0.8), (False, 0.5)):
+        split = mixed(planted)
+        kind_N = np.concatenate([[-1], split.items.ids.to_numpy().astype(np.int64) >= KIND])
+        content = Modality(np.random.default_rng(2).normal(size=(len(kind_N) - 1, 4)), np.ones(len(kind_N) - 1, bool))
+        catalog = Catalog(split.items.ids, **({"text": content} if each.content else {}))
+        lists, told = peer.answers(each, split.train, split.test, catalog, (*each.grid[0], "--seed", "1"))
+        liked_Q = split.test.user_ids.to_numpy().astype(np.int64) % 2
+        assert abs((kind_N[lists[:, :10]] == liked_Q[:, None]).mean() - share) < 0.15
+        assert (lists > 0).any(axis=1).all()
+        assert min(told["fit_cpu_s"], told["users_per_s"], told["targets_per_s"]) > 0
