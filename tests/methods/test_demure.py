@@ -7,13 +7,13 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
 
 import siftrec as sr
+from methods.content import batch_of, fresh, log, small
 from siftrec import seeds
-from siftrec.data.catalog import Catalog, Modality
+from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Batch, pad
 from siftrec.data.sequences import Sequences
 from siftrec.errors import SettingsError, UsageError
@@ -22,15 +22,13 @@ from siftrec.methods.contrast import Contrast, Views
 from siftrec.methods.demure import Demure, Mil, give_content, slot_weights
 from siftrec.methods.gates import Gate, GateName
 from siftrec.methods.late import LateFusion
-from siftrec.methods.model import History, SequenceModel, Sequential
-from siftrec.methods.slots import Damage, SlotViews, damaged, offered, slots_of
+from siftrec.methods.model import History, SequenceModel
+from siftrec.methods.slots import SlotViews
 from siftrec.methods.trained import Trained
 from siftrec.noise.modal import preference
 from siftrec.synthetic.causes import PlantedCauses
 from siftrec.synthetic.modalities import Size, modalities
 from siftrec.testing import check_method
-from siftrec.train.loop import loader_of
-from siftrec.train.settings import Training
 
 OFF = Contrast(vanilla=0.0, graded=0.0, over=0.0)
 LATE = LateFusion(dim=16, length=8, negatives=64)
@@ -91,48 +89,6 @@ def test_where_nothing_was_planted_nothing_is_found() -> None:
     top, preference = found("softmax", null=True)
     assert abs(top - 1 / 3) < 0.03
     assert abs(preference) < 0.1
-
-
-def small(extra: bool = False) -> Catalog:
-    """Sixty items with two modalities, item 59 with none; `extra`: a third one that only item 60 has."""
-    rng = seeds.rng(5, "catalog")
-    ids = pl.Series([f"i{n:02d}" for n in range(1, 61)])
-    present = rng.random((60, 2)) < 0.8
-    present[58] = False
-    names = ("text", "image")
-    content = {n: Modality(rng.normal(size=(60, 6)).astype(np.float32), present[:, m]) for m, n in enumerate(names)}
-    if extra:
-        content["audio"] = Modality(rng.normal(size=(60, 4)).astype(np.float32), np.arange(60) == 59)
-    return Catalog(ids, **content)
-
-
-def fresh(method: Sequential, catalog: Catalog, seed: int = 3) -> SequenceModel:
-    with seeds.initialised(seed, "fresh"):
-        model = method.build(catalog)
-    assert isinstance(model, SequenceModel)
-    return model
-
-
-def log(rows: int = 40, seed: int = 2, shown: bool = False) -> Sequences:
-    rng = seeds.rng(seed, "log")
-    items = rng.integers(1, 60, rows * 7)
-    found = Sequences.from_items(items, np.full(rows, 7))
-    if not shown:
-        return found
-    other = np.where(rng.random((len(items), 2)) < 0.3, rng.integers(1, 60, (len(items), 2)), items[:, None])
-    return replace(found, shown=other.astype(np.int32))
-
-
-def batch_of(method: Sequential, sequences: Sequences, size: int = 32) -> Batch:
-    fitting = sr.leave_one_out(events(sequences)).fitting
-    fitting = replace(fitting, train=sequences)
-    return next(loader_of(method, fitting, Training(batch_size=size), 1).epoch(0))
-
-
-def events(sequences: Sequences) -> sr.Interactions:
-    ids = pl.Series([f"i{n:02d}" for n in range(61)]).gather(sequences.items)
-    table = {"user": sequences.owners, "item": ids, "time": sequences.times, "row": sequences.rows}
-    return sr.Interactions(pl.DataFrame(table), "order")
 
 
 @pytest.mark.parametrize("name", ["ccl4rec", "sasrec"])
@@ -297,27 +253,6 @@ def test_views_without_any_loss_are_no_views() -> None:
     model = fresh(method, small()).train()
     losses = method.loss(model, batch_of(method, log()), seeds.generator(1, "loss"))
     assert set(losses) == {"next_item", "mil"}
-
-
-@pytest.mark.parametrize("damage", ["foreign", "mask", "noise"])
-def test_damage_is_what_it_says_where_half_the_items_lack_a_modality(damage: Damage) -> None:
-    """An offer without the modality would turn `foreign` into `mask`, and its damage would not be known."""
-    model, batch = fresh(Demure(base=LATE), small()), batch_of(LATE, log())
-    gating = model.gating
-    assert gating is not None
-    gated = model.history(model.local(batch.items_BL), batch.items_BL).gated
-    assert gated is not None
-    assert not gated.seen.present_BML[batch.items_BL.unsqueeze(1).expand(-1, 2, -1) > 0].all()
-    rng = seeds.generator(1, "offers")
-    offers = offered(gated.seen, 16, rng)
-    assert offers.present_MX.all()
-    slots = slots_of(damage, gated.seen, gated.weight_BML, offers, batch, torch.arange(len(batch)))
-    if damage != "foreign":
-        assert slots.allowed_BO.all()
-        assert slots.pair_BSO.unique().numel() == 1
-    choice = torch.where(slots.real_BS, 3, -1).view_as(gated.seen.codes_BML)
-    viewed = damaged(damage, gated.seen, offers, choice, rng)
-    assert torch.equal(viewed.present_BML, gated.seen.present_BML & (damage != "mask"))
 
 
 def test_supervision_counts_interactions_by_the_weights_of_the_log() -> None:

@@ -320,8 +320,8 @@ class Gating(nn.Module):
         own_BMJ = (seen.codes_BML.unsqueeze(3) == codes_MJ.unsqueeze(1)).any(dim=2)
         there_BMJ = present_MJ & ~own_BMJ
         vouch_BMLJ = seen.present_BML.unsqueeze(3) & beside_BLJ.unsqueeze(1) & there_BMJ.unsqueeze(2)
-        similar_BMLJ = (seen.units_BMLD @ units_MJD.transpose(1, 2)).masked_fill(~vouch_BMLJ, -torch.inf)
-        raw_BMJ = top_mean(similar_BMLJ, self.how.neighbours, dim=2)
+        similar_BMLJ = torch.einsum("bmld,mjd->bmlj", seen.units_BMLD, units_MJD)
+        raw_BMJ = top_mean(similar_BMLJ.masked_fill(~vouch_BMLJ, -torch.inf), self.how.neighbours, dim=2)
         return Background(raw_BMJ, beside_BLJ, vouch_BMLJ.sum(dim=2), there_BMJ)
 
 

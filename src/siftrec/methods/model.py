@@ -249,7 +249,9 @@ class SequenceModel(Model):
             weight_BML: γ.
             own: whether all content is the items' own.
         """
-        return self.tower.fused(local(items_BL), None if own else local.plain(items_BL), seen, weight_BML)
+        apart = self.tower.apart
+        own_BLX = local._replace(vectors_nD=local.vectors_nD[:, apart:])(items_BL)
+        return self.tower.fused(own_BLX, None if own or apart else local.plain(items_BL), seen, weight_BML)
 
     def log_trust(self, items_BL: torch.Tensor, users_B: torch.Tensor | None = None) -> torch.Tensor | None:
         """How far each interaction is to be believed (see `Denoising.log_trust`); `users_B` are rows of training."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from collections.abc import Callable
+from typing import Literal, cast
 
 import torch
 from torch import nn
@@ -11,9 +13,8 @@ from torch.nn import functional as F  # noqa: N812  the usual name
 from siftrec.data.loader import Batch
 from siftrec.methods.base import Losses
 from siftrec.methods.contrast import Contrast, Slots, Views, contrast_losses
-from siftrec.methods.gates import Drawn, content_of, settled
+from siftrec.methods.gates import Drawn, Gating, content_of, settled
 from siftrec.methods.model import SequenceModel, Step
-from siftrec.nn.rows import rows_of
 from siftrec.nn.towers import Seen
 from siftrec.settings import Fraction, Size, settings
 
@@ -31,6 +32,8 @@ class SlotViews:
         hardness: κ, how hard the hardest view is.
         offers: interactions of the batch whose content is offered as substitute.
         fewest: rows with fewer interactions that have content are not augmented.
+        row_share: share of the other rows that are augmented, drawn anew at every step. A step's views cost in proportion;
+            those of two histories are compared only where both were drawn.
         contrast: losses.
     """
 
@@ -39,6 +42,7 @@ class SlotViews:
     hardness: Fraction = 1.0
     offers: Size = 64
     fewest: Size = 3
+    row_share: Fraction = 1.0
     contrast: Contrast = Contrast()
 
 
@@ -64,12 +68,12 @@ def slot_losses(
     """
     gated = done.history.gated
     assert gated is not None
-    rows = (gated.seen.present_BML.any(dim=1).sum(dim=1) >= how.fewest).nonzero().squeeze(1)
+    rows = drawn_rows(gated.seen.present_BML.any(dim=1).sum(dim=1) >= how.fewest, how.row_share, rng)
     if not len(rows):
         return {}
-    offers = offered(gated.seen, how.offers, rng)
-    seen = Seen(*(each[rows] for each in gated.seen))
     with torch.no_grad():
+        offers = offered(gated.seen, how.offers, rng)
+        seen = Seen(*(each[rows] for each in gated.seen))
         slots = slots_of(how.damage, seen, gated.weight_BML[rows], offers, batch, rows)
 
     def encode(choice_BVS: torch.Tensor) -> torch.Tensor:
@@ -77,9 +81,12 @@ def slot_losses(
         at = rows.repeat_interleave(views)
         items_nL = batch.items_BL[at]
         choice_nML = choice_BVS.view(size * views, len(offers.codes_MX), -1)
-        viewed = damaged(
-            how.damage, Seen(*(each.repeat_interleave(views, 0) for each in seen)), offers, choice_nML, rng
-        )
+
+        def read(codes_nML: torch.Tensor) -> Seen:
+            gating = cast(Gating, model.gating)
+            return gating.look(done.local.parts, done.local.slot_N, items_nL, codes_nML.transpose(1, 2))
+
+        viewed = damaged(how.damage, read, gated.seen.codes_BML[at], offers.codes_MX, choice_nML, rng)
         vectors_nLD = model.fused(done.local, items_nL, viewed, settled(viewed, gated.weight_BML[at]).weight_BML, False)
         trust_nL = None if done.log_trust_BL is None else done.log_trust_BL[at]
         encoded: torch.Tensor = model.encoder(vectors_nLD, items_nL > 0, rng, trust_nL)
@@ -88,6 +95,15 @@ def slot_losses(
     plan = Views(neighbours=neighbours, count=how.count)
     found = contrast_losses(slots, done.users_BD[rows], encode, head, (plan, how.contrast), how.hardness, rng)
     return {f"modality {name}": loss for name, loss in found.items()}
+
+
+def drawn_rows(able_B: torch.Tensor, share: float, rng: torch.Generator) -> torch.Tensor:
+    """Rows that are able, in order: a random `share` of them, rounded up; nothing is drawn where it is all of them."""
+    rows = able_B.nonzero().squeeze(1)
+    if share == 1:
+        return rows
+    chosen = torch.randperm(len(rows), generator=rng)[: math.ceil(share * len(rows) - 1e-6)]
+    return rows[chosen.sort().values]
 
 
 def offered(seen: Seen, count: int, rng: torch.Generator) -> Drawn:
@@ -109,7 +125,7 @@ def slots_of(
     present_BML, count = seen.present_BML, seen.present_BML.any(dim=1).sum(dim=1)
     importance_BML = weight_BML / count.view(-1, 1, 1)
     targets_B, user_B = batch.targets_BP[rows, -1], batch.user_B[rows]
-    pair_BMLO = seen.units_BMLD @ offers.units_MXD.transpose(1, 2)
+    pair_BMLO = torch.einsum("bmld,mod->bmlo", seen.units_BMLD, offers.units_MXD)
     own_BO = (seen.codes_BML.unsqueeze(3) == offers.codes_MX.unsqueeze(1)).flatten(1, 2).any(dim=1)
     own_BO |= (targets_B.view(-1, 1, 1) == offers.codes_MX).any(dim=1)
     if damage != "foreign":  # what an offer holds is not looked at
@@ -128,26 +144,30 @@ def slots_of(
     )
 
 
-def damaged(damage: Damage, seen: Seen, offers: Drawn, choice_BML: torch.Tensor, rng: torch.Generator) -> Seen:
+def damaged(
+    damage: Damage,
+    read: Callable[[torch.Tensor], Seen],
+    codes_BML: torch.Tensor,
+    offers_MO: torch.Tensor,
+    choice_BML: torch.Tensor,
+    rng: torch.Generator,
+) -> Seen:
     """The content of histories with some modality slots replaced.
 
     Args:
         damage: by what.
-        seen: the content.
-        offers: substitutes.
+        read: item codes (B, M, L) whose content stands in the slots → that content.
+        codes_BML: those of the clean histories.
+        offers_MO: item codes of the substitutes.
         choice_BML: index of the substitute among the offers, -1 where the slot is kept.
         rng: generator.
     """
     replaced_BML = choice_BML >= 0
+    if damage == "foreign":
+        offered_BML = offers_MO[torch.arange(len(offers_MO)).unsqueeze(1), choice_BML]
+        return read(torch.where(replaced_BML, offered_BML, codes_BML))
+    seen = read(codes_BML)
     if damage == "mask":
         return seen._replace(present_BML=seen.present_BML & ~replaced_BML)
-    if damage == "noise":
-        drawn = F.normalize(torch.randn(seen.units_BMLD.shape, generator=rng), dim=3)
-        return seen._replace(units_BMLD=torch.where(replaced_BML.unsqueeze(3), drawn, seen.units_BMLD))
-    modalities, count = offers.codes_MX.shape
-    at_BML = choice_BML.clamp_min(0) + count * torch.arange(modalities).unsqueeze(1)
-    changed = []
-    for old, each in zip(seen, offers, strict=True):
-        replaced = replaced_BML.view(*replaced_BML.shape, *[1] * (old.ndim - 3))
-        changed.append(torch.where(replaced, rows_of(each.flatten(0, 1), at_BML), old))
-    return Seen(*changed)
+    drawn = F.normalize(torch.randn(seen.units_BMLD.shape, generator=rng), dim=3)
+    return seen._replace(units_BMLD=torch.where(replaced_BML.unsqueeze(3), drawn, seen.units_BMLD))

@@ -26,12 +26,16 @@ class StackedTower(nn.Module):
         dim: D of each part.
         id_rows: N for an id embedding, 0 for none.
         scale: expected norm of a fresh id embedding; parts are unit vectors.
+
+    Attributes:
+        apart: how many of the first elements of an item vector are modality vectors side by side.
     """
 
     def __init__(self, widths: Mapping[str, int], dim: int, id_rows: int, scale: float = 1.0) -> None:
         super().__init__()
         self.maps = ItemTower(widths, dim, id_rows, scale)
         self.default = nn.Parameter(torch.zeros(len(widths), dim))
+        self.apart = self.default.numel()
 
     def parted(
         self, codes_n: torch.Tensor, content_nF: torch.Tensor, present_nM: torch.Tensor, known_n: torch.Tensor
@@ -47,8 +51,9 @@ class StackedTower(nn.Module):
         self, own_BLX: torch.Tensor, plain_BLX: torch.Tensor | None, seen: Seen, weight_BML: torch.Tensor
     ) -> torch.Tensor:
         """Vectors of interactions: the parts scaled by their weights, and the id as it is; see `ItemTower.fused`."""
-        gated_BLX = (seen.units_BMLD * weight_BML.unsqueeze(3)).transpose(1, 2).flatten(2)
-        return torch.cat([gated_BLX, own_BLX[..., gated_BLX.shape[2] :]], dim=2)
+        weights = weight_BML.unsqueeze(3).unbind(dim=1)
+        parts = [units * weight for units, weight in zip(seen.units_BMLD.unbind(dim=1), weights, strict=True)]
+        return torch.cat([*parts, own_BLX], dim=2)
 
 
 class Pool(nn.Module):

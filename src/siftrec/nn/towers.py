@@ -51,6 +51,9 @@ class ItemTower(nn.Module):
         dim: D.
         id_rows: N for an id embedding, 0 for none.
         scale: expected norm of a fresh item vector.
+
+    Attributes:
+        apart: how many of the first elements of an item vector are modality vectors side by side: none, they are summed.
     """
 
     def __init__(self, widths: Mapping[str, int], dim: int, id_rows: int, scale: float = 1.0) -> None:
@@ -65,6 +68,7 @@ class ItemTower(nn.Module):
         self.ids = nn.Embedding(id_rows, dim) if id_rows else None
         if self.ids is not None:
             nn.init.normal_(self.ids.weight, std=each / dim**0.5)
+        self.apart = 0
 
     def forward(
         self, codes_n: torch.Tensor, content_nF: torch.Tensor, known_n: torch.Tensor | None = None
@@ -106,7 +110,7 @@ class ItemTower(nn.Module):
         """Vectors of interactions, on the scale of item vectors: at equal weights of an item's own parts its vector.
 
         Args:
-            own_BLX: item vectors.
+            own_BLX: item vectors, without the first `apart` elements: those are modality vectors, which are in `seen`.
             plain_BLX: sum of the items' own parts where other content stood with the interactions; None: nowhere.
             seen: what stood with them.
             weight_BML: γ; sums to 1 over the modalities present.
