@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from datasets import Data
 
     from siftrec.methods.base import Learned
+    from siftrec.methods.gates import GateName
 
 HERE = Path(__file__).resolve().parent
 
@@ -73,6 +74,8 @@ class Training:
         batch_size: rows per batch.
         content: whether the catalog has its modalities.
         epoch: where training begins, for losses that start after a warm-up.
+        against: makes the method that it is timed in turn with; figures are then CPU seconds per target, as a multiple of
+            that method's.
         peers: name → arguments of `peers/rectools/sasrec.py speed`.
     """
 
@@ -81,6 +84,7 @@ class Training:
     batch_size: int
     content: bool = False
     epoch: int = 0
+    against: Callable[[], Learned] | None = None
     peers: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def load(self, options: Options) -> Data:
@@ -100,10 +104,18 @@ class Training:
         data, method = self.load(options), self.method()
         settings = {"data": self.data, "batch_size": self.batch_size, "method": describe(method)}
         figures = Figures([], settings | {"modalities": list(data.catalog)})
+        timing = (data.split, data.catalog, self.batch_size, options.seconds, self.epoch)
+        if self.against is not None:
+            figures.settings["against"] = describe(self.against())
         for _ in range(options.repeats):
-            speed = targets_per_second(method, data.split, data.catalog, self.batch_size, options.seconds, self.epoch)
-            figures.values.append(speed.targets_per_s)
+            speed = targets_per_second(method, *timing)
             figures.beside = {"start_epoch_s": speed.start_epoch_s, "targets_per_epoch": speed.targets_per_epoch}
+            if self.against is None:
+                figures.values.append(speed.targets_per_s)
+            else:
+                other = targets_per_second(self.against(), *timing)
+                figures.values.append(other.targets_per_s / speed.targets_per_s)
+                figures.beside |= {"targets_per_s": speed.targets_per_s, "targets_per_s_against": other.targets_per_s}
             for name, arguments in self.peers.items():
                 answer = peer_speed(data, arguments, options.seconds)
                 peer = figures.peers.setdefault(name, {"values": []})
@@ -133,6 +145,18 @@ def variant(name: str) -> Callable[[], Learned]:
         from variants import VARIANTS
 
         return cast("Learned", VARIANTS[name].make())
+
+    return make
+
+
+def demure(gate: GateName, contrast: bool) -> Callable[[], Learned]:
+    def make() -> Learned:
+        from siftrec.methods.demure import Demure
+        from siftrec.methods.gates import Gate
+        from siftrec.methods.late import LateFusion
+        from siftrec.methods.slots import SlotViews
+
+        return Demure(base=LateFusion(dim=64), gate=Gate(kind=gate), views=SlotViews() if contrast else None)
 
     return make
 
@@ -288,6 +312,27 @@ ROWS = {
         7_000,
         Training("microlens50k", variant("ccl4rec"), 512, content=True, epoch=5),
         "naive: 8–10 × the next-item step",
+    ),
+    "demure": Row(
+        "Demure by late fusion, microlens50k, L = 20, 1,024 negatives",
+        "× the ungated step",
+        2.5,
+        Training("microlens50k", demure("softmax", False), 512, True, 1, demure("none", False)),
+        less=True,
+    ),
+    "demure-contrast": Row(
+        "Demure by late fusion, contrast over modality slots, microlens50k, L = 20, 1,024 negatives",
+        "× the ungated step without contrast",
+        2.5,
+        Training("microlens50k", demure("softmax", True), 512, True, 1, demure("none", False)),
+        less=True,
+    ),
+    "demure-contrast-gate": Row(
+        "Demure by late fusion, contrast over modality slots, microlens50k, L = 20, 1,024 negatives",
+        "× the ungated step with contrast",
+        2.5,
+        Training("microlens50k", demure("softmax", True), 512, True, 1, demure("none", True)),
+        less=True,
     ),
     "ranking": Row("top-50 over 19,220 items", "users/s", 5_000, ranking, "bare product + top-k 9,200"),
     "reading": Row("MicroLens pairs file → sequences", "interactions/s", 1_000_000, reading),
