@@ -139,12 +139,13 @@ def test_sampled_candidates_are_called_so_everywhere(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Figures over drawn negatives look like those over impressions, and are easier to reach."""
-    assert train(runs / "exp.toml", tmp_path / "run", "split.negatives=sampled") == 0
+    sampled = ["--set", "split.negatives=sampled", "--set", "method.use=siftrec:Popularity"]
+    assert run(["train", str(runs / "exp.toml"), "-o", str(tmp_path / "run"), *sampled]) == 0
     capsys.readouterr()
     assert run(["evaluate", str(tmp_path / "run"), "--json", str(tmp_path / "m.json")]) == 0
     assert capsys.readouterr().out.count("sampled candidates by user") == 2
     (entry,) = json.loads((tmp_path / "m.json").read_text())["runs"]
-    shown = json.loads((runs / "m.json").read_text())["runs"][0]
+    shown = json.loads((runs / "m.json").read_text())["runs"][1]
     assert entry["protocol"] == json.loads((tmp_path / "run" / "run.json").read_text())["protocol"]
     assert entry["protocol"] == "sampled candidates by user"
     assert entry["metrics"] == shown["metrics"], "the name alone differs"

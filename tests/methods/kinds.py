@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+
 import numpy as np
 import polars as pl
 import torch
@@ -31,17 +34,27 @@ def mixed(planted: bool, users: int = USERS) -> Split:
 
 
 def trained(method: Learned, planted: bool) -> tuple[SequenceModel, Batch, torch.Tensor]:
-    """A trained model, a batch of all users with a target of the kind they like, and which interactions are not of it."""
-    split = mixed(planted)
-    model = fit(method, split, epochs=6, batch_size=32, learning_rate=0.01, patience=0, seed=1).scorer
+    """A trained model of the caller's own, and `asked(planted)`."""
+    return copy.deepcopy(_model(method, planted)), *asked(planted)
+
+
+@functools.cache
+def _model(method: Learned, planted: bool) -> SequenceModel:
+    model = fit(method, mixed(planted), epochs=6, batch_size=32, learning_rate=0.01, patience=0, seed=1).scorer
     assert isinstance(model, SequenceModel)
+    return model
+
+
+def asked(planted: bool) -> tuple[Batch, torch.Tensor]:
+    """A batch of all users with a target of the kind they like, and which interactions are not of it."""
+    split = mixed(planted)
     train = split.train
     batch = Loader(train, "sequence", LENGTH, USERS, 0).batch(np.arange(USERS), train.lengths - 1)
     user = split.users.to_numpy().astype(np.int64)
     other_BL = (batch.items_BL > KIND) != torch.from_numpy(user % 2 == 1).unsqueeze(1)
     target_B = (batch.targets_BP[:, -1] > KIND) == torch.from_numpy(user % 2 == 1)
     rows = np.flatnonzero(target_B.numpy())
-    return model, Loader(train, "sequence", LENGTH, USERS, 0).batch(rows, train.lengths[rows] - 1), other_BL[target_B]
+    return Loader(train, "sequence", LENGTH, USERS, 0).batch(rows, train.lengths[rows] - 1), other_BL[target_B]
 
 
 def found(method: Learned, planted: bool, users: int = USERS) -> tuple[Judgement, np.ndarray]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from kinds import LENGTH, trained
+from kinds import LENGTH, asked, mixed, trained
 
 from siftrec import seeds
+from siftrec.data.catalog import Catalog
 from siftrec.methods.ec4srec import EC4SRec, importance
 from siftrec.methods.sasrec import SASRec
 from siftrec.nn.augment import MASK
 from siftrec.testing import check_method
 
 SMALL = SASRec(dim=16, length=LENGTH, heads=1, blocks=1)
+EARLY = EC4SRec(base=SMALL, least=0.3, warmup=99)
 
 
 def test_contract():
@@ -23,7 +25,13 @@ def test_explanations_are_what_the_score_loses_when_an_input_changes():
     """Differences of the score, one number of one input vector at a time; of another score than the last target's or of
     another place, they would not match."""
     method = EC4SRec(base=SASRec(dim=6, length=LENGTH, heads=1, dropout=0.0))
-    model, batch, _ = trained(EC4SRec(base=method.base, warmup=99), planted=False)
+    batch, _ = asked(planted=False)
+    with seeds.initialised(1, "weights"):
+        model = method.build(Catalog(mixed(planted=False).items.ids))
+        for parameter in model.parameters():
+            parameter.data += 0.3 * torch.randn(parameter.shape)  # no weight is 0 or 1
+    model.tower.ids.weight.data[0] = 0
+    model.eval()
     step = method.base.step(model, batch, seeds.generator(1, "loss"))
     found = {name: importance(step, batch, name) for name in ("saliency", "occlusion")}
     encoder, vectors, target = (
@@ -61,7 +69,7 @@ def test_positive_views_change_the_least_important_and_negative_views_the_most()
 
 def test_there_is_no_contrast_before_there_is_anything_to_explain():
     method = EC4SRec(base=SMALL, warmup=3)
-    model, batch, _ = trained(method, planted=False)
+    model, batch, _ = trained(EARLY, planted=False)
     model.extra.get_buffer("epoch").fill_(3)
     assert set(method.loss(model, batch, seeds.generator(1, "loss"))) == {"next_item", "positive", "negative"}
     model.extra.get_buffer("epoch").fill_(2)
@@ -70,8 +78,7 @@ def test_there_is_no_contrast_before_there_is_anything_to_explain():
 
 def masked_noise(planted: bool, explanation: str | None) -> float:
     """How much more often than others interactions of the other kind are masked in positive views."""
-    method = EC4SRec(base=SMALL, least=0.3, warmup=99)
-    model, batch, other_BL = trained(method, planted)
+    method, (model, batch, other_BL) = EARLY, trained(EARLY, planted)
     rng = seeds.generator(1, "views")
     if explanation is None:
         value = torch.rand(batch.items_BL.shape, generator=rng)

@@ -5,7 +5,7 @@ Models learn genuine interactions before false-positive ones, so targets that lo
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Batch, Loader
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import Fitting
-from siftrec.errors import SettingsError
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.judgement import Judgement
 from siftrec.methods.model import SequenceModel, Step
@@ -53,22 +52,16 @@ class ADT:
     share: Fraction = 0.1
     ramp: Size = 2000
     power: Weight = 0.2
+    rows: ClassVar[Literal["sequence"]] = SASRec.rows
 
     @property
     def length(self) -> int:
         """L of the base."""
         return self.base.length
 
-    @property
-    def rows(self) -> Literal["sequence"]:
-        """As the base's."""
-        return self.base.rows
-
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""
-        if self.base.objective != "softmax":
-            raise SettingsError("method.base.objective", f"must be 'softmax', not {self.base.objective!r}")
-        model = cast(SequenceModel, self.base.build(catalog))
+        model = self.base.softmax_model(catalog)
         model.extra = Steps()
         return model
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
+from typing import Protocol, cast
 
 import torch
 from torch import nn
@@ -10,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812  the usual name
 
 from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Batch
+from siftrec.methods.base import Losses
 from siftrec.methods.model import SequenceModel
 from siftrec.methods.sasrec import SASRec
 from siftrec.nn.augment import MASK
@@ -58,3 +60,38 @@ def viewed(model: SequenceModel, views_nW: torch.Tensor, rng: torch.Generator) -
 def contrasted(left_nD: torch.Tensor, right_nD: torch.Tensor, user_n: torch.Tensor, temperature: float) -> torch.Tensor:
     """InfoNCE between two views of each history, among the other histories of the batch that are other users'."""
     return info_nce(left_nD, right_nD, user_n.unsqueeze(1) != user_n, temperature)
+
+
+class Contrasting(Protocol):
+    """A method that contrasts two views of every history (see `Learned` for the rest)."""
+
+    @property
+    def base(self) -> SASRec: ...
+    @property
+    def weight(self) -> float: ...
+    @property
+    def temperature(self) -> float: ...
+
+
+def with_contrast(
+    method: Contrasting,
+    model: SequenceModel,
+    batch: Batch,
+    rng: torch.Generator,
+    views: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
+) -> Losses:
+    """The losses of the base, and the contrast of two views of the histories that can be augmented.
+
+    Args:
+        method: its settings.
+        model: of `masked_model`.
+        batch: rows.
+        rng: of all draws.
+        views: items_nL → two views_nW.
+    """
+    step, rows = method.base.step(model, batch, rng), augmentable(batch)
+    if not len(rows):
+        return step.losses
+    left_nD, right_nD = viewed(model, torch.cat(views(batch.items_BL[rows])), rng).chunk(2)
+    contrast = contrasted(left_nD, right_nD, batch.user_B[rows], method.temperature)
+    return {**step.losses, "contrast": method.weight * contrast}

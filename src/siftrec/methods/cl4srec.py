@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 
 from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Batch
 from siftrec.data.split import Fitting
-from siftrec.methods.augmented import augmentable, contrasted, masked_model, viewed
+from siftrec.methods.augmented import masked_model, with_contrast
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.model import SequenceModel
 from siftrec.methods.sasrec import SASRec
@@ -38,16 +38,12 @@ class CL4SRec:
     reorder: Fraction = 0.6
     weight: Weight = 0.1
     temperature: Rate = 0.2
+    rows: ClassVar[Literal["sequence"]] = SASRec.rows
 
     @property
     def length(self) -> int:
         """L of the base."""
         return self.base.length
-
-    @property
-    def rows(self) -> Literal["sequence"]:
-        """As the base's."""
-        return self.base.rows
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""
@@ -59,12 +55,9 @@ class CL4SRec:
 
     def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
         """See `Learned.loss`."""
-        model = cast(SequenceModel, model)
-        step, rows = self.base.step(model, batch, rng), augmentable(batch)
-        if not len(rows):
-            return step.losses
-        items_nL = batch.items_BL[rows]
+        return with_contrast(self, cast(SequenceModel, model), batch, rng, lambda items_nL: self.views(items_nL, rng))
+
+    def views(self, items_nL: torch.Tensor, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Two views_nL of every history, `MASK` where masked."""
         made = (crop(items_nL, self.crop, rng), mask(items_nL, self.mask, rng), reorder(items_nL, self.reorder, rng))
-        left_nD, right_nD = viewed(model, torch.cat(two_of(made, rng)), rng).chunk(2)
-        contrast = contrasted(left_nD, right_nD, batch.user_B[rows], self.temperature)
-        return {**step.losses, "contrast": self.weight * contrast}
+        return two_of(made, rng)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Batch
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import Fitting
-from siftrec.methods.augmented import augmentable, contrasted, masked_model, viewed
+from siftrec.methods.augmented import masked_model, with_contrast
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.counts import interaction_matrix
 from siftrec.methods.itemgraph import BLOCK_BYTES, block_rows
@@ -52,16 +52,12 @@ class CoSeRec:
     warmup: Count = 5
     weight: Weight = 0.1
     temperature: Rate = 0.2
+    rows: ClassVar[Literal["sequence"]] = SASRec.rows
 
     @property
     def length(self) -> int:
         """L of the base."""
         return self.base.length
-
-    @property
-    def rows(self) -> Literal["sequence"]:
-        """As the base's."""
-        return self.base.rows
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""
@@ -91,14 +87,9 @@ class CoSeRec:
     def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
         """See `Learned.loss`."""
         model = cast(SequenceModel, model)
-        step, rows = self.base.step(model, batch, rng), augmentable(batch)
-        if not len(rows):
-            return step.losses
         assert model.extra is not None
-        views = self.views(batch.items_BL[rows], model.extra.get_buffer("similar"), rng)
-        left_nD, right_nD = viewed(model, torch.cat(views), rng).chunk(2)
-        contrast = contrasted(left_nD, right_nD, batch.user_B[rows], self.temperature)
-        return {**step.losses, "contrast": self.weight * contrast}
+        similar_N = model.extra.get_buffer("similar")
+        return with_contrast(self, model, batch, rng, lambda items_nL: self.views(items_nL, similar_N, rng))
 
     def views(
         self, items_nL: torch.Tensor, similar_N: torch.Tensor, rng: torch.Generator

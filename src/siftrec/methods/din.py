@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 
@@ -38,16 +38,8 @@ class DIN:
     dropout: Fraction = 0.2
     scale: Rate = 1.0
     negatives: Size = 8
-
-    @property
-    def rows(self) -> Literal["prefix"]:
-        """Every prefix is a training sample."""
-        return "prefix"
-
-    @property
-    def impressions(self) -> bool:
-        """Always."""
-        return True
+    rows: ClassVar[Literal["prefix"]] = "prefix"
+    impressions: ClassVar[bool] = True
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 
@@ -41,11 +41,7 @@ class FMLPRec:
     scale: Rate = 1.0
     negatives: Size = 1024
     full_up_to: Count = 5000
-
-    @property
-    def rows(self) -> Literal["prefix"]:
-        """Every prefix is a training sample."""
-        return "prefix"
+    rows: ClassVar[Literal["prefix"]] = "prefix"
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""

@@ -5,7 +5,7 @@ docs/methods/opponents.md says what is simpler than in the paper.
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import nn
@@ -117,11 +117,7 @@ class FREEDOM:
     negatives: Size = 1024
     sampling: Sampling = "uniform"
     l2: Weight = 0.01
-
-    @property
-    def rows(self) -> Literal["prefix"]:
-        """Every prefix is a training sample."""
-        return "prefix"
+    rows: ClassVar[Literal["prefix"]] = "prefix"
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`; the model keeps its graphs, so items cannot be added to it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 
@@ -40,11 +40,7 @@ class GRU4Rec:
     scale: Rate = 1.0
     negatives: Size = 1024
     full_up_to: Count = 5000
-
-    @property
-    def rows(self) -> Literal["sequence"]:
-        """A target after every position."""
-        return "sequence"
+    rows: ClassVar[Literal["sequence"]] = "sequence"
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""

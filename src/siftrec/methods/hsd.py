@@ -5,7 +5,7 @@ docs/methods/opponents.md says what is simpler than in the paper.
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from siftrec.data.loader import Batch, pad
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import Fitting
 from siftrec.detectors.slots import pieces
-from siftrec.errors import SettingsError
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.judgement import Judgement
 from siftrec.methods.model import SequenceModel, Step
@@ -42,22 +41,16 @@ class HSD:
     base: SASRec = SASRec()
     weight: Weight = 0.2
     temperature: Rate = 1.0
+    rows: ClassVar[Literal["prefix"]] = "prefix"
 
     @property
     def length(self) -> int:
         """L of the base."""
         return self.base.length
 
-    @property
-    def rows(self) -> Literal["prefix"]:
-        """Every prefix is a training sample."""
-        return "prefix"
-
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""
-        if self.base.objective != "softmax":
-            raise SettingsError("method.base.objective", f"must be 'softmax', not {self.base.objective!r}")
-        model = cast(SequenceModel, self.base.build(catalog))
+        model = self.base.softmax_model(catalog)
         model.encoder = Sieve(model.encoder, self.base.dim, self.base.dropout, self.temperature)
         return model
 

@@ -5,7 +5,7 @@ U_m = φ_m Σ_t a_t γ_tm e_tm        score = Σ_m ⟨U_m, e_im⟩ + ⟨U_id, id
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 
@@ -43,11 +43,7 @@ class LateFusion:
     scale: Rate = 1.0
     negatives: Size = 1024
     full_up_to: Count = 5000
-
-    @property
-    def rows(self) -> Literal["prefix"]:
-        """Every prefix is a training sample."""
-        return "prefix"
+    rows: ClassVar[Literal["prefix"]] = "prefix"
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""

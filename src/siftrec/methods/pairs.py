@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from siftrec.data.loader import Batch
+from siftrec.data.split import Fitting
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.model import POPULARITY_POWER
 from siftrec.nn.losses.pairwise import bpr_loss, distinct_negatives, others
@@ -15,6 +16,15 @@ from siftrec.nn.losses.softmax import Negatives, shares_of
 
 Sampling = Literal["uniform", "popularity"]
 """How negatives are drawn; `popularity` is popularity^.75."""
+
+
+@runtime_checkable
+class FittedTable(Protocol):
+    """A table that depends on how often training has seen each item."""
+
+    def fit(self, counts_N: torch.Tensor) -> None:
+        """Take over the counts, float32."""
+        ...
 
 
 class Table(Protocol):
@@ -51,6 +61,13 @@ class Factors(Model):
         super().__init__()
         self.read, self.scored, self.normaliser = read, scored, normaliser
         self.register_buffer("popularity", torch.ones(read.num_embeddings))
+
+    def count(self, data: Fitting) -> None:
+        """Fit what depends on training data alone: popularity, and what standardises content."""
+        counts_N = torch.from_numpy(data.train.counts(len(data.items)))
+        self.get_buffer("popularity").copy_(counts_N)
+        if isinstance(self.scored, FittedTable):
+            self.scored.fit(counts_N.float())
 
     def users(self, items_BL: torch.Tensor, shown_BLM: torch.Tensor | None = None) -> torch.Tensor:
         """users_BD = Σ_t p_t / T^α, and a 1 where items have a bias."""

@@ -5,7 +5,7 @@ With `objective = "gbce"` it is gSASRec (Petrov & Macdonald, RecSys 2023).
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 
@@ -52,11 +52,7 @@ class SASRec:
     objective: Literal["softmax", "gbce"] = "softmax"
     calibration: Fraction = 0.75
     content: bool = False
-
-    @property
-    def rows(self) -> Literal["sequence"]:
-        """A target after every position."""
-        return "sequence"
+    rows: ClassVar[Literal["sequence"]] = "sequence"
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""
@@ -66,6 +62,16 @@ class SASRec:
             raise SettingsError("method.content", "true needs at least one modality; the catalog has none")
         encoder = Transformer(self.dim, self.length, self.blocks, self.heads, self.dropout)
         return model_of(catalog, encoder, self.dim, self.scale, self.content)
+
+    def softmax_model(self, catalog: Catalog) -> SequenceModel:
+        """`build`, for methods around it that look into the softmax.
+
+        Raises:
+            SettingsError: another objective.
+        """
+        if self.objective != "softmax":
+            raise SettingsError("method.base.objective", f"must be 'softmax', not {self.objective!r}")
+        return cast(SequenceModel, self.build(catalog))
 
     def start_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
         """See `Learned.start_epoch`."""

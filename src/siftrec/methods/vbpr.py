@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import nn
@@ -96,11 +96,7 @@ class VBPR:
     negatives: Size = 1024
     sampling: Sampling = "uniform"
     l2: Weight = 0.01
-
-    @property
-    def rows(self) -> Literal["prefix"]:
-        """Every prefix is a training sample."""
-        return "prefix"
+    rows: ClassVar[Literal["prefix"]] = "prefix"
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""
@@ -113,9 +109,7 @@ class VBPR:
     def start_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
         """See `Learned.start_epoch`."""
         if epoch == 0:
-            counts_N = torch.from_numpy(data.train.counts(len(data.items)))
-            model.get_buffer("popularity").copy_(counts_N)
-            cast(Looks, model.get_submodule("scored")).fit(counts_N.float())
+            cast(Factors, model).count(data)
 
     def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
         """See `Learned.loss`."""
