@@ -39,16 +39,17 @@ class Line(NamedTuple):
     points: Points
 
 
-def drawn(title: str, across: str, up: str, lines: Sequence[Line]) -> str:
+def drawn(title: str, across: str, up: str, shares: Sequence[float], lines: Sequence[Line]) -> str:
     """The file: means joined by lines, from the least to the most over seeds as whiskers, the vertical scale from 0.
 
     Args:
         title: above the plot, and what it is called.
         across: below the plot.
         up: above the vertical axis.
+        shares: where points may be, ascending, at least two.
         lines: at least one, each with at least one point.
     """
-    wide = Scale.over([share for line in lines for share in line.points], ticks=6)
+    wide = Scale(shares[0], shares[-1], tuple(shares))
     tall = Scale.over([value for line in lines for values in line.points.values() for value in values], ticks=5)
     parts = [
         element("title", title),

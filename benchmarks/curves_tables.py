@@ -51,7 +51,9 @@ def sections(cells: Cells, plots: Path, table: Table) -> list[str]:
                 name = f"curve-{data}-{key}"
                 plot = [Line(*LABELS[each], each in OPPONENTS, points) for each, points in lines.items()]
                 plots.mkdir(parents=True, exist_ok=True)
-                (plots / f"{name}.svg").write_text(drawn(f"{data}: {curve.title}", curve.across, UP, plot), "utf-8")
+                shares = [share for share, _ in curve.settings(data)]
+                picture = drawn(f"{data}: {curve.title}", curve.across, UP, shares, plot)
+                (plots / f"{name}.svg").write_text(picture, "utf-8")
                 parts += section(data, key, curve, lines, table)
     return ["## Noise curves", TEXT, *parts] if parts else []
 
@@ -75,9 +77,9 @@ def section(data: str, key: str, curve: Curve, lines: Mapping[str, Points], tabl
     missing = f"{there} of {wanted} cells have been run; those that have not are left out. " if there < wanted else ""
     return [
         f"### {data}: {curve.title}",
-        f"![{UP} by {curve.across}, {data}: {curve.title}; the table below has the figures](plots/curve-{data}-{key}.svg)",
-        f"{curve.what} {curve.across[0].upper()}{curve.across[1:]}:",
-        table((METRIC, *(f"{share:g}" for share in shares), "left"), rows),
+        f"![{METRIC.upper()} against the {curve.across}; figures in the table below](plots/curve-{data}-{key}.svg)",
+        f"{curve.what} {METRIC.upper()} at each {curve.across}:",
+        table(("", *(f"{share:g}" for share in shares), "left"), rows),
         f"{missing}`python benchmarks/accuracy.py run --curves {key} --only '{data}.*'`",
     ]
 

@@ -61,7 +61,7 @@ values = st.dictionaries(st.sampled_from(curves.RHOS), st.lists(st.floats(0, 0.2
 @given(st.lists(values, min_size=1, max_size=9))
 def test_labels_stay_apart_and_inside_and_higher_is_better(every: list[dict[float, list[float]]]) -> None:
     lines = [curves_plot.Line(f"method {n}", "part-0", n % 2 == 0, points) for n, points in enumerate(every)]
-    root = ElementTree.fromstring(curves_plot.drawn("a < b & c", "share", "NDCG", lines))
+    root = ElementTree.fromstring(curves_plot.drawn("a < b & c", "share", "NDCG", curves.RHOS, lines))
     texts = {text.text or "": text for text in root.iter(f"{SVG}text")}
     assert "a < b & c" in texts
     places = sorted(float(texts[line.label].get("y", "")) for line in lines)
