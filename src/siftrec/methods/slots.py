@@ -42,7 +42,7 @@ class SlotViews:
     hardness: Fraction = 1.0
     offers: Size = 64
     fewest: Size = 3
-    row_share: Fraction = 1.0
+    row_share: Fraction = 0.125
     contrast: Contrast = Contrast()
 
 
