@@ -33,6 +33,7 @@ def test_a_scale_holds_its_values_between_round_ends(values: list[float]) -> Non
 
 def test_missing_figures_leave_the_scale_alone() -> None:
     assert Scale.over([math.nan, None, 0.4]) == Scale.over([0.4])
+    assert Scale.over([5e-324]) == Scale.over([0.0])
 
 
 def test_a_forest_row_stands_where_its_figures_say() -> None:

@@ -7,6 +7,7 @@ from screen readers: the cells beside them hold the same figures. Those that sta
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ class Scale:
         """A scale with round ends around the finite values and `include`."""
         finite = [value for value in (*values, *include) if value is not None and math.isfinite(value)]
         low, high = min(finite), max(finite)
-        span = (high - low) or 1.0
+        span = high - low if high - low > sys.float_info.min else 1.0  # smaller numbers have no logarithm left to round
         unit = 10.0 ** math.floor(math.log10(span / ticks))
         step = next(unit * k for k in (1, 2, 5, 10) if unit * k * ticks >= span * (1 - 1e-9))
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
