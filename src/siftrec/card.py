@@ -12,6 +12,7 @@ import numpy as np
 from siftrec.artifact import parameters
 from siftrec.errors import ArtifactError, DataError
 from siftrec.evaluate.evaluation import Evaluation
+from siftrec.evaluate.impressions import weighted
 from siftrec.evaluate.rank import FILTERS
 from siftrec.files import read_json
 from siftrec.methods.trained import Trained
@@ -95,9 +96,11 @@ def _figures(trained: Trained, run: Path, record: dict[str, Any]) -> str:
             names = [FILTERS[each] for each in found.values]
             lines = [f"| {split}, {len(found.users):,} users | {' | '.join(names)} |", "|---" * (1 + len(names)) + "|"]
             for metric in shown:
-                spread = [_spread(found.per_user(metric, each)) for each in found.values]
+                spread = [_spread(metric, found.per_user(metric, each)) for each in found.values]
                 lines.append(f"| {metric} | {' | '.join(spread)} |")
             told = "Mean over users and its 95 % interval (normal). "
+            if any(map(weighted, shown)):
+                told += "Means weighted with impressions stand without one. "
             if "seen" in found.values:
                 told += "Filtered: the user's own items cannot be recommended. "
             return "\n".join(lines) + f"\n\n{told}One seed: how much another would change is not in the interval."
@@ -123,7 +126,9 @@ def _evaluation(trained: Trained, path: Path) -> Evaluation | None:
     return found if (about.model, about.seed, about.fingerprint) == ours else None
 
 
-def _spread(values: np.ndarray) -> str:
+def _spread(metric: str, values: np.ndarray) -> str:
+    if weighted(metric):
+        return f"{values.mean():.4f}"
     half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else float("nan")
     return f"{values.mean():.4f} ± {half:.4f}"
 

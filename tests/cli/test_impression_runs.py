@@ -131,6 +131,12 @@ def test_the_model_card_has_the_figures(runs: Path, tmp_path: Path) -> None:
     written = card(trained, runs / "ours")
     assert "| test, 30 users | unfiltered |" in written
     assert "| gauc |" in written
+    shown = Evaluation.read(runs / "ours" / "evaluations" / "test.parquet")
+    for metric in shown.metrics:
+        if metric == "gauc" or metric.startswith("recall"):
+            told = written.partition(f"| {metric} | ")[2].partition(" |")[0]
+            assert told.startswith(f"{shown.per_user(metric, 'none').mean():.4f}")
+            assert ("±" in told) == metric.endswith("/plain"), "a value times a weight spreads as the weights do"
     shutil.copytree(runs / "ours", tmp_path / "run", ignore=shutil.ignore_patterns("evaluations"))
     assert "| gauc |" in card(trained, tmp_path / "run").partition("validation, unfiltered")[2]
 

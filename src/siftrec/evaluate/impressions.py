@@ -82,6 +82,11 @@ class Judged:
         return means
 
 
+def weighted(metric: str) -> bool:
+    """Whether a user's value holds the user's weight, so that the values' spread is not that of the metric."""
+    return metric == "gauc" or metric.endswith("/weighted")
+
+
 def evaluate_impressions(trained: Trained, part: Impressions) -> Judged:
     """Judge what users were shown, each from the clicks before the part.
 
