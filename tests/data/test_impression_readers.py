@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import siftrec as sr
 from siftrec.data.exposure import impressions
 from siftrec.data.readers import kuairand, kuaivideo, microvideo
 from siftrec.errors import DataError, SettingsError
@@ -120,6 +121,28 @@ def test_bars_files_of_microvideo_are_read_by_name(tmp_path):
     write(tmp_path / "test.csv", header, shown(100, "timestamp"))
     microvideo_folder(tmp_path / "raw")
     assert microvideo.read(tmp_path).frame.equals(microvideo.read(tmp_path / "raw").frame)
+
+
+@pytest.mark.parametrize(
+    ("header", "known"),
+    [
+        (MICROVIDEO, True),
+        ("0,1,2,3,4", True),
+        ("a,b,c,d,e", True),
+        ("user_id,item_id,timestamp,is_click,duration", False),
+        ("item_id,user_id,cate_id,is_click,timestamp", False),
+        ("user,item,category,time,click", False),
+        ("user_id,item_id,is_click,tab,timestamp", False),
+    ],
+)
+def test_a_header_that_names_other_places_is_not_microvideo(header, known, tmp_path):
+    """Read by place, a duration would be the time and a category the click, without a word."""
+    for name in ("train_data.csv", "test_data.csv"):
+        write(tmp_path / name, header, [])
+    assert microvideo.stands(tmp_path) == known
+    if not known:
+        with pytest.raises(DataError, match="name the file that is the log"):
+            sr.read(tmp_path)
 
 
 @pytest.mark.parametrize("named", [(True, False), (False, True), (False, False)])

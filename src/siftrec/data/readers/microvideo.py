@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from siftrec.data.interactions import Interactions
+from siftrec.data.readers.columns import KNOWN, plain
 from siftrec.data.readers.parts import found, header_in, read_parts
 
 BY_NAME = {"user": "user_id", "item": "item_id", "time": "timestamp", "label": "is_click"}
@@ -19,10 +20,22 @@ BY_PLACE = {"user": 0, "item": 1, "time": 4, "label": 3}
 
 def stands(path: Path) -> bool:
     """Whether a folder holds the log, as its authors or as BARS publish it."""
-    if all(len(header_in(path, name)) == len(BY_PLACE) + 1 for name in ("train_data.csv", "test_data.csv")):
+    if all(_in_place(header_in(path, name)) for name in ("train_data.csv", "test_data.csv")):
         return True
     known = {*BY_NAME.values(), "cate_id"}
     return all(known <= set(header_in(path, name)) for name in ("train.csv", "test.csv"))
+
+
+def _in_place(header: list[str]) -> bool:
+    """Whether a first line is one of these five columns: a row, or names of which none says that another has its place."""
+    known = {role: KNOWN[role] | {plain(name)} for role, name in BY_NAME.items()}
+    elsewhere = (
+        plain(field) in known[role]
+        for role, place in BY_PLACE.items()
+        for at, field in enumerate(header)
+        if at != place
+    )
+    return len(header) == len(BY_PLACE) + 1 and not any(elsewhere)
 
 
 def read(path: Path) -> Interactions:
