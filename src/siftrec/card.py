@@ -100,7 +100,7 @@ def _figures(trained: Trained, run: Path, record: dict[str, Any]) -> str:
                 lines.append(f"| {metric} | {' | '.join(spread)} |")
             told = "Mean over users and its 95 % interval (normal). "
             if any(map(weighted, shown)):
-                told += "Means weighted with impressions stand without one. "
+                told += "A mean that weighs users stands without one. "
             if "seen" in found.values:
                 told += "Filtered: the user's own items cannot be recommended. "
             return "\n".join(lines) + f"\n\n{told}One seed: how much another would change is not in the interval."

@@ -92,6 +92,9 @@ def test_compare_pairs_the_runs(runs: Path, capsys: pytest.CaptureFixture[str]) 
     (found,) = json.loads(capsys.readouterr().out)["comparisons"]
     entries = json.loads((runs / "m.json").read_text())["runs"]
     assert [found["mean_a"], found["mean_b"]] == pytest.approx([e["metrics"]["unfiltered"]["gauc"] for e in entries])
+    assert found["protocol"] == "impressions by user"
+    assert run(["compare", *both, "--metric", "gauc"]) == 0
+    assert "Family of 1 on impressions by user: " in capsys.readouterr().out
     assert run(["compare", *both]) == 2
     assert "metric 'ndcg@10' was not evaluated" in capsys.readouterr().err
 
@@ -155,6 +158,11 @@ def test_sampled_candidates_are_called_so_everywhere(
     assert entry["protocol"] == json.loads((tmp_path / "run" / "run.json").read_text())["protocol"]
     assert entry["protocol"] == "sampled candidates by user"
     assert entry["metrics"] == shown["metrics"], "the name alone differs"
+    capsys.readouterr()
+    assert run(["compare", str(runs / "popular"), str(tmp_path / "run"), "--metric", "gauc"]) == 3
+    error = capsys.readouterr().err
+    assert "were evaluated on 'impressions by user' and 'sampled candidates by user'; use one protocol" in error
+    assert error.count("\n") == 1
     written = card(sr.load(tmp_path / "run"), tmp_path / "run")
     assert "sampled candidates by user" in written
     assert "only sampled" in written

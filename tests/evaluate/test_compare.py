@@ -107,6 +107,9 @@ def test_other_splits_one_model_and_unknown_metrics_are_refused() -> None:
     a = evaluated(0.1)
     with pytest.raises(DataError, match="valid and test"):
         compare(replace(a, about=replace(a.about, split="valid")), a)
+    sampled = replace(a, about=replace(a.about, protocol="sampled candidates by user"))
+    with pytest.raises(DataError, match=r"'.*' and 'sampled candidates by user'; use one protocol"):
+        compare(a, sampled)
     with pytest.raises(UsageError, match="two models"):
         compare_family({"x": a})
     with pytest.raises(UsageError, match="did you mean"):

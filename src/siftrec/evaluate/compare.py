@@ -31,6 +31,7 @@ class Comparison:
     Attributes:
         a, b: names.
         metric, filter: what was compared.
+        protocol: of the split both were evaluated on.
         users: pairs.
         seeds: how many were drawn, like users; 1: what seeds there are is taken as it is.
         mean_a, mean_b: means over users.
@@ -46,6 +47,7 @@ class Comparison:
     b: str
     metric: str
     filter: Filter
+    protocol: str
     users: int
     seeds: int
     mean_a: float
@@ -96,7 +98,7 @@ def compare(a: Runs, b: Runs, metric: str = "ndcg@10", filter: Filter = "seen", 
         seed: of the bootstrap.
 
     Raises:
-        DataError: other test questions or other users; fewer than two users.
+        DataError: another protocol, other test questions or other users; fewer than two users.
         UsageError: a metric that was not evaluated.
     """
     left, right = _listed(a), _listed(b)
@@ -118,7 +120,7 @@ def compare_family(
         seed: of the bootstrap.
 
     Raises:
-        DataError: other test questions or other users.
+        DataError: another protocol, other test questions or other users.
         UsageError: fewer than two models, or a metric that was not evaluated.
     """
     if len(models) < 2 or not metrics:
@@ -152,6 +154,7 @@ def _compared(
         b=name_b,
         metric=metric,
         filter=filter,
+        protocol=left[0].about.protocol,
         users=difference.shape[1],
         seeds=len(difference),
         mean_a=float(values_a.mean()),
@@ -170,6 +173,9 @@ def _check_same(one: Evaluation, one_name: str, other: Evaluation, other_name: s
     both = f"{one_name} and {other_name}"
     if one.about.split != other.about.split:
         raise DataError(f"were evaluated on {one.about.split} and {other.about.split}; use one split", both)
+    protocols = one.about.protocol, other.about.protocol
+    if protocols[0] != protocols[1]:
+        raise DataError("were evaluated on {!r} and {!r}; use one protocol".format(*protocols), both)
     if not one.users.equals(other.users):
         raise DataError(f"were evaluated on different users ({len(one.users):,} and {len(other.users):,})", both)
     if one.about.fingerprint["test"] != other.about.fingerprint["test"]:

@@ -61,6 +61,6 @@ def escaped(text: str) -> str:
 
 def _note(family: Sequence[Comparison]) -> str:
     return (
-        f"Family of {len(family)}: paired t test, Holm-corrected over the family; bootstrap interval over users; "
-        "equivalence by two one-sided tests, ±2 % of b"
+        f"Family of {len(family)} on {family[0].protocol}: paired t test, Holm-corrected over the family; "
+        "bootstrap interval over users; equivalence by two one-sided tests, ±2 % of b"
     )
