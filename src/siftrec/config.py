@@ -43,7 +43,7 @@ from siftrec.modality.precomputed import features
 from siftrec.noise.foreign import Foreign, ForeignContent
 from siftrec.noise.inject import Inject, Injected
 from siftrec.settings import Count, Size, build, construct, describe, nearest, settings, toml_lines
-from siftrec.train.loop import check_impressed
+from siftrec.train.loop import check_impressed, check_ranked
 from siftrec.train.settings import Training
 
 
@@ -194,6 +194,8 @@ class Experiment:
             self._check_impressions()
             notes, train = events.notes, parts.train.clicks
         else:
+            if isinstance(self.method, Learned):
+                check_ranked(self.train)
             if max(self.evaluate.cutoffs) >= len(catalog):
                 problem = f"{max(self.evaluate.cutoffs)} is more than the catalog's {len(catalog) - 1} items"
                 raise SettingsError("evaluate.cutoffs", problem)

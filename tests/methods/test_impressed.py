@@ -103,6 +103,10 @@ def test_what_does_not_fit_impressions_is_refused_before_training():
             sr.fit(method, split, metric="gauc")
     with pytest.raises(SettingsError, match=r"train.metric: .*'ndcg@10'"):
         sr.fit(DIN(), split)
+    seen = []
+    with pytest.raises(SettingsError, match=r"train.metric: 'auc' judges impressions"):
+        sr.fit(DIN(**SMALL), sr.leave_one_out(sides(True, users=20)), metric="auc", on_event=seen.append)
+    assert not seen
 
 
 @pytest.mark.parametrize(("metric", "says"), [("gauc", "a user with both a click"), ("auc", "both clicks and")])

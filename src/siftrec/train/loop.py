@@ -19,6 +19,7 @@ from siftrec.train.settings import Training
 from siftrec.train.validate import validate
 
 _GRADIENT = "gradient norm"
+_OF_IMPRESSIONS = ("gauc", "auc")
 
 
 def train(
@@ -107,12 +108,13 @@ def loader_of(method: Learned, data: Fitting, training: Training, seed: int) -> 
 
     Raises:
         DataError: not one training row.
-        SettingsError: impressions, and settings that are not for them.
+        SettingsError: impressions, and settings that are not for them; or the other way round.
     """
     if data.impressions is not None:
         check_impressed(method, training)
         shown = data.impressions[0]
         return ImpressionLoader(shown, method.length, training.batch_size, seed, training.rows_per_user)
+    check_ranked(training)
     around = isinstance(method, Surveying) and method.around
     loader = Loader(data.train, method.rows, method.length, training.batch_size, seed, training.rows_per_user, around)
     if not (data.train.lengths > 1).any():
@@ -130,8 +132,19 @@ def check_impressed(method: Learned, training: Training) -> None:
         name = type(method).__name__
         problem = f"{name} with these settings is not trained on impressions; DIN and CCL4Rec can be"
         raise SettingsError("method.use", problem)
-    if training.metric not in ("gauc", "auc"):
+    if training.metric not in _OF_IMPRESSIONS:
         raise SettingsError("train.metric", f"impressions are judged by 'gauc' or 'auc', not by {training.metric!r}")
+
+
+def check_ranked(training: Training) -> None:
+    """Whether the metric says anything where the whole catalog is ranked.
+
+    Raises:
+        SettingsError: it is one of impressions.
+    """
+    if training.metric in _OF_IMPRESSIONS:
+        problem = f"{training.metric!r} judges impressions, which this split does not have; e.g. 'ndcg@10' ranks"
+        raise SettingsError("train.metric", problem)
 
 
 def _patience_is_over(progress: Progress, training: Training) -> bool:
