@@ -148,7 +148,7 @@ def test_sampled_candidates_are_called_so_everywhere(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Figures over drawn negatives look like those over impressions, and are easier to reach."""
-    sampled = ["--set", "split.negatives=sampled", "--set", "method.use=siftrec:Popularity"]
+    sampled = ["--set", "split.candidates=sampled", "--set", "method.use=siftrec:Popularity"]
     assert run(["train", str(runs / "exp.toml"), "-o", str(tmp_path / "run"), *sampled]) == 0
     capsys.readouterr()
     assert run(["evaluate", str(tmp_path / "run"), "--json", str(tmp_path / "m.json")]) == 0
@@ -255,13 +255,18 @@ def test_ml100k_is_cut_as_the_library_cuts_it(tmp_path: Path) -> None:
     ("override", "code", "says"),
     [
         ("train.metric=ndcg@10", 3, "train.metric: impressions are judged by 'gauc' or 'auc', not by 'ndcg@10'"),
+        (
+            "split.use=siftrec:LeaveOneOut",
+            3,
+            "train.metric: 'gauc' judges impressions, which this split does not have; ",
+        ),
         ("method.use=siftrec:SASRec", 3, "method.use: SASRec with these settings is not trained on impressions; "),
         ("method.rows=sequence", 3, "method.use: CCL4Rec with these settings is not trained on impressions; "),
         ("split.group=0", 3, "split.group: input should be greater than or equal to 1, not 0"),
         ("split.by=day", 3, "split.by: input should be 'user', 'time' or 'split', not 'day'"),
         ("split.by=time", 3, "has no clock, only an order within each user; cut it by = 'user'"),
         ("split.test=1", 3, "split.test: 1.0 and valid 0.1 leave nothing to train on, or to test"),
-        ("split.negatives=drawn", 3, "split.negatives: input should be 'shown' or 'sampled', not 'drawn'"),
+        ("split.candidates=drawn", 3, "split.candidates: input should be 'shown' or 'sampled', not 'drawn'"),
         ("data.inject.rho=0.3", 3, "data.inject: plants noise in histories of interactions, and split.use cuts "),
         ("evaluate.cutoffs=[10]", 3, "evaluate.cutoffs: impressions are judged by AUC, GAUC and the 50 best; leave"),
         ("data.liked=4", 3, "data.liked: makes labels of ratings, but the log has labels; leave it out"),

@@ -162,7 +162,7 @@ def _impressions(columns: Sequence[str]) -> list[str]:
         'use = "siftrec:ImpressionCut"  # clicks form histories; what was shown, clicked or not, is judged',
         f'by = "{by}"  # "user": the last of each user; "time": the last of all; "split": a column',
         f"group = {cut.group}  # training impressions of a user that are judged from one history",
-        f'negatives = "{cut.negatives}"  # "sampled", if rows labelled 0 were drawn and never shown to the user',
+        f'candidates = "{cut.candidates}"  # "sampled", if rows labelled 0 were drawn and never shown to the user',
     ]
 
 

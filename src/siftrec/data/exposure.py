@@ -70,15 +70,15 @@ class ImpressionCut:
         test: share for the test.
         group: so many consecutive training impressions of a user are judged from one history: the more, the fewer
             histories to encode, and the older they are.
-        negatives: what rows labelled 0 are: `shown` to the user, or `sampled` from what the user never had. It changes no
-            figure, but the name of the protocol: over sampled candidates a figure says less.
+        candidates: what rows labelled 0 are: `shown` to the user, or `sampled` from what the user never had. It changes
+            no figure, but the name of the protocol: over sampled candidates a figure says less.
     """
 
     by: Literal["user", "time", "split"] = "user"
     valid: Fraction = 0.1
     test: Fraction = 0.2
     group: Size = 20
-    negatives: Literal["shown", "sampled"] = "shown"
+    candidates: Literal["shown", "sampled"] = "shown"
 
     @property
     def leaks_time(self) -> bool:
@@ -110,7 +110,7 @@ class ImpressionCut:
             if not (role == part).any():
                 raise DataError(f"the split leaves no {name} impression", events.source)
         cut = _Cut(log, labels, role, users, items)
-        protocol = f"{CANDIDATES[self.negatives]} by {self.by}"
+        protocol = f"{CANDIDATES[self.candidates]} by {self.by}"
         return ImpressionSplit(cut.part(TRAIN, self.group), cut.part(VALID), cut.part(TEST), protocol)
 
 
