@@ -265,7 +265,7 @@ def test_ml100k_is_cut_as_the_library_cuts_it(tmp_path: Path) -> None:
         ("split.group=0", 3, "split.group: input should be greater than or equal to 1, not 0"),
         ("split.by=day", 3, "split.by: input should be 'user', 'time' or 'split', not 'day'"),
         ("split.by=time", 3, "has no clock, only an order within each user; cut it by = 'user'"),
-        ("split.test=1", 3, "split.test: 1.0 and valid 0.1 leave nothing to train on, or to test"),
+        ("split.test=1", 3, "split.test: 1.0 and valid 0.1 leave nothing to train on, to validate or to test"),
         ("split.candidates=drawn", 3, "split.candidates: input should be 'shown' or 'sampled', not 'drawn'"),
         ("data.inject.rho=0.3", 3, "data.inject: plants noise in histories of interactions, and split.use cuts "),
         ("evaluate.cutoffs=[10]", 3, "evaluate.cutoffs: impressions are judged by AUC, GAUC and the 50 best; leave"),

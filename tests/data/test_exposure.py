@@ -90,6 +90,22 @@ def test_cut_by_the_clock_or_by_a_column():
     assert len(columned.train.labels) + len(columned.valid.labels) == (named == "train").sum()
 
 
+@pytest.mark.parametrize(
+    ("cuts", "names", "shares"),
+    [
+        ([60], ["train", "test"], {"valid": 0.5, "test": 0.6}),
+        ([40, 60], ["train", "valid", "test"], {"valid": 0, "test": 0}),
+    ],
+)
+def test_shares_that_decide_nothing_are_not_judged(cuts, names, shares):
+    """A log whose parts are named has none to cut: whoever says so in the shares must not be stopped."""
+    events = log(3, users=40, times=100)
+    named = np.array(names)[np.digitize(events.frame["time"].to_numpy(), cuts)]
+    events = replace(events, frame=events.frame.with_columns(split=named))
+    found, usual = impressions(events, by="split", **shares), impressions(events, by="split")
+    assert found.test.fingerprint == usual.test.fingerprint
+
+
 def test_batches_hold_every_impression_once_beside_its_label_and_history():
     part = impressions(log(4), group=3).train
     loader = ImpressionLoader(part, 4, 5, 1)
@@ -129,6 +145,8 @@ def test_ratings_become_impressions():
 
 def test_what_cannot_be_cut_is_refused():
     events, mixed = log(7), pl.Series(["test", "train"] * 36)
+    half = np.where(events.frame["time"] < events.frame["time"].median(), "train", "test")
+    halves = events.frame.with_columns(split=half)
     cases = [
         (DataError, "label", {}, events.frame.drop("label"), "clock"),
         (DataError, "'weight', which training", {}, events.frame.with_columns(weight=0.5), "clock"),
@@ -138,6 +156,9 @@ def test_what_cannot_be_cut_is_refused():
         (DataError, "holdout", {"by": "split"}, events.frame.with_columns(split=pl.lit("holdout")), "clock"),
         (DataError, "no test", {"by": "split"}, events.frame.with_columns(split=pl.lit("train")), "clock"),
         (SettingsError, "nothing to train", {"test": 0.9, "valid": 0.1}, events.frame, "clock"),
+        (SettingsError, "nothing to train", {"valid": 0}, events.frame, "clock"),
+        (SettingsError, r"split\.valid: 0\.0 leaves", {"by": "split", "valid": 0}, halves, "clock"),
+        (SettingsError, r"split\.valid: 1\.0 leaves", {"by": "split", "valid": 1}, halves, "clock"),
         (SettingsError, "group", {"group": 0}, events.frame, "clock"),
     ]  # fmt: skip
     for error, words, options, frame, kind in cases:

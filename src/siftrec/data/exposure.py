@@ -66,8 +66,8 @@ class ImpressionCut:
     Attributes:
         by: `user`: the last shares of each user's impressions; `time`: the last shares of all, by the clock; `split`: the
             column `split`, where `valid` may be missing: it is then cut from each user's training impressions.
-        valid: share of impressions for validation, as far as shares decide.
-        test: share for the test.
+        valid: share of impressions for validation, as far as shares decide; by `split`, of each user's training ones.
+        test: share for the test, as far as shares decide.
         group: so many consecutive training impressions of a user are judged from one history: the more, the fewer
             histories to encode, and the older they are.
         candidates: what rows labelled 0 are: `shown` to the user, or `sampled` from what the user never had. It changes
@@ -90,7 +90,7 @@ class ImpressionCut:
 
         Raises:
             DataError: no labels, weights (nothing here reads them), no clock where one is needed, or an empty part.
-            SettingsError: shares that leave nothing to test or to train on.
+            SettingsError: shares that leave nothing to validate, to test or to train on.
         """
         if "label" not in events.frame.columns:
             raise DataError("has no column 'label' with 1 (clicked) and 0 (shown, not clicked)", events.source)
@@ -98,10 +98,10 @@ class ImpressionCut:
             raise DataError(
                 "has a column 'weight', which training on impressions does not read; leave it out", events.source
             )
-        if self.test == 0 or self.valid + self.test >= 1:
-            raise SettingsError(
-                "split.test", f"{self.test} and valid {self.valid} leave nothing to train on, or to test"
-            )
+        shares = self.valid, self.test
+        if self.by != "split" and (0 in shares or sum(shares) >= 1):
+            problem = f"{self.test} and valid {self.valid} leave nothing to train on, to validate or to test"
+            raise SettingsError("split.test", problem)
         users, items = events.users, Vocab.of(events.items)
         log = events.sequences(users, items)
         labels = events.frame["label"].to_numpy().astype(np.float32)
@@ -198,6 +198,9 @@ def _roles(events: Interactions, log: Sequences, how: ImpressionCut) -> np.ndarr
         )
     if (role == VALID).any():
         return role
+    if not 0 < valid < 1:
+        problem = f"{valid} leaves nothing to train on or to validate, and the log has no row with split 'valid'"
+        raise SettingsError("split.valid", problem)
     training = log.where(role == TRAIN)
     filled = role.copy()
     filled[role == TRAIN] = _last(training, valid, VALID)
