@@ -11,7 +11,7 @@ import pytest
 import siftrec as sr
 from siftrec.data.exposure import impressions
 from siftrec.data.readers import kuairand, kuaivideo, microvideo
-from siftrec.errors import DataError, SettingsError
+from siftrec.errors import DataError
 from siftrec.testing import check_reader
 
 KUAIRAND = (
@@ -105,7 +105,7 @@ def test_signals_and_policies_of_kuairand(tmp_path):
 def test_hated_clicks_of_kuairand_are_the_truth_about_clicks_and_never_a_history(tmp_path):
     """A model trained on `is_hate` would recommend what users hate; a truth one row off would judge other clicks."""
     folder = kuairand_folder(tmp_path)
-    with pytest.raises(SettingsError, match=r"signal: must be 'is_click' or 'long_view', not 'is_hate'; .*`hated`"):
+    with pytest.raises(DataError, match=r"label 'is_hate' makes no histories; name is_click or long_view; `hated`"):
         kuairand.read(folder, "is_hate")
     clicks = kuairand.read(folder).positives().frame
     truth = np.isin(clicks["row"], kuairand.hated(folder))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from siftrec.data.interactions import Interactions
 from siftrec.data.layout import sniff
@@ -16,10 +16,8 @@ from siftrec.errors import DataError
 
 def _kuairand(path: Path, columns: Columns) -> Interactions:
     """KuaiRand by the signal that `label` names."""
-    signal, signals = columns.label or "is_click", get_args(kuairand.Signal)
-    if signal not in signals:
-        raise DataError(f"label {signal!r} makes no histories; name {' or '.join(signals)}", str(path))
-    return kuairand.read(_unnamed(path, replace(columns, label=None)), cast(kuairand.Signal, signal))
+    signal = cast(kuairand.Signal, columns.label or "is_click")  # `kuairand.read` checks it
+    return kuairand.read(_unnamed(path, replace(columns, label=None)), signal)
 
 
 def _unnamed(path: Path, columns: Columns) -> Path:

@@ -14,7 +14,7 @@ import polars as pl
 
 from siftrec.data.interactions import Interactions
 from siftrec.data.readers.parts import read_parts
-from siftrec.errors import DataError, SettingsError
+from siftrec.errors import DataError
 
 Signal = Literal["is_click", "long_view"]
 Policy = Literal["standard", "random"]
@@ -29,14 +29,11 @@ def read(path: Path, signal: Signal = "is_click", policy: Policy = "standard") -
         policy: what the recommender chose to show, or what was shown at random.
 
     Raises:
-        DataError: no such log in the folder, and all that other logs are refused for.
-        SettingsError: another signal.
+        DataError: another signal, no such log in the folder, and all that other logs are refused for.
     """
     if signal not in get_args(Signal):
-        problem = (
-            f"must be 'is_click' or 'long_view', not {signal!r}; for 'is_hate', which makes no history, see `hated`"
-        )
-        raise SettingsError("signal", problem)
+        named = " or ".join(get_args(Signal))
+        raise DataError(f"label {signal!r} makes no histories; name {named}; `hated` gives is_hate", str(path))
     return _read(path, signal, policy)
 
 
