@@ -33,16 +33,17 @@ DENOISED = (
     ("ccl4rec-denoise-ungated", "demure-ccl4rec-denoise"),
 )
 """Before and after: the same model without and with what is to keep noise out."""
-TEXT = """What noise does to a recommender beside costing accuracy: user vectors become indiscriminating, recommendations
-trivial or weird. Of {users:,} test users with at least six interactions, the same ones in every row, on their histories
-as they are in the cell. *Re-identified*: share of users whose vector by every other interaction of their history is
-closest to that by the other interactions, among all of them. *Uniformity*: log mean e^(−2 |z − z'|²) over pairs of user
-vectors (low is evenly spread; 0: all the same). *Popularity*: mean train and validation interactions of the ten best new
-items. *Out of interest*: share of the ten best new items that are in a cluster in which the user has no interaction.
-Interests, popularity and clusters come from the log without planted noise and without test targets; 50 clusters by
-k-means, of content and, because that flatters methods that read content, of who had the items together. Neither is the
-truth about interests: even what users had next is often outside, so compare down a column, and methods that read content
-with each other. Mean ± standard deviation over seeds."""
+TEXT = """What noise does to a recommender beside costing accuracy: user vectors become indiscriminating,
+recommendations trivial or weird. Of {users:,} test users with at least six interactions, the same ones in every row, on
+their histories as they are in the cell; but the row told which interactions are noise has lost those, so its histories
+are shorter and its users are others, of those who have six left. *Re-identified*: share of users whose vector by every
+other interaction of their history is closest to that by the other interactions, among all of them. *Uniformity*: log
+mean e^(−2 |z − z'|²) over pairs of user vectors (low is evenly spread; 0: all the same). *Popularity*: mean train and
+validation interactions of the ten best new items. *Out of interest*: share of the ten best new items that are in a
+cluster in which the user has no interaction. Interests, popularity and clusters come from the log without planted noise
+and without test targets; 50 clusters by k-means, of content and, because that flatters methods that read content, of
+who had the items together. Neither is the truth about interests: even what users had next is often outside, so compare
+down a column, and methods that read content with each other. Mean ± standard deviation over seeds."""
 
 
 def sections(cells: Mapping[Setting, Methods], controls: Path, names: Mapping[str, str], table: Table) -> list[str]:
@@ -67,7 +68,7 @@ def sections(cells: Mapping[Setting, Methods], controls: Path, names: Mapping[st
 
 
 def _measured(runs: Sequence[Figures]) -> list[Figures]:
-    return [run["symptoms"] for run in runs if "symptoms" in run]
+    return [run["symptoms"] | {"seed": run["cell"]["seed"]} for run in runs if "symptoms" in run]
 
 
 def _section(
@@ -83,7 +84,10 @@ def _section(
             (f"{names[b]}, after {names[a]}", *(_change(measured[a], measured[b], key) for key in MEASURES))
             for a, b in pairs
         ]
-        parts += ["Before → after what is to keep noise out, means:", table(("", *MEASURES.values()), lines)]
+        parts += [
+            "Before → after what is to keep noise out, means over the seeds of both:",
+            table(("", *MEASURES.values()), lines),
+        ]
     command = f"python benchmarks/accuracy.py run --again --only '{setting}.[!0-9]*'"
     return [*parts, f"`{command}` measures cells that were run before symptoms were."]
 
@@ -97,8 +101,10 @@ def _mean(runs: Sequence[Figures], key: str) -> str:
 
 
 def _change(before: Sequence[Figures], after: Sequence[Figures], key: str) -> str:
-    sides = [[run[key] for run in runs if key in run] for runs in (before, after)]
-    return " → ".join(_short(statistics.mean(side)) for side in sides) if all(sides) else "–"
+    """Means over the seeds that both have; – where there is none."""
+    sides = [{run["seed"]: run[key] for run in runs if key in run} for runs in (before, after)]
+    common = sides[0].keys() & sides[1].keys()
+    return " → ".join(_short(statistics.mean(side[seed] for seed in common)) for side in sides) if common else "–"
 
 
 def _short(value: float) -> str:

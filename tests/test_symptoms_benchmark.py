@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import time
+from types import SimpleNamespace
+
+import accuracy
+import datasets
 import numpy as np
 import pytest
 import symptoms
@@ -63,8 +69,9 @@ def test_controls_stand_at_both_ends(world: Planted) -> None:
 
 def test_the_page_sets_denoised_beside_what_it_was(world: Planted) -> None:
     figures = dict.fromkeys(symptoms_tables.MEASURES, 0.5)
-    runs = [{"symptoms": figures}, {"symptoms": figures | {"uniformity": -1.5}}]
-    methods = {"sasrec": runs, "tce": [{"symptoms": figures | {"popularity@10": 12.34}}], "ease": [{}]}
+    first, second = ({"cell": {"seed": seed}} for seed in (1, 2))
+    runs = [first | {"symptoms": figures}, second | {"symptoms": figures | {"uniformity": -1.5}}]
+    methods = {"sasrec": runs, "tce": [first | {"symptoms": figures | {"popularity@10": 12.34}}], "ease": [first]}
     parts = symptoms_tables._section(
         Setting("ml1m", 0.3),
         {name: found for name in methods if (found := symptoms_tables._measured(methods[name]))},
@@ -74,5 +81,38 @@ def test_the_page_sets_denoised_beside_what_it_was(world: Planted) -> None:
     )
     page = "\n".join(parts)
     assert "SASRec|0.500 ± 0.000|-0.500 ± 1.414" in page
-    assert "T-CE, after SASRec|0.500 → 0.500|-0.500 → 0.500|0.500 → 12.3" in page
+    assert "T-CE, after SASRec|0.500 → 0.500|0.500 → 0.500|0.500 → 12.3" in page
     assert "*what they had next (test targets)*|–|–|3.000" in page
+
+
+def test_what_a_cell_cost_is_told_without_the_search_for_symptoms(monkeypatch, tmp_path) -> None:
+    """Minutes of the table would grow by what no method needs."""
+    cell = accuracy.Cell("microlens50k", 0.0, "sasrec", 1)
+    evaluation = SimpleNamespace(to_json=lambda run: {}, write=lambda path: None)
+    data = SimpleNamespace(split=None, catalog=None)
+
+    def busy(*_: object) -> dict[str, float]:
+        until = time.process_time() + 0.5
+        while time.process_time() < until:
+            pass
+        return {"uniformity": -1.0}
+
+    monkeypatch.setattr(symptoms, "symptoms_of", busy)
+    monkeypatch.setattr(datasets, "load", lambda *_: data)
+    monkeypatch.setattr(accuracy, "replace", lambda data, **_: data)
+    monkeypatch.setattr(accuracy, "split_of", lambda cell, split: split)
+    monkeypatch.setattr(accuracy, "only_metrics", lambda evaluation, metrics: evaluation)
+    monkeypatch.setattr(accuracy, "trained_evaluation", lambda cell, data: (object(), evaluation, {}))
+    monkeypatch.setattr(accuracy, "RESULTS", tmp_path)
+    accuracy.run_cell(cell, tmp_path)
+    told = json.loads(cell.result.read_text())
+    assert told["symptoms"] == {"uniformity": -1.0}
+    assert told["cpu_s"] < 0.4
+
+
+def test_before_and_after_are_of_the_same_seeds() -> None:
+    """A seed that one side lacks would pass for an effect: here each seed of both gains exactly 1."""
+    before = [{"seed": seed, "uniformity": 10.0 * seed} for seed in (1, 2, 3)]
+    after = [{"seed": seed, "uniformity": 10.0 * seed + 1} for seed in (1, 2)]
+    assert symptoms_tables._change(before, after, "uniformity") == "15.0 → 16.0"
+    assert symptoms_tables._change(before[2:], after, "uniformity") == "–"
