@@ -94,8 +94,12 @@ def per_cpu_second(work: Callable[[], object], amount: float, repeats: int = 9) 
     return amount / statistics.median(spent)
 
 
+BEFORE: dict[str, dict[str, Any]] = {"siftrec:Demure": {"views.row_share": 1.0}}
+"""`use` → key path → what the code did before that was a setting, where that is not today's default."""
+
+
 def unchanged(stored: Any, now: Mapping[str, Any]) -> bool:
-    """Whether stored settings are those of now. One that came later counts with its default.
+    """Whether stored settings are those of now. One that came later counts with what was done before, or its default.
 
     Args:
         stored: tables of `siftrec.settings.describe`, by name, as they were written; None = none were.
@@ -106,8 +110,23 @@ def unchanged(stored: Any, now: Mapping[str, Any]) -> bool:
 
     if stored is None or stored.keys() != now.keys():
         return False
+    if stored == now:
+        return True
     try:
-        completed = {name: describe(build(table, name)) for name, table in stored.items()}
+        completed = {name: describe(build(as_before(table), name)) for name, table in stored.items()}
     except SettingsError:
         return False
     return bool(json.loads(json.dumps(completed)) == now)
+
+
+def as_before(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored table with the values of `BEFORE` that it has no key for."""
+    completed: dict[str, Any] = json.loads(json.dumps(table))
+    for path, value in BEFORE.get(completed.get("use", ""), {}).items():
+        *way, key = path.split(".")
+        inner: Any = completed
+        for step in way:
+            inner = inner.get(step) if isinstance(inner, dict) else None
+        if isinstance(inner, dict):
+            inner.setdefault(key, value)
+    return completed
