@@ -131,17 +131,36 @@ class Cell:
     @property
     def done(self) -> bool:
         """Whether both are there, made by the method and the training that are the defaults now."""
-        if not (self.result.exists() and self.values.exists()):
+        return self.result.exists() and self.values.exists() and current(self, json.loads(self.result.read_text()))
+
+
+def current(cell: Cell, figures: dict[str, Any]) -> bool:
+    """Whether stored figures are of the settings of now, and a copy's those that the cell it was copied from has now."""
+    from peer import PEERS
+    from variants import VARIANTS, chosen
+
+    from siftrec.errors import SettingsError
+
+    if cell.method not in VARIANTS.keys() | PEERS.keys():
+        return False
+    if cell.tuned and cell.method not in chosen().get(str(cell.setting._replace(tuned=False)), {}):
+        return False
+    if source := figures.get("same_as"):
+        path = RESULTS / f"{source}.json"
+        if not path.exists() or json.loads(path.read_text())["commit"] != figures["commit"]:
             return False
-        return machine.unchanged(json.loads(self.result.read_text()).get("settings"), settings_of(self))
+    try:
+        return machine.unchanged(figures.get("settings"), settings_of(cell))
+    except SettingsError:  # what was chosen by tuning has lost a setting
+        return False
 
 
 def settings_of(cell: Cell) -> dict[str, Any]:
     """What decides a cell's figures beside the data and the code: its method and how it is trained."""
-    from peer import PEERS
+    from peer import PEERS, peer_settings
     from variants import described
 
-    return {} if cell.method in PEERS else described(*made(cell))
+    return peer_settings(cell.method) if cell.method in PEERS else described(*made(cell))
 
 
 def made(cell: Cell) -> tuple[Method, Training]:
@@ -203,6 +222,7 @@ def run_cell(cell: Cell, folder: Path) -> None:
     """Train, evaluate and store one cell; where tuning kept the defaults, its figures are those of the default's cell."""
     from datasets import load
     from peer import PEERS, peer_evaluation
+    from symptoms import symptoms_of
     from variants import VARIANTS
 
     from siftrec.noise.foreign import Foreign
@@ -216,10 +236,11 @@ def run_cell(cell: Cell, folder: Path) -> None:
     if cell.foreign:
         data = replace(data, split=Foreign(rho=cell.foreign)(data.split, data.catalog, cell.seed).split)
     started = time.perf_counter(), time.process_time()
+    trained = None
     if cell.method in PEERS:
         evaluation, told = peer_evaluation(cell.method, data, cell.seed)
     else:
-        evaluation, told = trained_evaluation(cell, data)
+        trained, evaluation, told = trained_evaluation(cell, data)
     told |= {
         "wall_s": time.perf_counter() - started[0],
         "cpu_s": time.process_time() - started[1] + told.get("cpu_s", 0.0),
@@ -228,6 +249,8 @@ def run_cell(cell: Cell, folder: Path) -> None:
         "settings": settings_of(cell),
         "command": f"python benchmarks/accuracy.py run --only '{cell}'",
     }
+    if trained is not None and VARIANTS[cell.method].only is None:  # other content makes other clusters
+        told["symptoms"] = symptoms_of(trained, data.split, data.catalog)
     only_metrics(evaluation, MAIN).write(cell.values)
     RESULTS.mkdir(parents=True, exist_ok=True)
     figures = {"schema": 1, "cell": asdict(cell)} | told | {"evaluation": evaluation.to_json(str(cell))}
@@ -273,10 +296,9 @@ def split_of(cell: Cell, split: Split) -> Split:
     return split
 
 
-def trained_evaluation(cell: Cell, data: Any) -> tuple[Evaluation, dict[str, Any]]:
-    """Fit one of our methods, evaluate it on the test questions, and look for the symptoms of noise."""
+def trained_evaluation(cell: Cell, data: Any) -> tuple[Trained, Evaluation, dict[str, Any]]:
+    """Fit one of our methods and evaluate it on the test questions."""
     from peers.exchange import peak_bytes
-    from symptoms import symptoms_of
     from variants import VARIANTS
 
     from siftrec.evaluate.evaluation import evaluate
@@ -288,9 +310,7 @@ def trained_evaluation(cell: Cell, data: Any) -> tuple[Evaluation, dict[str, Any
     told |= {"users_per_s": len(evaluation.users) / (time.process_time() - start), "peak_bytes": peak_bytes()}
     if "epochs" in told:
         told["targets_per_s"] = told["epochs"] * len(data.split.train.items) / told["fit_cpu_s"]
-    if VARIANTS[cell.method].only is None:  # other content makes other clusters
-        told["symptoms"] = symptoms_of(trained, data.split, data.catalog)
-    return evaluation, told
+    return trained, evaluation, told
 
 
 def fitted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -94,6 +95,17 @@ PEERS = {
     ),
     "cornac-vbpr": Peer("Cornac's VBPR", "cornac/visual.py", ("rank", "vbpr"), reads=False, content=True),
 }
+
+
+def peer_settings(name: str) -> dict[str, Any]:
+    """What decides a peer's figures: its settings, how they are chosen, and the hashes of its script and environment."""
+    peer = PEERS[name]
+    files = (peer.script, f"{peer.script.partition('/')[0]}/requirements.txt", "exchange.py")
+    deciding = ("script", "model", "grid", "reads", "content")
+    told = {key: value for key, value in peer._asdict().items() if key in deciding}
+    told |= {"chosen_by": CHOSEN_BY, "validated": VALIDATED}
+    told["sha256"] = {file: hashlib.sha256((HERE / file).read_bytes()).hexdigest() for file in files}
+    return {"peer": json.loads(json.dumps(told))}
 
 
 def call(script: str, *arguments: str) -> dict[str, Any]:
