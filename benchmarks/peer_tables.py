@@ -13,14 +13,12 @@ Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 METRICS = ("ndcg@10", "ndcg@20", "recall@20")
 RATES = ("targets_per_s", "users_per_s")
 OURS = ("itemknn", "ease", "bprmf", "vbpr", "sasrec", "ccl4rec-next", "ccl4rec", "ccl4rec-denoise")
-TEXT = f"""Other libraries, each in its own environment at exact versions (`benchmarks/peers`), on the same split of
-microlens50k, one thread; their lists are judged by our metrics, filtered. Seed 1 of everything. implicit's models have the
-best of four settings by {CHOSEN_BY.upper()} of at most {VALIDATED:,} validation questions; Cornac and RecTools have one, and
-ours their defaults. BPR and VBPR of the others know no users but those they were trained on, so they are trained on
-validation interactions too, which ours are not. *Fit*: CPU seconds of the one fit that is judged; ours watch validation
-meanwhile. *Targets*: training interactions times epochs over those seconds. *Users*: answered with 50 items per CPU
-second; of ours, with the ranks of their targets. *Peak*: resident memory of the process. – where a cell was run before it
-was measured."""
+TEXT = """Other libraries, each in its own environment at exact versions (`benchmarks/peers`), on the same split of
+microlens50k, one thread; their lists are judged by our metrics, filtered. Seed 1 of everything."""
+COLUMNS = """Ours have their defaults. *Fit*: CPU seconds of the one fit that is judged; ours watch validation meanwhile.
+*Targets*: training interactions times epochs over those seconds. *Users*: answered with 50 items per CPU second; of ours,
+with the ranks of their targets. *Peak*: resident memory of the process. –: a method without such a figure, or a cell that
+was run before it was measured."""
 
 
 def sections(
@@ -34,17 +32,39 @@ def sections(
         table: from head and rows to Markdown.
     """
     parts = []
+    shown: dict[str, None] = {}
     for setting in dict.fromkeys(Setting("microlens50k", rho) for peer in PEERS.values() for rho in peer.rhos):
         runs = {name: of[0] for name in (*PEERS, *OURS) if (of := _first(cells.get(setting, {}).get(name, ())))}
-        if runs.keys() & PEERS.keys():
+        if peers := [name for name in runs if name in PEERS]:
+            shown |= dict.fromkeys(peers)
             head = ("", *METRICS, "fit, CPU s", "targets per CPU s", "top-50 users per CPU s", "peak, GB")
             parts += [
                 f"### Peers, {setting.words}",
                 table(head, [(names[name], *_row(run)) for name, run in runs.items()]),
             ]
-            parts += [f"- {names[name]}: {_told(run)}" for name, run in runs.items() if name in PEERS]
-            parts.append(f"`python benchmarks/accuracy.py run --only '{setting}.implicit*' '{setting}.cornac*'`")
-    return ["## Peers side by side", TEXT, *parts] if parts else []
+            parts += [f"- {names[name]}: {_told(runs[name])}" for name in peers]
+            patterns = " ".join(f"'{setting}.{name}.*'" for name in peers)
+            parts.append(f"`python benchmarks/accuracy.py run --only {patterns}`")
+    return ["## Peers side by side", _text(list(shown), names), *parts] if parts else []
+
+
+def _text(shown: Sequence[str], names: Mapping[str, str]) -> str:
+    """How the peers that are shown were set, and what the columns are."""
+    several = [names[name] for name in shown if len(PEERS[name].grid) > 1]
+    one = [names[name] for name in shown if len(PEERS[name].grid) == 1]
+    unread = [names[name] for name in shown if not PEERS[name].reads]
+    said = [
+        f"Of several settings the best by {CHOSEN_BY.upper()} of at most {VALIDATED:,} validation questions: "
+        f"{', '.join(several)}."
+        if several
+        else "",
+        f"One setting: {', '.join(one)}." if one else "",
+        "Know no users but those they were trained on, so are trained on validation interactions too, which ours are not: "
+        f"{', '.join(unread)}."
+        if unread
+        else "",
+    ]
+    return " ".join([TEXT, *filter(None, said), COLUMNS])
 
 
 def _first(runs: Sequence[Figures]) -> list[Figures]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import headline
-from accuracy import MAIN, SETTINGS, Setting
+from accuracy import MAIN, SETTINGS, Cell, Setting, current
 from curves_tables import sections as curves
 from modality_tables import sections as counted
 from noise_tables import sections as finding_noise
@@ -38,7 +38,7 @@ Figures = dict[str, Any]
 
 def main() -> None:
     """Render every section whose figures are there."""
-    cells = accuracy_cells()
+    cells, stale = accuracy_cells()
     sections = [
         HEAD,
         *planted(),
@@ -47,7 +47,7 @@ def main() -> None:
         *speed(),
         *served(RESULTS, table),
         *audited(RESULTS / "audit", table),
-        *accuracy(),
+        *accuracy(cells, stale),
         *comparisons(),
         *curves(cells, PAGE.parent / "plots", table),
         *symptoms(cells, RESULTS / "symptoms", NAMES, table),
@@ -245,14 +245,18 @@ def planted_spread(values: Sequence[float]) -> str:
     return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
 
 
-def accuracy_cells() -> dict[Setting, dict[str, list[Figures]]]:
-    """What is stored, by setting, then by method."""
+def accuracy_cells() -> tuple[dict[Setting, dict[str, list[Figures]]], int]:
+    """What is stored with the settings of now, by setting, then by method; and how many cells are left out."""
     cells: dict[Setting, dict[str, list[Figures]]] = defaultdict(lambda: defaultdict(list))
+    stale = 0
     for path in sorted((RESULTS / "accuracy").glob("*.seed*.json")):
         figures = json.loads(path.read_text("utf-8"))
-        cell = figures["cell"]
-        cells[setting_of(cell)][cell["method"]].append(figures)
-    return cells
+        cell = Cell(**figures["cell"])
+        if current(cell, figures):
+            cells[cell.setting][cell.method].append(figures)
+        else:
+            stale += 1
+    return cells, stale
 
 
 def setting_of(told: Figures) -> Setting:
@@ -260,9 +264,8 @@ def setting_of(told: Figures) -> Setting:
     return Setting(**{field: told[field] for field in Setting._fields if field in told})
 
 
-def accuracy() -> list[str]:
-    """One table per data set and share of noise."""
-    cells = accuracy_cells()
+def accuracy(cells: dict[Setting, dict[str, list[Figures]]], stale: int) -> list[str]:
+    """One table per data set and share of noise; how many stored cells are left out is said."""
     if not cells:
         return []
     everything = [each for methods in cells.values() for runs in methods.values() for each in runs]
@@ -277,6 +280,8 @@ def accuracy() -> list[str]:
         "waits two epochs, whatever their size."
     )
     parts = ["## Accuracy", text, machine_line(everything)]
+    if stale:
+        parts.append(f"{stale} stored cells were run with settings that are no longer these; they are left out.")
     for setting in SETTINGS:
         if methods := cells.get(setting):
             parts += cell_table(setting, methods)

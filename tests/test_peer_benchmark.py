@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import accuracy
+import machine
 import numpy as np
 import peer
+import peer_tables
 import pytest
+import render
 from datasets import Data
 
 from methods.kinds import KIND, mixed
@@ -94,6 +99,64 @@ def test_a_grid_is_every_combination_and_the_first_is_the_default() -> None:
     made = peer.grid(a_b=("1", "2"), c=("3", "4"))
     assert made[0] == ("--a-b", "1", "--c", "3")
     assert len(set(made)) == 4
+
+
+def test_a_peer_cell_is_stale_when_what_decides_it_changes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Figures of another grid, choice, script or version would stand beside those of today."""
+    name = "implicit-als"
+    now = peer.peer_settings(name)
+    assert machine.unchanged(json.loads(json.dumps(now)), now)
+    assert not machine.unchanged({}, now)
+    for folder in ("implicit", ""):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        for path in (peer.HERE / folder).glob("*.[pt][yx]*"):
+            (tmp_path / folder / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(peer, "HERE", tmp_path)
+    assert peer.peer_settings(name) == now
+    for file in ("implicit/requirements.txt", "implicit/factors.py", "exchange.py"):
+        (tmp_path / file).write_text((text := (tmp_path / file).read_text()) + "# changed\n")
+        assert not machine.unchanged(now, peer.peer_settings(name)), file
+        (tmp_path / file).write_text(text)
+    monkeypatch.setattr(peer, "VALIDATED", 10)
+    assert not machine.unchanged(now, peer.peer_settings(name))
+    monkeypatch.undo()
+    monkeypatch.setitem(peer.PEERS, name, peer.PEERS[name]._replace(grid=((),)))
+    assert not machine.unchanged(now, peer.peer_settings(name))
+
+
+def stored(name: str) -> dict[str, Any]:
+    """A cell as it lies in the results."""
+    cell = accuracy.Cell("microlens50k", 0.0, name, 1)
+    settings = {"settings": {}, "method": {"use": name}, "versions": {"library": "1"}}
+    metrics = {"filtered": dict.fromkeys(("ndcg@10", "ndcg@20", "recall@20"), 0.1)}
+    return {"cell": asdict(cell), "evaluation": {"metrics": metrics}, **settings}
+
+
+def test_the_page_speaks_of_the_libraries_that_have_run_only() -> None:
+    names = {name: each.what for name, each in peer.PEERS.items()}
+    for run, others in (("rectools-sasrec", ("implicit", "Cornac")), ("cornac-vbpr", ("implicit", "RecTools'"))):
+        cells = {accuracy.Setting("microlens50k", 0.0): {run: [stored(run)]}}
+        page = "\n\n".join(peer_tables.sections(cells, names, render.table))
+        assert f"One setting: {names[run]}." in page
+        assert ("validation interactions too" in page) == (run == "cornac-vbpr")
+        assert f"--only 'microlens50k.rho0.{run}.*'" in page
+        assert not any(other in page for other in others)
+        assert "Of several settings" not in page
+
+
+def test_the_page_leaves_out_what_was_run_with_other_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Figures of two defaults would be averaged as if they were two seeds."""
+    monkeypatch.setattr(render, "RESULTS", tmp_path)
+    (tmp_path / "accuracy").mkdir()
+    for seed, dim in ((1, 64), (2, 32)):
+        cell = accuracy.Cell("microlens50k", 0.0, "sasrec", seed)
+        settings = accuracy.settings_of(cell)
+        settings["method"]["dim"] = dim
+        figures = {"cell": asdict(cell), "settings": settings}
+        (tmp_path / "accuracy" / f"{cell}.json").write_text(json.dumps(figures))
+    cells, stale = render.accuracy_cells()
+    assert [run["cell"]["seed"] for run in cells[accuracy.Setting("microlens50k", 0.0)]["sasrec"]] == [1]
+    assert stale == 1
 
 
 @pytest.mark.slow
