@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from accuracy import TUNED, Setting
-from tuning import GRID, METRIC
+from tuning import BETWEEN_SEEDS, GRID, METRIC, Trial
 from variants import VARIANTS, chosen
 
 Figures = dict[str, Any]
@@ -34,7 +34,9 @@ def sections(folder: Path, table: Table) -> list[str]:
         "share of noise at which it is judged afterwards. The default, and three declared changes of it: `dropout` (or a "
         "weaker `penalty`), a `slower` learning rate, and `own`, what the method's paper tunes first, or else `both`. "
         f"Figures are {METRIC.upper()} on validation, filtered, and the difference from the default ± its standard error "
-        "over users; the default stays unless the best is better by more than two of these. *Epochs*: of the weights kept, "
+        f"over users and training seeds; for the latter, which one seed cannot show, a standard deviation of "
+        f"{BETWEEN_SEEDS:.1%} of the mean is taken, that of stored cells without noise. The default stays unless the best "
+        "is better by more than two standard errors. *Epochs*: of the weights kept, "
         "trained, allowed. The best of four validation figures is a little too good; what a choice is worth on test "
         "interactions is in the tables named *tuned*."
     )
@@ -55,7 +57,9 @@ def of_setting(setting: str, methods: Mapping[str, Mapping[str, Figures]], table
         configs = [config for config in GRID[method] if config in methods[method]]
         names = [VARIANTS[method].what, *[""] * (len(configs) - 1)]
         for name, config in zip(names, configs, strict=True):
-            rows.append((name, *row(config, GRID[method][config], methods[method][config], choices.get(method, {}))))
+            trial = methods[method][config]
+            changes = Trial(**trial["trial"]).changes
+            rows.append((name, *row(config, changes, trial, choices.get(method, {}))))
     return table(("method", "configuration", METRIC, "difference", "epochs", "CPU s", "chosen"), rows)
 
 

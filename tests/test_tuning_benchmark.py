@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import replace
 
 import accuracy
+import machine
 import numpy as np
 import pytest
 import service_tables
@@ -20,7 +22,9 @@ from siftrec.data.split import TEST
 from siftrec.errors import SettingsError
 from siftrec.evaluate.evaluation import evaluate
 from siftrec.methods.base import Learned
+from siftrec.methods.demure import Demure
 from siftrec.methods.sasrec import SASRec
+from siftrec.methods.slots import SlotViews
 from siftrec.noise.inject import inject
 from siftrec.train.fit import fit
 
@@ -62,19 +66,82 @@ def test_tuning_is_blind_to_the_test_part() -> None:
 
 
 def test_the_default_stays_unless_another_is_clearly_better() -> None:
-    """Planted: one configuration is better by a tenth. Null: all are the default and noise of their own."""
+    """Planted: one configuration is better by a fifth. Null: all are the default, with noise of users and of training."""
     rng = np.random.default_rng(3)
-    default = rng.random(2000) * (rng.random(2000) < 0.1)
-    null = [
-        tuning.choice({"default": default} | {name: default + rng.normal(0, 0.05, 2000) for name in "abc"})[0]
-        for _ in range(200)
-    ]
+    users = 50_000
+    default = rng.random(users) * (rng.random(users) < 0.1)
+
+    def trained() -> np.ndarray:
+        return default * (1 + rng.normal(0, tuning.BETWEEN_SEEDS)) + rng.normal(0, 0.05, users)
+
+    null = [tuning.choice({name: trained() for name in ("default", "a", "b", "c")})[0] for _ in range(200)]
     assert null.count("default") > 170
-    better = {"default": default, "a": default + rng.normal(0, 0.05, 2000), "b": 1.1 * default}
+    better = {"default": default, "a": default + rng.normal(0, 0.05, users), "b": 1.2 * default}
     config, found = tuning.choice(better)
     assert config == "b"
-    assert found["b"]["difference"] == pytest.approx(0.1 * default.mean())
+    assert found["b"]["difference"] == pytest.approx(0.2 * default.mean())
     assert tuning.choice({"default": default, "a": default.copy()})[0] == "default", "a tie"
+
+
+def test_the_spread_between_seeds_is_that_of_stored_cells() -> None:
+    """A constant smaller than what was measured would let the training seed choose."""
+    values: dict[str, list[float]] = {}
+    for path in sorted(accuracy.RESULTS.glob("microlens50k.rho0.*.seed[123].json")):
+        figures = json.loads(path.read_text())
+        if str(accuracy.Cell(**figures["cell"]).setting) == "microlens50k.rho0":
+            values.setdefault(figures["cell"]["method"], []).append(
+                figures["evaluation"]["metrics"]["filtered"]["ndcg@20"]
+            )
+    shares = [np.std(each, ddof=1) / np.mean(each) for each in values.values() if len(each) == 3]
+    assert len(shares) >= 6
+    measured = float(np.sqrt(np.mean(np.square(shares))))
+    assert 0.8 < tuning.BETWEEN_SEEDS / measured < 1.25
+
+
+def test_slower_training_may_take_twice_as_long_for_every_method() -> None:
+    """Twice for some and as long for others would be two budgets."""
+    for method in tuning.GRID:
+        own, slower = (tuning.Trial("microlens50k", 0.3, method, config).made[1] for config in ("default", "slower"))
+        assert slower.epochs == 2 * own.epochs, method
+        assert slower.learning_rate == 1e-3
+
+
+def test_choices_that_the_grid_or_the_settings_no_longer_have_are_dropped(chosen, monkeypatch, tmp_path) -> None:
+    """A value taken out of the grid would be judged for ever; a renamed setting would end `choose` in a traceback."""
+    setting = "microlens50k.rho0.3"
+    for name, choice in chosen[setting].items():
+        choice["settings"] = tuning.Trial("microlens50k", 0.3, name, choice["config"]).settings
+    hsd = tuning.Trial("microlens50k", 0.3, "hsd", "own")
+    chosen[setting]["hsd"] = {"config": "own", "changes": {"method.heat": 0.5}, "settings": hsd.settings}
+    chosen[setting]["gru4rec"] = {"config": "warmer", "changes": {}, "settings": {}}
+    chosen[setting]["tce"] = chosen[setting]["cl4srec"] | {"config": "own"}
+    variants.CHOSEN.write_text(json.dumps({"choices": chosen}))
+    monkeypatch.setattr(tuning, "RESULTS", tmp_path)
+    monkeypatch.setitem(tuning.GRID, "hsd", {"default": {}, "own": {"method.heat": 0.5}})
+    stale = [cell for cell in accuracy.cells() if cell.tuned and cell.method == "hsd"]
+    assert stale
+    for cell in stale:
+        cell.result.write_text(json.dumps({"settings": {}}))
+        cell.values.write_bytes(b"")
+    assert not any(cell.done for cell in stale)
+    monkeypatch.setattr(tuning, "trials", lambda: [])
+    tuning.choose(argparse.Namespace())
+    assert set(variants.chosen()[setting]) == {"cl4srec", "sasrec"}
+    monkeypatch.setitem(tuning.GRID["cl4srec"], "dropout", {"method.base.dropout": 0.4})
+    tuning.choose(argparse.Namespace())
+    assert set(variants.chosen()[setting]) == {"sasrec"}
+
+
+def test_what_came_to_be_a_setting_counts_with_what_was_done_before() -> None:
+    """Views were for every row before `row_share`: such a cell is not what its default of today would give."""
+    training = variants.training_of("microlens50k", "demure")
+    now = {share: variants.described(Demure(views=SlotViews(row_share=share)), training) for share in (1.0, 0.125)}
+    stored = json.loads(json.dumps(now[0.125]))
+    del stored["method"]["views"]["row_share"]
+    assert machine.unchanged(stored, now[1.0])
+    assert not machine.unchanged(stored, now[0.125])
+    plain = variants.described(Demure(), training)
+    assert machine.unchanged({**plain, "method": {"use": "siftrec:Demure"}}, plain)
 
 
 @pytest.fixture
@@ -106,7 +173,12 @@ def test_chosen_settings_have_cells_of_their_own(chosen) -> None:
 def test_a_default_that_was_kept_is_not_trained_again(chosen, tmp_path) -> None:
     tuned = accuracy.cells(["*.tuned.sasrec.seed1"])[0]
     default = replace(tuned, tuned=False)
-    stored = {"cell": {}, "settings": accuracy.settings_of(default), "evaluation": {"run": str(default), "metrics": 7}}
+    stored = {
+        "cell": {},
+        "commit": "abc",
+        "settings": accuracy.settings_of(default),
+        "evaluation": {"run": str(default), "metrics": 7},
+    }
     default.result.write_text(json.dumps(stored))
     default.values.write_bytes(b"values")
     accuracy.run_cell(tuned, tmp_path / "no data here")
@@ -114,6 +186,8 @@ def test_a_default_that_was_kept_is_not_trained_again(chosen, tmp_path) -> None:
     assert tuned.done
     assert (told["same_as"], told["evaluation"]["run"]) == (str(default), str(tuned))
     assert accuracy.Cell(**told["cell"]) == tuned
+    default.result.write_text(json.dumps(stored | {"commit": "def"}))
+    assert not tuned.done, "a copy of figures that were measured again"
 
 
 def test_the_page_shows_every_trial_and_the_choice(chosen, tmp_path) -> None:
