@@ -173,8 +173,8 @@ def flat(values: Figures) -> str:
 
 
 def unlike(values: Figures, defaults: Figures) -> Figures:
-    """The values that differ from the defaults, nested tables likewise."""
-    nested = {key: unlike(value, defaults[key]) for key, value in values.items() if isinstance(value, dict)}
+    """The values that differ from the defaults, nested tables likewise; one that is off by default is all there."""
+    nested = {key: unlike(value, defaults.get(key, {})) for key, value in values.items() if isinstance(value, dict)}
     plain = {key: value for key, value in values.items() if key not in nested and value != defaults.get(key)}
     return plain | {key: value for key, value in nested.items() if value}
 

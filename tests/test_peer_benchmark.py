@@ -159,6 +159,11 @@ def test_the_page_leaves_out_what_was_run_with_other_settings(monkeypatch: pytes
     assert stale == 1
 
 
+def test_a_table_that_is_off_by_default_is_shown_whole() -> None:
+    """Demure with views ended the page in a traceback."""
+    assert render.flat({"use": "siftrec:Demure", "views": {"count": 2}}) == "use siftrec:Demure, views (count 2)"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, each in peer.PEERS.items() if not each.script.startswith("rectools")])
 def test_the_libraries_themselves_find_what_users_like_and_nothing_where_there_is_nothing(name: str) -> None:
