@@ -104,16 +104,9 @@ def judge_content(
     found = []
     for m, name in enumerate(names):
         vectors = showing(log, shown_EM[:, m], present_EM[:, m])
-        counts_N = torch.from_numpy(vectors.counts(len(catalog)).astype(np.float32))
-        content_NG = units(content_of(_alone(catalog, name), counts_N))
         own = seeds.derive(seed, MECHANISM, name)
-        fitted = Blended(
-            {
-                "likelihood": CrossFitted(how, len(catalog), content_NG.shape[1], ids=False),
-                "agreement": ContentAgreement(Agreement(), len(catalog)),
-            }
-        ).fit(vectors, content_NG, own, _after(on_fold, m * how.fits, len(names) * how.fits))
-        found.append(calibrated(fitted, vectors, content_NG, np.arange(len(vectors)), q=q, seed=own))
+        tell = _after(on_fold, m * how.fits, len(names) * how.fits)
+        found.append(_judge_alone(vectors, _alone(catalog, name), how, own, q, tell))
 
     def table(part: str, absent: float, kind: type[np.generic]) -> np.ndarray:
         filled = np.full(present_EM.shape, absent, kind)
@@ -132,6 +125,21 @@ def judge_content(
         tuple(scores.rho_interval for scores in found),
         q,
     )
+
+
+def _judge_alone(
+    vectors: Sequences, catalog: Catalog, how: Likelihood, seed: int, q: float, on_fold: OnFold
+) -> NoiseScores:
+    """What one modality showed, judged by both detectors against popularity-drawn content."""
+    counts_N = torch.from_numpy(vectors.counts(len(catalog)).astype(np.float32))
+    content_NG = units(content_of(catalog, counts_N))
+    fitted = Blended(
+        {
+            "likelihood": CrossFitted(how, len(catalog), content_NG.shape[1], ids=False),
+            "agreement": ContentAgreement(Agreement(), len(catalog)),
+        }
+    ).fit(vectors, content_NG, seed, on_fold)
+    return calibrated(fitted, vectors, content_NG, np.arange(len(vectors)), q=q, seed=seed)
 
 
 def shown_content(log: Sequences, modalities: int) -> np.ndarray:

@@ -55,11 +55,7 @@ def train(
     steps = len(loader.plan(0))
     while progress.epoch < training.epochs and not _patience_is_over(progress, training):
         if progress.step == 0:
-            model.eval()
-            if state.is_new and isinstance(method, Preparing):
-                method.prepare(model, data, seed)
-            method.start_epoch(model, data, progress.epoch, seed)
-
+            _start_epoch(method, state, data, seed)
         with interrupts.held():
             model.train()
             clock = Clock()
@@ -84,6 +80,13 @@ def train(
     state.load_best()
     reason = f"no better for {training.patience} epochs" if progress.epoch < training.epochs else "done"
     yield Stopped(reason, progress.epoch, progress.best_epoch, training.metric, progress.best)
+
+
+def _start_epoch(method: Learned, state: State, data: Fitting, seed: int) -> None:
+    state.model.eval()
+    if state.is_new and isinstance(method, Preparing):
+        method.prepare(state.model, data, seed)
+    method.start_epoch(state.model, data, state.progress.epoch, seed)
 
 
 def _step(method: Learned, state: State, batch: Batch, training: Training, seed: int) -> None:
