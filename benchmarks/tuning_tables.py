@@ -35,8 +35,8 @@ def sections(folder: Path, table: Table) -> list[str]:
         "weaker `penalty`), a `slower` learning rate, and `own`, what the method's paper tunes first, or else `both`. "
         f"Figures are {METRIC.upper()} on validation, filtered, and the difference from the default ± its standard error "
         f"over users and training seeds; for the latter, which one seed cannot show, a standard deviation of "
-        f"{BETWEEN_SEEDS:.1%} of the mean is taken, that of stored cells' validation without noise. The default stays unless "
-        "the best is better by more than two standard errors. *Epochs*: of the weights kept, "
+        f"{BETWEEN_SEEDS:.1%} of the mean is taken, that of stored cells' validation without noise. The default stays "
+        "unless the best is better by more than two standard errors. *Epochs*: of the weights kept, "
         "trained, allowed. The best of four validation figures is a little too good; what a choice is worth on test "
         "interactions is in the tables named *tuned*."
     )
