@@ -56,8 +56,8 @@ clean: ## remove what the targets made
 
 # benchmarks
 .PHONY: peer-rectools peer-implicit peer-cornac speed answers service planted tuning accuracy curves symptoms noise-figures
-.PHONY: modality audit rankers page results
-PEERS := rectools implicit cornac
+.PHONY: peer-recbole modality audit rankers page results
+PEERS := rectools implicit cornac recbole
 
 $(PEERS:%=benchmarks/peers/%/.venv/.done): benchmarks/peers/%/.venv/.done: benchmarks/peers/%/requirements.txt
 	$(PYTHON) -m venv $(@D)
@@ -67,6 +67,7 @@ $(PEERS:%=benchmarks/peers/%/.venv/.done): benchmarks/peers/%/.venv/.done: bench
 peer-rectools: benchmarks/peers/rectools/.venv/.done ## RecTools in its own environment, to be measured beside siftrec
 peer-implicit: benchmarks/peers/implicit/.venv/.done ## implicit likewise
 peer-cornac: benchmarks/peers/cornac/.venv/.done ## Cornac likewise
+peer-recbole: benchmarks/peers/recbole/.venv/.done ## RecBole likewise, to be given weights
 
 # What the machine does with the code of now is measured once.
 CODE := $(shell find src -name '*.py')
