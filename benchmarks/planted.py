@@ -3,6 +3,8 @@
     python benchmarks/planted.py detect            untrained importance on easy, mid, hard and their null settings
     python benchmarks/planted.py train             trained variants on hard, rho = .4
     python benchmarks/planted.py clean             the same without noise: no harm
+    python benchmarks/planted.py encoders          next-item, vanilla and full around every encoder
+    python benchmarks/planted.py parts             what each part is worth: the full method with one thing changed
     python benchmarks/planted.py hardness          a sweep of the hardness of views
     python benchmarks/planted.py over              a sweep of the weight of contrast over contrast
     python benchmarks/planted.py all --seeds 5 --jobs 2
@@ -20,8 +22,9 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import machine
 
@@ -30,22 +33,25 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).resolve().parent / "results" / "planted"
 LEVELS = ("easy", "mid", "hard")
-HARDNESS = ("0.0", "0.25", "0.5", "0.75", "1.0")
-OVER = ("0.0", "0.2", "0.8", "3.2")
-COMMANDS = ("detect", "train", "clean", "hardness", "over")
+HARDNESS = ("0.0", "0.5", "1.0")
+OVER = ("0.0", "0.1", "0.4", "1.6")
+ENCODERS = ("mean", "gru", "transformer")
+COMMANDS = ("detect", "train", "clean", "encoders", "parts", "hardness", "over")
 
 
 def units(command: str, seeds: int) -> list[str]:
     """Names `command.variant.seedN` of what a command runs, one seed of everything first."""
     if command == "all":
         return [unit for each in COMMANDS for unit in units(each, seeds)]
-    from planted_measures import VARIANTS
+    from planted_measures import PARTS, VARIANTS
 
-    short = {name.replace("full, importance=", "full-"): name for name in VARIANTS}
+    around = ("next-item", "vanilla", "full")
     variants = {
         "detect": [f"{level}{null}" for level in LEVELS for null in ("", "-null")],
-        "train": list(short),
+        "train": list(VARIANTS),
         "clean": ["next-item", "full"],
+        "encoders": [f"{encoder}-{name}" for encoder in ENCODERS for name in around],
+        "parts": list(PARTS),
         "hardness": [f"kappa{kappa}" for kappa in HARDNESS],
         "over": [f"lambda{weight}" for weight in OVER],
     }[command]
@@ -64,23 +70,31 @@ def method_of(command: str, variant: str) -> CCL4Rec:
     import planted_measures as measures
 
     from siftrec.methods.ccl4rec import CCL4Rec
-    from siftrec.methods.contrast import Contrast, Views
+    from siftrec.methods.contrast import Views
 
     if command == "detect":
         return CCL4Rec(ids=False)
+    if command == "parts":
+        return measures.PARTS[variant]
+    if command == "encoders":
+        encoder, name = variant.split("-", 1)
+        return replace(measures.VARIANTS[name], encoder=cast(Any, encoder))
     if command == "hardness":
-        return CCL4Rec(ids=False, views=Views(hardness=float(variant.removeprefix("kappa"))))
+        return replace(measures.FULL, views=Views(hardness=float(variant.removeprefix("kappa"))))
     if command == "over":
-        return CCL4Rec(ids=False, contrast=Contrast(over=float(variant.removeprefix("lambda"))))
-    return measures.VARIANTS[variant.replace("full-", "full, importance=")]
+        return replace(measures.FULL, contrast=replace(measures.WEIGHTS, over=float(variant.removeprefix("lambda"))))
+    return measures.VARIANTS[variant]
 
 
 def settings_of(unit: str) -> dict[str, Any]:
     """What decides the figures beside the data and the code, as it will be read back."""
+    from planted_measures import TRAINING
+
     from siftrec.settings import describe
 
     command, variant, _ = parts_of(unit)
-    return dict(json.loads(json.dumps(describe(method_of(command, variant)))))
+    made: dict[str, Any] = {"method": describe(method_of(command, variant))}
+    return dict(json.loads(json.dumps(made | ({} if command == "detect" else {"training": dict(TRAINING)}))))
 
 
 def is_done(unit: str) -> bool:
@@ -88,8 +102,7 @@ def is_done(unit: str) -> bool:
     path = RESULTS / f"{unit}.json"
     if not path.exists():
         return False
-    stored = json.loads(path.read_text("utf-8")).get("settings")
-    return machine.unchanged(stored and {"method": stored}, {"method": settings_of(unit)})
+    return machine.unchanged(json.loads(path.read_text("utf-8"))["settings"], settings_of(unit))
 
 
 def measure(unit: str) -> dict[str, float]:

@@ -19,6 +19,7 @@ from modality_tables import sections as counted
 from noise_tables import sections as finding_noise
 from peer import PEERS
 from peer_tables import sections as beside
+from planted_tables import sections as planted
 from rankers_tables import sections as ranked
 from service_tables import sections as served
 from symptoms_tables import sections as symptoms
@@ -41,7 +42,7 @@ def main() -> None:
     cells, stale = accuracy_cells()
     sections = [
         HEAD,
-        *planted(),
+        *planted(RESULTS / "planted", table),
         *finding_noise(RESULTS / "noise", table),
         *counted(RESULTS / "modality", table),
         *speed(),
@@ -188,61 +189,6 @@ def profile(name: str, row: Figures) -> str:
     if not path.exists():
         return f"{row['what']} is out of reach; {command} shows where its time goes."
     return f"{row['what']} is out of reach. Where its time goes ({command}):\n\n```\n{path.read_text().rstrip()}\n```"
-
-
-PLANTED = {
-    "detect": (
-        "Untrained importance, ρ = .4",
-        "AUROC of importance for clean against planted interactions before any training, and the controls it must beat. "
-        "In the null settings content carries no information, so .50 is right.",
-    ),
-    "train": (
-        "Trained, hard, ρ = .4",
-        "420 steps, content only. *gauc*, *p@10*: 20 clean against 80 popularity-drawn candidates. *shield*: how far the "
-        "user vector moves when 3 noise interactions are swapped, over when 3 clean ones are (low is good). "
-        "*concordance*: how often the less damaged of two fresh views is the closer one. *uniformity*: of user vectors on "
-        "the sphere (low is evenly spread). *re-identified*: users found by one half of their history among all other "
-        "halves. *auroc*: of importance after training.",
-    ),
-    "clean": ("Trained, hard, ρ = 0", "The same without noise."),
-    "hardness": ("Hardness of views, hard, ρ = .4", "The full method with hardness κ."),
-    "over": (
-        "Contrast over contrast, hard, ρ = .4",
-        "The full method with the weight λ of contrast over contrast; 0.05 is its default.",
-    ),
-}
-
-
-def planted() -> list[str]:
-    """Where the truth is planted: one table per command of planted.py."""
-    parts = []
-    for command, (title, text) in PLANTED.items():
-        rows: dict[str, list[Figures]] = defaultdict(list)
-        for path in sorted((RESULTS / "planted").glob(f"{command}.*.json")):
-            rows[path.stem.split(".", 1)[1].rsplit(".seed", 1)[0]].append(json.loads(path.read_text("utf-8")))
-        if not rows:
-            continue
-        measures = list(next(iter(rows.values()))[0]["figures"])
-        lines = [
-            (name, *(planted_spread([run["figures"][measure] for run in runs]) for measure in measures), str(len(runs)))
-            for name, runs in rows.items()
-        ]
-        parts += [
-            f"### {title}",
-            text,
-            table(("", *measures, "seeds"), lines),
-            f"`python benchmarks/planted.py {command}`",
-        ]
-    if not parts:
-        return []
-    what = "Generated logs whose noise is known (`siftrec.synthetic`). Mean ± standard deviation over seeds."
-    return ["## Planted truth", what, *parts]
-
-
-def planted_spread(values: Sequence[float]) -> str:
-    """Mean ± standard deviation, three digits."""
-    mean = f"{statistics.mean(values):.3f}"
-    return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
 
 
 def accuracy_cells() -> tuple[dict[Setting, dict[str, list[Figures]]], int]:

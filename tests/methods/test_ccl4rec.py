@@ -49,8 +49,8 @@ def test_importance_is_at_chance_where_there_is_nothing_to_find(level):
 def test_contrast_on_planted_noise():
     """One seed, a smaller world than benchmarks/planted.py: what each part is for must show."""
     planted = behaviours("hard", rho=0.4, users=1000, items=2000, seed=3)
-    plain, full, chance = "next-item", "full", "full, importance=random"
-    trained = {name: measures.trained_on(planted, measures.VARIANTS[name], 3) for name in (plain, full, chance)}
+    plain, vanilla, full, chance = "next-item", "vanilla", "full", "full-random"
+    trained = {name: measures.trained_on(planted, measures.VARIANTS[name], 3) for name in (plain, vanilla, full, chance)}
     ranking = {name: measures.ranking(model, planted) for name, model in trained.items()}
     shown = {name: measures.recommendations(model, planted) for name, model in trained.items()}
     shield = {name: measures.shield(model, planted) for name, model in trained.items()}
