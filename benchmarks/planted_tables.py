@@ -23,12 +23,12 @@ COMMANDS = {
     "train": (
         "Trained, hard, ρ = .4",
         "Content only; everybody takes the same number of steps and keeps the last weights, because the few validation "
-        "questions of so noisy a log choose epochs at random. Weights of the losses, of *vanilla* as of *full*, were chosen by "
-        "P@10 on a seed that is not among these. *gauc*, *p@10*: 20 clean against 80 popularity-drawn candidates. *shield*: how "
-        "far the user vector moves when 3 noise interactions are swapped, over when 3 clean ones are (low is good). "
-        "*concordance*: how often the less damaged of two fresh views is the closer one. *uniformity*: of user vectors on "
-        "the sphere (low is evenly spread). *re-identified*: users found by one half of their history among all other "
-        "halves. *auroc*: of importance after training.",
+        "questions of so noisy a log choose epochs at random. Weights of the losses, of *vanilla* as of *full*, were "
+        "chosen by P@10 on a seed that is not among these. *gauc*, *p@10*: 20 clean against 80 popularity-drawn "
+        "candidates. *shield*: how far the user vector moves when 3 noise interactions are swapped, over when 3 clean ones "
+        "are (low is good). *concordance*: how often the less damaged of two fresh views is the closer one. *uniformity*: "
+        "of user vectors on the sphere (low is evenly spread). *re-identified*: users found by one half of their history "
+        "among all other halves. *auroc*: of importance after training.",
     ),
     "clean": ("Trained, hard, ρ = 0", "The same without noise."),
     "encoders": ("Around other encoders, hard, ρ = .4", "The same with every history encoder."),
