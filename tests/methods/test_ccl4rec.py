@@ -54,15 +54,19 @@ def test_contrast_on_planted_noise():
     ranking = {name: measures.ranking(model, planted) for name, model in trained.items()}
     shown = {name: measures.recommendations(model, planted) for name, model in trained.items()}
     shield = {name: measures.shield(model, planted) for name, model in trained.items()}
-    order = {name: measures.concordance(trained[name], planted) for name in (plain, full)}
+    order = {name: measures.concordance(trained[name], planted) for name in (plain, vanilla, full)}
     spread = measures.spread(trained[full], planted)
 
     assert ranking[full]["p@10"] > ranking[plain]["p@10"] + 0.02
     assert shown[full]["out of interest@10"] < shown[plain]["out of interest@10"] - 0.02
+    assert ranking[full]["p@10"] > ranking[vanilla]["p@10"], "graded views must add to random ones"
+    assert shown[full]["out of interest@10"] < shown[vanilla]["out of interest@10"] - 0.01
     assert shown[full]["popularity@10"] < shown[plain]["popularity@10"]
     assert ranking[full]["p@10"] > ranking[chance]["p@10"], "importance must matter"
     assert shield[full] < shield[chance] - 0.05, "noise must move the user less than where slots are chosen at random"
+    assert shield[full] < shield[vanilla] - 0.02, "nor as much as where contrast is with random views alone"
     assert order[full] >= 0.82
+    assert order[full] > order[vanilla]
     assert order[full] >= order[plain] + 0.01
     assert spread["mean cosine"] < 0.3
     assert spread["effective rank"] > 8
