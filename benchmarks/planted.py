@@ -1,6 +1,7 @@
 """What CCL4Rec does where the truth is planted: five seeds, every part on and off, a null setting beside it.
 
     python benchmarks/planted.py detect            untrained importance on easy, mid, hard and their null settings
+    python benchmarks/planted.py weights           weights of the losses and epochs, on a seed that nothing else has
     python benchmarks/planted.py train             trained variants on hard, rho = .4
     python benchmarks/planted.py clean             the same without noise: no harm
     python benchmarks/planted.py encoders          next-item, vanilla and full around every encoder
@@ -22,40 +23,32 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import machine
 
 if TYPE_CHECKING:
-    from siftrec.methods.ccl4rec import CCL4Rec
+    from siftrec.synthetic.behaviours import Name
 
 RESULTS = Path(__file__).resolve().parent / "results" / "planted"
 LEVELS = ("easy", "mid", "hard")
-HARDNESS = ("0.0", "0.5", "1.0")
-OVER = ("0.0", "0.1", "0.4", "1.6")
-ENCODERS = ("mean", "gru", "transformer")
-COMMANDS = ("detect", "train", "clean", "encoders", "parts", "hardness", "over")
+COMMANDS = ("detect", "weights", "train", "clean", "encoders", "parts", "hardness", "over")
+MOST_SEEDS = 10
+"""Seeds of the tables come before the one by which weights were chosen."""
 
 
 def units(command: str, seeds: int) -> list[str]:
-    """Names `command.variant.seedN` of what a command runs, one seed of everything first."""
+    """Names `command.variant.seedN` of what a command runs, seed by seed."""
     if command == "all":
         return [unit for each in COMMANDS for unit in units(each, seeds)]
-    from planted_measures import PARTS, VARIANTS
+    from planted_measures import CHOICE, TRIALS
 
-    around = ("next-item", "vanilla", "full")
-    variants = {
-        "detect": [f"{level}{null}" for level in LEVELS for null in ("", "-null")],
-        "train": list(VARIANTS),
-        "clean": ["next-item", "full"],
-        "encoders": [f"{encoder}-{name}" for encoder in ENCODERS for name in around],
-        "parts": list(PARTS),
-        "hardness": [f"kappa{kappa}" for kappa in HARDNESS],
-        "over": [f"lambda{weight}" for weight in OVER],
-    }[command]
-    return [f"{command}.{variant}.seed{seed}" for seed in range(1, seeds + 1) for variant in variants]
+    variants = [f"{level}{null}" for level in LEVELS for null in ("", "-null")]
+    if command != "detect":
+        variants = list(TRIALS[command])
+    drawn = (CHOICE,) if command == "weights" else range(1, seeds + 1)
+    return [f"{command}.{variant}.seed{seed}" for seed in drawn for variant in variants]
 
 
 def parts_of(unit: str) -> tuple[str, str, int]:
@@ -65,44 +58,30 @@ def parts_of(unit: str) -> tuple[str, str, int]:
     return command, variant, int(seed)
 
 
-def method_of(command: str, variant: str) -> CCL4Rec:
-    """What is trained, or only built."""
-    import planted_measures as measures
-
-    from siftrec.methods.ccl4rec import CCL4Rec
-    from siftrec.methods.contrast import Views
-
-    if command == "detect":
-        return CCL4Rec(ids=False)
-    if command == "parts":
-        return measures.PARTS[variant]
-    if command == "encoders":
-        encoder, name = variant.split("-", 1)
-        return replace(measures.VARIANTS[name], encoder=cast(Any, encoder))
-    if command == "hardness":
-        return replace(measures.FULL, views=Views(hardness=float(variant.removeprefix("kappa"))))
-    if command == "over":
-        return replace(measures.FULL, contrast=replace(measures.WEIGHTS, over=float(variant.removeprefix("lambda"))))
-    return measures.VARIANTS[variant]
-
-
 def settings_of(unit: str) -> dict[str, Any]:
     """What decides the figures beside the data and the code, as it will be read back."""
-    from planted_measures import TRAINING
+    from planted_measures import FULL, TRAINING, TRIALS
 
     from siftrec.settings import describe
+    from siftrec.train.settings import Training
 
     command, variant, _ = parts_of(unit)
-    made: dict[str, Any] = {"method": describe(method_of(command, variant))}
-    return dict(json.loads(json.dumps(made | ({} if command == "detect" else {"training": dict(TRAINING)}))))
+    if command == "detect":
+        return dict(json.loads(json.dumps({"method": describe(FULL)})))
+    method, changes = TRIALS[command][variant]
+    made = {"method": describe(method), "training": describe(Training(**{**TRAINING, **changes}))}
+    return dict(json.loads(json.dumps(made)))
 
 
 def is_done(unit: str) -> bool:
     """Whether the figures are there, made with the settings of now."""
     path = RESULTS / f"{unit}.json"
-    if not path.exists():
-        return False
-    return machine.unchanged(json.loads(path.read_text("utf-8"))["settings"], settings_of(unit))
+    return path.exists() and is_current(unit, json.loads(path.read_text("utf-8")))
+
+
+def is_current(unit: str, figures: dict[str, Any]) -> bool:
+    """Whether stored figures were made with the settings of now."""
+    return machine.unchanged(figures.get("settings"), settings_of(unit))
 
 
 def measure(unit: str) -> dict[str, float]:
@@ -112,13 +91,13 @@ def measure(unit: str) -> dict[str, float]:
     from siftrec.synthetic import behaviours
 
     command, variant, seed = parts_of(unit)
-    method = method_of(command, variant)
     if command == "detect":
         level, null = variant.removesuffix("-null"), variant.endswith("-null")
-        planted = behaviours(level, rho=0.4, null=null, seed=seed)
-        return measures.detection(measures.untrained(planted, method, seed), planted)
+        planted = behaviours(cast("Name", level), rho=0.4, null=null, seed=seed)
+        return measures.detection(measures.untrained(planted, measures.FULL, seed), planted)
     planted = behaviours("hard", rho=0.0 if command == "clean" else 0.4, seed=seed)
-    trained = measures.trained_on(planted, method, seed)
+    method, changes = measures.TRIALS[command][variant]
+    trained = measures.trained_on(planted, method, seed, **changes)
     figures = measures.ranking(trained, planted) | measures.recommendations(trained, planted)
     if command == "clean":
         return figures
@@ -134,6 +113,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=1)
     given = parser.parse_args()
+    if given.seeds > MOST_SEEDS:
+        parser.error(f"--seeds: at most {MOST_SEEDS}")
     if given.command == "unit":
         machine.one_thread()
         began = time.process_time()
