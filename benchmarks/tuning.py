@@ -51,7 +51,7 @@ BETWEEN_SEEDS = 0.022
 
 From the validation curves of the methods with three seeds on microlens50k, ρ = 0, in `results/accuracy`, where nothing but
 the training seed differs: NDCG@10 after equally many epochs, from the fourth on, pooled. No test figure has a part in it.
-The best epoch of each seed differs by less (.007), because it was picked; under noise seeds differ by more, so it is a floor.
+The best epoch of each seed differs by less (.007): it was picked. Under noise seeds differ by more, so this is a floor.
 """
 
 Changes = Mapping[str, Any]
