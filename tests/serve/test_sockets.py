@@ -139,11 +139,6 @@ def test_a_client_that_does_not_read_its_answers_is_cut_off(narrow: Process) -> 
             with contextlib.suppress(TimeoutError):
                 each.sendall(b"GET /static/app.js HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
         assert within(6, lambda: held_by(narrow, held) == 0)
-        for each in held:
-            answers = b""
-            with contextlib.suppress(ConnectionResetError):
-                answers = everything(each)
-            assert answers.count(b"HTTP/1.1 200 ") < 1000
     assert health(narrow) == 200
 
 
