@@ -161,6 +161,8 @@ def test_recbole_learns_each_target_by_its_weight(data: Path, monkeypatch: pytes
     with Followed() as follow:
         follow(console[1])
     log = pl.read_parquet("weighted.parquet")
+    held_out = log.sort("ts", maintain_order=True).group_by("uid", maintain_order=True).tail(2)
+    assert (held_out["weight"] == 1).all(), "RecBole holds out what siftrec does"
     ranks = np.random.default_rng(3).permutation(len(log)) / len(log)
     told_apart = log.with_columns(weight=pl.Series(ranks)).sample(fraction=1.0, shuffle=True, seed=2)
     told_apart.write_parquet("weighted.parquet")
