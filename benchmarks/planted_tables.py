@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,7 @@ CLAIMS = {
         ("out of interest@10", "full", "next-item", "< 0"),
         ("out of interest@10", "full", "vanilla", ""),
     ),
-    "clean": (("gauc", "full", "next-item", "≥ −.005"),),
+    "clean": (("gauc", "full", "next-item", "≥ −.005"), ("p@10", "full", "next-item", "")),
 }
 """By command: measure, variant, against, and what was asked of the difference."""
 
@@ -91,16 +90,23 @@ def sections(folder: Path, table: Table) -> list[str]:
 
 
 def stored(folder: Path, command: str) -> Runs:
-    """The figures of a command that were made with the settings of now, and those it refers to, by variant."""
-    wanted = {f"{command}.{name}": name for name in (TRIALS.get(command) or DETECT)}
-    wanted |= {source: name for name, source in REFERENCE.get(command, {}).items()}
-    runs: Runs = defaultdict(dict)
-    for path in sorted(path for source in wanted for path in folder.glob(f"{source}.seed*.json")):
-        unit, figures = path.stem, json.loads(path.read_text("utf-8"))
-        source, seed = unit.rsplit(".seed", 1)
-        if is_current(unit, figures):
-            runs[wanted[source]][int(seed)] = figures["figures"]
-    return {name: runs[name] for name in sorted(runs)}
+    """The figures of a command, and of the same seeds those it refers to, by variant."""
+    names = list(TRIALS.get(command) or DETECT)
+    runs = {name: read(folder, f"{command}.{name}") for name in names}
+    seeds = {seed for found in runs.values() for seed in found}
+    for name, source in REFERENCE.get(command, {}).items():
+        runs[name] = {seed: figures for seed, figures in read(folder, source).items() if seed in seeds}
+    return {name: runs[name] for name in sorted(runs) if runs[name]}
+
+
+def read(folder: Path, source: str) -> dict[int, dict[str, float]]:
+    """Seed → figures of one variant, as far as they were made with the settings of now."""
+    found = {}
+    for path in sorted(folder.glob(f"{source}.seed*.json")):
+        figures = json.loads(path.read_text("utf-8"))
+        if is_current(path.stem, figures):
+            found[int(path.stem.rsplit(".seed", 1)[1])] = figures["figures"]
+    return found
 
 
 def claims(runs: Runs, asked_of: Sequence[tuple[str, str, str, str]], table: Table) -> list[str]:
