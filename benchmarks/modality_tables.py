@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from modality import settings_of, units
+
 Figures = dict[str, Any]
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 
@@ -41,16 +43,19 @@ WORLDS = {
 
 
 def sections(results: Path, table: Table) -> list[str]:
-    """All tables for which something is stored.
+    """All tables for which something is stored that was made with the settings of now.
 
     Args:
         results: folder of the units.
         table: from head and rows to Markdown.
     """
     runs: dict[tuple[str, str], dict[str, list[Figures]]] = defaultdict(lambda: defaultdict(list))
-    for path in sorted(results.glob("*.seed*.json")):
-        kind, what, variant = path.stem.rsplit(".seed", 1)[0].split(".", 2)
-        runs[kind, what][variant].append(json.loads(path.read_text("utf-8"))["figures"])
+    for unit in sorted(units()):
+        path = results / f"{unit}.json"
+        stored = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        if stored.get("settings") == settings_of(unit):
+            kind, what, variant = unit.rsplit(".seed", 1)[0].split(".", 2)
+            runs[kind, what][variant].append(stored["figures"])
     planted = [
         part
         for what, title in WORLDS.items()

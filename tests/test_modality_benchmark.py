@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import modality_measures
+import modality_tables
 import numpy as np
 import pytest
+from render import table
 
 import modality
 from siftrec.data.split import TEST
@@ -70,3 +74,17 @@ def test_every_unit_is_named_once_and_tells_its_settings() -> None:
     assert modality.settings_of("over.ml1m.none.seed1")["world"]["length"] == 20
     for unit in every:
         assert modality.settings_of(unit)
+
+
+def test_figures_of_other_settings_are_not_shown(tmp_path: Path) -> None:
+    """Contrast at other weights under the same name would be a row of the wrong method."""
+    figures = {"top1": 0.5, "auroc": 0.5, "preference": 0.5, "mass": {}, "p@10": 0.5, "gauc": 0.5}
+    for variant, changes in (("softmax", {}), ("contrast", {"method": {"use": "siftrec:Demure"}})):
+        unit = f"planted.plain.{variant}.seed1"
+        stored = {"settings": modality.settings_of(unit) | changes, "figures": figures}
+        (tmp_path / f"{unit}.json").write_text(json.dumps(stored))
+    (tmp_path / "planted.plain.gone.seed1.json").write_text(json.dumps({"settings": {}, "figures": figures}))
+    told = "\n".join(modality_tables.sections(tmp_path, table))
+    assert "| softmax |" in told
+    assert "| contrast |" not in told
+    assert "gone" not in told
