@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).resolve().parent / "results" / "planted"
 LEVELS = ("easy", "mid", "hard")
+DETECT = [f"{level}{null}" for level in LEVELS for null in ("", "-null")]
 COMMANDS = ("detect", "weights", "train", "clean", "encoders", "parts", "hardness", "over")
 MOST_SEEDS = 10
 """Seeds of the tables come before the one by which weights were chosen."""
@@ -44,9 +45,7 @@ def units(command: str, seeds: int) -> list[str]:
         return [unit for each in COMMANDS for unit in units(each, seeds)]
     from planted_measures import CHOICE, TRIALS
 
-    variants = [f"{level}{null}" for level in LEVELS for null in ("", "-null")]
-    if command != "detect":
-        variants = list(TRIALS[command])
+    variants = list(TRIALS.get(command, DETECT))
     drawn = (CHOICE,) if command == "weights" else range(1, seeds + 1)
     return [f"{command}.{variant}.seed{seed}" for seed in drawn for variant in variants]
 

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from planted import LEVELS as WORLDS
-from planted import is_current
+from planted import DETECT, is_current
 from planted_measures import REFERENCE, TRIALS
 
 Figures = dict[str, Any]
@@ -17,7 +16,6 @@ Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 Runs = dict[str, dict[int, dict[str, float]]]
 """Variant → seed → measure → value."""
 
-DETECT = [f"{level}{null}" for level in WORLDS for null in ("", "-null")]
 COMMANDS = {
     "detect": (
         "Untrained importance, ρ = .4",
@@ -91,7 +89,7 @@ def sections(folder: Path, table: Table) -> list[str]:
 
 def stored(folder: Path, command: str) -> Runs:
     """The figures of a command, and of the same seeds those it refers to, by variant."""
-    names = list(TRIALS.get(command) or DETECT)
+    names = list(TRIALS.get(command, DETECT))
     runs = {name: read(folder, f"{command}.{name}") for name in names}
     seeds = {seed for found in runs.values() for seed in found}
     for name, source in REFERENCE.get(command, {}).items():
