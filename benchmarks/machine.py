@@ -94,7 +94,10 @@ def per_cpu_second(work: Callable[[], object], amount: float, repeats: int = 9) 
     return amount / statistics.median(spent)
 
 
-BEFORE: dict[str, dict[str, Any]] = {"siftrec:Demure": {"views.row_share": 1.0}}
+BEFORE: dict[str, dict[str, Any]] = {
+    "siftrec:Demure": {"views.row_share": 1.0},
+    "siftrec:Training": {"schedule": "constant"},
+}
 """`use` → key path → what the code did before that was a setting, where that is not today's default."""
 
 

@@ -23,7 +23,7 @@ from siftrec.synthetic import PlantedCauses
 from siftrec.train.fit import fit
 
 Figures = dict[str, Any]
-TRAINING: Figures = {"epochs": 4, "patience": 0, "batch_size": 512, "learning_rate": 2e-3}
+TRAINING: Figures = {"epochs": 4, "patience": 0, "batch_size": 512, "learning_rate": 2e-3, "schedule": "constant"}
 LEAST = (2, 6, 12)
 """Histories of at least so many interactions."""
 

@@ -27,7 +27,13 @@ from siftrec.synthetic import Planted, PlantedCauses
 from siftrec.train.fit import fit
 
 OFF = Contrast(vanilla=0.0, graded=0.0, over=0.0)
-TRAINING: Mapping[str, Any] = {"epochs": 6, "patience": 0, "batch_size": 512, "learning_rate": 2e-3}
+TRAINING: Mapping[str, Any] = {
+    "epochs": 6,
+    "patience": 0,
+    "batch_size": 512,
+    "learning_rate": 2e-3,
+    "schedule": "constant",
+}
 CHOICE = 11
 """The seed by which weights of the losses were chosen; no table has it."""
 VANILLA = Contrast(vanilla=0.1, graded=0.0, over=0.0)

@@ -117,7 +117,7 @@ def training_of(cell: Cell, rate: float) -> Training:
     from siftrec.train.settings import Training
 
     groups = IMPRESSIONS // MODES[cell.mode]
-    return Training(epochs=40, patience=4, metric="gauc", batch_size=groups, learning_rate=rate)
+    return Training(epochs=40, patience=4, metric="gauc", batch_size=groups, learning_rate=rate, schedule="constant")
 
 
 def settings_of(cell: Cell) -> dict[str, Any]:

@@ -48,7 +48,8 @@ class Variant:
         make: gives the method.
         content: whether its catalog has the content vectors.
         seeded: whether its result depends on the seed when no noise is planted.
-        training: settings of `siftrec.Training` that are not its defaults.
+        whole: whether its training rows are whole histories.
+        training: settings of `siftrec.Training` that are neither its defaults nor those of the data set.
         apart: whether it reads modalities apart, so that foreign content can be shown to it.
         only: the one modality its catalog has; None = the data set's usual ones.
         oracle: what is known of the planted noise, as a ceiling: nothing; which targets it is (they do not count); or
@@ -60,6 +61,7 @@ class Variant:
     make: Callable[[], Method]
     content: bool = False
     seeded: bool = True
+    whole: bool = False
     training: dict[str, Any] = field(default_factory=dict)
     apart: bool = False
     only: str | None = None
@@ -75,31 +77,35 @@ WEIGHTED = CCL4Rec(dim=64, contrast=NEXT, denoise=Denoise())
 # Where histories are long, every prefix of every one is too much to train on: methods that can ask after every position of a
 # window do, as SASRec does anyway; of the others twenty rows of each user are drawn anew every epoch.
 WINDOWS = {"ml1m"}
-TRAINING: dict[str, dict[str, Any]] = {"microlens50k": {}, "ml1m": {"rows_per_user": 20}}
-"""Settings of `siftrec.Training` by data set that are not its defaults."""
+TRAINING: dict[str, dict[str, Any]] = {
+    "microlens50k": {},
+    "ml1m": {"rows_per_user": 20, "schedule": "constant", "epochs": 20, "patience": 2},
+}
+"""Settings of `siftrec.Training` by data set that are not its defaults; ml1m has not been run with a falling rate yet."""
 
-# Rows that are whole histories: 128 of MicroLens' have as many targets as 512 prefixes, so a step is as long.
-WHOLE: dict[str, Any] = {"batch_size": 128, "epochs": 40}
+WHOLE: dict[str, dict[str, Any]] = {
+    "microlens50k": {"batch_size": 128, "epochs": 20},
+    "ml1m": {"batch_size": 128, "epochs": 40},
+}
+"""Where rows are whole histories: 128 of MicroLens' have as many targets as 512 prefixes, so a step is as long."""
 
 VARIANTS = {
     "popularity": Variant("Popularity", Popularity, seeded=False),
     "itemknn": Variant("ItemKNN", ItemKNN, seeded=False),
     "markov": Variant("Markov, first order", Markov, seeded=False),
     "ease": Variant("EASE", EASE, seeded=False),
-    "sasrec": Variant("SASRec", lambda: SASRec(dim=64), training=WHOLE),
+    "sasrec": Variant("SASRec", lambda: SASRec(dim=64), whole=True),
     "bprmf": Variant("BPR-MF", lambda: BPRMF(dim=64), training={"epochs": 40}),
-    "gru4rec": Variant("GRU4Rec", lambda: GRU4Rec(dim=64), training=WHOLE),
-    "gsasrec": Variant("gSASRec", lambda: SASRec(dim=64, objective="gbce", negatives=256), training=WHOLE),
+    "gru4rec": Variant("GRU4Rec", lambda: GRU4Rec(dim=64), whole=True),
+    "gsasrec": Variant("gSASRec", lambda: SASRec(dim=64, objective="gbce", negatives=256), whole=True),
     "fmlprec": Variant("FMLP-Rec", lambda: FMLPRec(dim=64), training={"epochs": 40}),
-    "sasrec-content": Variant(
-        "SASRec with content", lambda: SASRec(dim=64, content=True), content=True, training=WHOLE
-    ),
-    "cl4srec": Variant("CL4SRec", lambda: CL4SRec(base=SASRec(dim=64)), training=WHOLE),
-    "coserec": Variant("CoSeRec", lambda: CoSeRec(base=SASRec(dim=64)), training=WHOLE),
-    "ec4srec": Variant("EC4SRec", lambda: EC4SRec(base=SASRec(dim=64)), training=WHOLE),
-    "causerec": Variant("CauseRec around SASRec", lambda: CauseRec(base=SASRec(dim=64)), training=WHOLE),
-    "tce": Variant("T-CE around SASRec", lambda: ADT(base=SASRec(dim=64)), training=WHOLE),
-    "rce": Variant("R-CE around SASRec", lambda: ADT(base=SASRec(dim=64), objective="reweighted"), training=WHOLE),
+    "sasrec-content": Variant("SASRec with content", lambda: SASRec(dim=64, content=True), content=True, whole=True),
+    "cl4srec": Variant("CL4SRec", lambda: CL4SRec(base=SASRec(dim=64)), whole=True),
+    "coserec": Variant("CoSeRec", lambda: CoSeRec(base=SASRec(dim=64)), whole=True),
+    "ec4srec": Variant("EC4SRec", lambda: EC4SRec(base=SASRec(dim=64)), whole=True),
+    "causerec": Variant("CauseRec around SASRec", lambda: CauseRec(base=SASRec(dim=64)), whole=True),
+    "tce": Variant("T-CE around SASRec", lambda: ADT(base=SASRec(dim=64)), whole=True),
+    "rce": Variant("R-CE around SASRec", lambda: ADT(base=SASRec(dim=64), objective="reweighted"), whole=True),
     "hsd": Variant("HSD-style sieve before SASRec", lambda: HSD(base=SASRec(dim=64)), training={"epochs": 40}),
     "vbpr": Variant("VBPR", lambda: VBPR(dim=32, content_dim=32), content=True, training={"epochs": 40}),
     "two-tower": Variant(
@@ -113,7 +119,7 @@ VARIANTS = {
         "CCL4Rec, next-item only, windows",
         lambda: CCL4Rec(dim=64, contrast=NEXT, rows="sequence"),
         content=True,
-        training=WHOLE,
+        whole=True,
     ),
     "ccl4rec-vanilla": Variant("CCL4Rec, + vanilla contrast", lambda: CCL4Rec(dim=64, contrast=VANILLA), content=True),
     "ccl4rec-random": Variant(
@@ -225,9 +231,10 @@ def windowed(method: Method) -> Method:
 
 def training_of(data: str, name: str) -> Training:
     """How a variant is trained on a data set: the defaults, but for what the data set and the method ask for."""
-    method = VARIANTS[name].make()
-    whole = WHOLE if data in WINDOWS and windowed(method) != method else {}
-    return Training(**TRAINING[data] | whole | VARIANTS[name].training)
+    variant = VARIANTS[name]
+    method = variant.make()
+    whole = variant.whole or (data in WINDOWS and windowed(method) != method)
+    return Training(**TRAINING[data] | (WHOLE[data] if whole else {}) | variant.training)
 
 
 CHOSEN = Path(__file__).resolve().parent / "results" / "tuning" / "chosen.json"

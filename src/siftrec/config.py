@@ -10,7 +10,7 @@
     use = "siftrec:CCL4Rec"
     dim = 64
     [train]
-    epochs = 20
+    epochs = 10
 
 A key that is not known, a value of the wrong type or out of range, and an object of the wrong kind are refused with
 their key path.

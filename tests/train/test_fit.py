@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -81,11 +82,12 @@ def test_events_come_in_order_and_say_what_happened() -> None:
 
 def test_the_best_epoch_is_kept_not_the_last() -> None:
     seen = Collected()
-    long = tiny_fit(epochs=12, patience=0, learning_rate=0.3, on_event=seen)
+    steady: dict[str, Any] = {"patience": 0, "learning_rate": 0.3, "schedule": "constant"}
+    long = tiny_fit(epochs=12, on_event=seen, **steady)
     stopped = seen[-1]
     assert isinstance(stopped, Stopped)
     assert stopped.best_epoch < 11
-    short = tiny_fit(epochs=stopped.best_epoch + 1, patience=0, learning_rate=0.3)
+    short = tiny_fit(epochs=stopped.best_epoch + 1, **steady)
     assert weights_hash(long) == weights_hash(short)
 
 
@@ -98,14 +100,31 @@ def test_patience_stops_early() -> None:
     assert trained.facts.epochs == stopped.best_epoch + 3 < 50
 
 
-def test_a_longer_run_goes_on_from_a_shorter_one(tmp_path: Path) -> None:
-    tiny_fit(tmp_path, epochs=2)
+def test_a_longer_run_goes_on_from_a_shorter_one_where_the_rate_is_constant(tmp_path: Path) -> None:
+    tiny_fit(tmp_path, epochs=2, schedule="constant")
     seen = Collected()
-    longer = tiny_fit(tmp_path, epochs=4, resume=True, on_event=seen)
+    longer = tiny_fit(tmp_path, epochs=4, schedule="constant", resume=True, on_event=seen)
     started = seen[0]
     assert isinstance(started, Started)
     assert (started.epoch, started.step) == (1, 3), "its last checkpoint lies before the last validation"
-    assert weights_hash(longer) == weights_hash(tiny_fit(epochs=4))
+    assert weights_hash(longer) == weights_hash(tiny_fit(epochs=4, schedule="constant"))
+
+
+def test_the_rate_falls_along_half_a_cosine_to_a_fiftieth(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    step = torch.optim.AdamW.step
+    monkeypatch.setattr(
+        torch.optim.AdamW, "step", lambda self: (rates.append(self.param_groups[0]["lr"]), step(self))[1]
+    )
+    tiny_fit(epochs=4, patience=0, learning_rate=0.01)
+    fallen = rates[-12:]  # the steps before them are those of the estimate
+    assert fallen[0] == 0.01
+    assert fallen[6] == pytest.approx(0.01 * 0.51)
+    assert fallen == sorted(fallen, reverse=True)
+    assert Training(learning_rate=0.01).rate(1.0) == pytest.approx(0.01 / 50)
+    rates.clear()
+    tiny_fit(epochs=1, schedule="constant")
+    assert set(rates) == {0.01}
 
 
 def test_resume_names_what_differs(tmp_path: Path) -> None:
@@ -114,6 +133,8 @@ def test_resume_names_what_differs(tmp_path: Path) -> None:
         tiny_fit(tmp_path, epochs=1, resume=True, method=Tiny(dim=4))
     with pytest.raises(ArtifactError, match=r"train\.batch_size = 32, now it is 16"):
         tiny_fit(tmp_path, epochs=1, resume=True, batch_size=16)
+    with pytest.raises(ArtifactError, match=r"train\.epochs = 1, now it is 2"):
+        tiny_fit(tmp_path, epochs=2, resume=True)
     with pytest.raises(ArtifactError, match="seed = 7, now it is 8"):
         tiny_fit(tmp_path, epochs=1, resume=True, seed=8)
     with pytest.raises(ArtifactError, match=r"data\.training"):
@@ -226,10 +247,10 @@ from pathlib import Path
 from train.tiny import tiny_fit
 from siftrec.errors import EnvironmentProblem
 folder = Path(sys.argv[1])
-tiny_fit(folder, epochs=1)
+tiny_fit(folder, epochs=1, schedule="constant")
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
-    tiny_fit(folder, epochs=2, resume=True)
+    tiny_fit(folder, epochs=2, schedule="constant", resume=True)
 except EnvironmentProblem as error:
     print(error)
 """
@@ -240,7 +261,8 @@ def test_a_write_that_the_system_cuts_short_leaves_nothing_behind(tmp_path: Path
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "larger than this system allows" in done.stdout
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["e00000-s00000002", "e00000-s00000003"]
-    assert weights_hash(tiny_fit(tmp_path, epochs=2, resume=True)) == weights_hash(tiny_fit(epochs=2))
+    steady: dict[str, Any] = {"epochs": 2, "schedule": "constant"}
+    assert weights_hash(tiny_fit(tmp_path, resume=True, **steady)) == weights_hash(tiny_fit(**steady))
 
 
 def test_content_reaches_the_model_and_is_remembered() -> None:

@@ -29,6 +29,7 @@ CUTOFF = 50
 EASE_UP_TO = 4000
 _LEARNED_SEEDS = 3
 """With two, Student's t of two degrees of freedom would hide a gain of a tenth behind the luck of training."""
+_TRAINING = Training(epochs=12, schedule="constant", patience=2, validate_users=5000)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def proxies(items: int, quick: bool) -> tuple[Proxy, ...]:
         chosen.append(Proxy("EASE", EASE(), Training()))
     if not quick:
         small = SASRec(dim=48, length=30, blocks=1, heads=1)
-        chosen.append(Proxy("SASRec", small, Training(epochs=12, validate_users=5000), _LEARNED_SEEDS))
+        chosen.append(Proxy("SASRec", small, _TRAINING, _LEARNED_SEEDS))
     return tuple(chosen)
 
 

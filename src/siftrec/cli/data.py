@@ -141,7 +141,8 @@ def experiment(source: Path, layout: Layout, folder: Path, data: Data, events: I
     lines += [] if shown else ['# rows = "sequence"  # much faster where histories are long; CCL4Rec']
     lines += ["", "[train]"]
     lines += [
-        f"{name} = {_text(getattr(train, name))}" for name in ("epochs", "batch_size", "learning_rate", "patience")
+        f"{name} = {_text(getattr(train, name))}"
+        for name in ("epochs", "batch_size", "learning_rate", "schedule", "patience")
     ]
     if shown:
         return [*lines, 'metric = "gauc"  # or "auc": what decides which epoch is kept, on validation users']

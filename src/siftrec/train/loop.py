@@ -60,6 +60,7 @@ def train(
             model.train()
             clock = Clock()
             for batch in loader.epoch(progress.epoch, skip=progress.step):
+                _set_rate(state, training, steps)
                 _step(method, state, batch, training, seed)
                 clock.targets += batch.asked
                 if progress.step % training.log_steps == 0 or progress.step == steps:
@@ -87,6 +88,13 @@ def _start_epoch(method: Learned, state: State, data: Fitting, seed: int) -> Non
     if state.is_new and isinstance(method, Preparing):
         method.prepare(state.model, data, seed)
     method.start_epoch(state.model, data, state.progress.epoch, seed)
+
+
+def _set_rate(state: State, training: Training, steps: int) -> None:
+    """By where the run stands alone: a resumed run needs no memory of it."""
+    passed = (state.progress.epoch * steps + state.progress.step) / (training.epochs * steps)
+    for group in state.optimiser.param_groups:
+        group["lr"] = training.rate(passed)
 
 
 def _step(method: Learned, state: State, batch: Batch, training: Training, seed: int) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from siftrec.settings import Count, Rate, Size, Weight, settings
 
 MetricName = Annotated[str, Field(pattern=r"^((hr|recall|precision|f1|ndcg|mrr)@[1-9][0-9]{0,3}|gauc|auc)$")]
+
+_LAST = 1 / 50
+"""What a falling rate comes down to, as a share of the highest."""
 
 
 @settings
@@ -18,7 +22,10 @@ class Training:
     Attributes:
         epochs: at most so many passes over the training rows.
         batch_size: rows per step.
-        learning_rate: of AdamW.
+        learning_rate: of AdamW, at its highest.
+        schedule: `cosine`: the rate falls along half a cosine, from `learning_rate` at the first step to a fiftieth of it at
+            the last of `epochs`, so `epochs` is part of what is trained, and a run cannot be resumed with another number of
+            them; `constant`: it stays.
         weight_decay: of AdamW.
         clip_norm: longest gradient allowed; longer ones are scaled down. None: never.
         patience: stop after so many epochs without a better `metric`; 0: never.
@@ -34,12 +41,13 @@ class Training:
         checkpoints: how many checkpoints are kept.
     """
 
-    epochs: Count = 20
+    epochs: Count = 10
     batch_size: Size = 512
     learning_rate: Rate = 4e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
     weight_decay: Weight = 0.0
     clip_norm: Rate | None = None
-    patience: Count = 2
+    patience: Count = 3
     metric: MetricName = "ndcg@10"
     validate_users: Size = 20_000
     rows_per_user: Size | None = None
@@ -47,3 +55,14 @@ class Training:
     log_steps: Size = 50
     checkpoint_steps: Size | None = None
     checkpoints: Size = 2
+
+    def rate(self, passed: float) -> float:
+        """The learning rate of a step.
+
+        Args:
+            passed: share of all steps that lie before it, in [0, 1).
+        """
+        if self.schedule == "constant":
+            return self.learning_rate
+        falling = (1 + math.cos(math.pi * passed)) / 2
+        return self.learning_rate * (_LAST + (1 - _LAST) * falling)
