@@ -45,6 +45,9 @@ VARIANTS: Mapping[str, CCL4Rec] = {
     "full": FULL,
     "full-random": replace(FULL, views=Views(importance="random")),
     "full-oracle": replace(FULL, views=Views(importance="oracle"), weighted_targets=False),
+    "full-guarded": replace(
+        FULL, contrast=Contrast(vanilla=0.02, graded=0.4, over=0.2), views=Views(most_positive_damage=0.03)
+    ),
 }
 MAIN = ("next-item", "vanilla", "full")
 GRID = {
@@ -85,7 +88,7 @@ TRIALS: Mapping[str, Trials] = {
     | plain({"next-item": VARIANTS["next-item"]})
     | {f"{name}-epochs{epochs}": (VARIANTS[name], {"epochs": epochs}) for name in MAIN for epochs in (3, 12)},
     "train": plain(VARIANTS),
-    "clean": plain({name: VARIANTS[name] for name in ("next-item", "full")}),
+    "clean": plain({name: VARIANTS[name] for name in ("next-item", "full", "full-guarded")}),
     "encoders": plain(
         {
             f"{encoder}-{name}": replace(VARIANTS[name], encoder=cast(Any, encoder))

@@ -95,7 +95,7 @@ def _fitted(method: Method, data: _Data, seed: int, split: Split | None = None) 
     from siftrec.train.fit import fit
     from siftrec.train.settings import Training
 
-    short = Training(epochs=4, batch_size=32, rows_per_user=1, learning_rate=0.01)
+    short = Training(epochs=4, batch_size=32, rows_per_user=1, learning_rate=0.01, schedule="constant")
     return fit(method, data.split if split is None else split, data.catalog, training=short, seed=seed).scorer
 
 

@@ -28,7 +28,9 @@ def chains(planted: bool) -> Interactions:
 def found(method: Method, planted: bool, epochs: int) -> float:
     """Share of users whose last item gets the highest score; chance is about 1/40."""
     split = leave_one_out(chains(planted))
-    trained = fit(method, split, epochs=epochs, batch_size=64, learning_rate=0.01, patience=0, seed=1)
+    trained = fit(
+        method, split, epochs=epochs, batch_size=64, learning_rate=0.01, schedule="constant", patience=0, seed=1
+    )
     histories, targets = split.test.histories, split.test.targets.items.astype(np.int64)
     items_BL = torch.from_numpy(histories.window(np.arange(USERS), histories.lengths, method.length).astype(np.int64))
     with torch.inference_mode():

@@ -40,7 +40,9 @@ def trained(method: Learned, planted: bool) -> tuple[SequenceModel, Batch, torch
 
 @functools.cache
 def _model(method: Learned, planted: bool) -> SequenceModel:
-    model = fit(method, mixed(planted), epochs=6, batch_size=32, learning_rate=0.01, patience=0, seed=1).scorer
+    model = fit(
+        method, mixed(planted), epochs=6, batch_size=32, learning_rate=0.01, schedule="constant", patience=0, seed=1
+    ).scorer
     assert isinstance(model, SequenceModel)
     return model
 
@@ -60,7 +62,9 @@ def asked(planted: bool) -> tuple[Batch, torch.Tensor]:
 def found(method: Learned, planted: bool, users: int = USERS) -> tuple[Judgement, np.ndarray]:
     """What a trained denoiser makes of the training interactions, and which of them are of the other kind."""
     split = mixed(planted, users)
-    model = fit(method, split, epochs=6, batch_size=32, learning_rate=0.01, patience=0, seed=1).scorer
+    model = fit(
+        method, split, epochs=6, batch_size=32, learning_rate=0.01, schedule="constant", patience=0, seed=1
+    ).scorer
     assert isinstance(method, Denoiser)
     assert isinstance(model, SequenceModel)
     liked = split.users.to_numpy().astype(np.int64)[split.train.owners] % 2

@@ -56,7 +56,7 @@ def world(null: bool = False) -> PlantedCauses:
 def trained(kind: GateName, null: bool = False) -> Trained:
     planted = world(null)
     method = Demure(base=LateFusion(dim=32, negatives=128), gate=Gate(kind=kind))
-    options = {"epochs": 4, "patience": 0, "rows_per_user": 4, "learning_rate": 0.01}
+    options = {"epochs": 4, "patience": 0, "rows_per_user": 4, "learning_rate": 0.01, "schedule": "constant"}
     return sr.fit(method, planted.split, planted.catalog, seed=1, **options)
 
 

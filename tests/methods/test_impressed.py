@@ -64,7 +64,8 @@ def test_one_encoding_for_a_group_is_one_for_each_impression(name):
 
 def gauc(method, planted: bool) -> float:
     split = impressions(sides(planted), group=4, test=0.4)
-    trained = sr.fit(method, split, seed=1, metric="gauc", epochs=6, batch_size=32, learning_rate=0.01, patience=0)
+    options = {"epochs": 6, "batch_size": 32, "learning_rate": 0.01, "schedule": "constant", "patience": 0}
+    trained = sr.fit(method, split, seed=1, metric="gauc", **options)
     return evaluate_impressions(trained, split.test).means()["gauc"]
 
 
