@@ -103,7 +103,7 @@ def test_wrong_data_leaves_no_folder(tmp_path: Path) -> None:
 
 
 def test_a_learned_method_logs_its_epochs_and_may_be_given_more(tmp_path: Path) -> None:
-    small = ("method.dim=8", "train.patience=0", "train.batch_size=16")
+    small = ("method.dim=8", "train.patience=0", "train.batch_size=16", 'train.schedule="constant"')
     events: list[Event] = []
     asked = experiment(tmp_path, *small, "train.epochs=1", method="siftrec:SASRec")
     run(asked, tmp_path / "run", on_event=events.append)
