@@ -42,7 +42,7 @@ def test_denoisers_are_judged_by_what_they_took_away_and_left() -> None:
         truth = (split.items.decode(log.items).to_numpy() >= KIND) != liked
         catalog, background = Catalog(split.items.ids), replaced(pieces(log, 20), log.owners, 500, 1)
         case = judges.Case(log, log, truth, catalog, "replace", background, split)
-        training = Training(epochs=6, batch_size=32, learning_rate=0.01, patience=0)
+        training = Training(epochs=6, batch_size=32, learning_rate=0.01, schedule="constant", patience=0)
         method = ADT(base=SASRec(dim=16, length=10, blocks=1, heads=1), share=0.2, ramp=40)
         judged = judges.denoisers(case, {"tce": (method, training)}, 1)
         figures = judges.figures_of(case, judged, 1)["tce"]
