@@ -25,7 +25,14 @@ from siftrec.evaluate.evaluation import Evaluation, evaluate
 from siftrec.evaluate.impressions import DEPTH, evaluate_impressions
 from siftrec.testing import check_reader
 
-SMALL = ["method.dim=8", "method.length=6", "train.epochs=2", "train.batch_size=16", "train.patience=0", 'train.schedule="constant"']
+SMALL = [
+    "method.dim=8",
+    "method.length=6",
+    "train.epochs=2",
+    "train.batch_size=16",
+    "train.patience=0",
+    'train.schedule="constant"',
+]
 ML100K = Path(__file__).parents[2].parent / "shared" / "data" / "ml100k"
 
 
