@@ -160,7 +160,12 @@ def settings_of(cell: Cell) -> dict[str, Any]:
     from peer import PEERS, peer_settings
     from variants import described
 
-    return peer_settings(cell.method) if cell.method in PEERS else described(*made(cell))
+    from siftrec.methods.base import Learned
+
+    if cell.method in PEERS:
+        return peer_settings(cell.method)
+    method, training = made(cell)
+    return described(method, training if isinstance(method, Learned) else None)
 
 
 def made(cell: Cell) -> tuple[Method, Training]:

@@ -55,6 +55,7 @@ def measured(name: str, split: ImpressionSplit, catalog: Any, ids: bool, given: 
     method, began, runs = method_of(name, given.length, ids), time.process_time(), []
     for rate in RATES:
         settings = {"metric": "gauc", "epochs": given.epochs, "batch_size": given.batch, "learning_rate": rate}
+        settings |= {"schedule": "constant", "patience": 4}  # as in rankers.py
         clock = Clock()
         runs.append((clock, rate, fit(method, split, catalog, seed=given.seed, on_event=clock, **settings)))
     spent = time.process_time() - began

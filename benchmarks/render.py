@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import headline
+import machine
 from accuracy import MAIN, SETTINGS, Cell, Setting, current
 from curves_tables import sections as curves
 from modality_tables import sections as counted
@@ -221,9 +222,10 @@ def accuracy(cells: dict[Setting, dict[str, list[Figures]]], stale: int) -> list
         "history cannot be recommended; *unfiltered*: all can. ρ: share of train and validation interactions replaced by "
         "popularity-drawn ones; foreign content: share of train and validation interactions, modality by modality, where "
         "what was shown is a popularity-drawn item's; test targets are never touched. Leave-one-out leaks time. Settings "
-        "are the defaults, but in the tables named *tuned* (see *Tuning*); CCL4Rec trains on prefixes on MicroLens and on "
-        "windows on ml1m (decision 0017); there `rows_per_user` bounds what else trains on prefixes. Early stopping "
-        "waits two epochs, whatever their size."
+        "are the defaults, but for what is named below each table and in the tables named *tuned* (see *Tuning*); CCL4Rec "
+        "trains on prefixes on MicroLens and on windows on ml1m (decision 0017); there `rows_per_user` bounds what else "
+        "trains on prefixes. The learning rate falls along half a cosine on MicroLens; on ml1m, and wherever modalities are "
+        "read apart, it is constant and early stopping waits two epochs (decision 0020): compare within one of the two."
     )
     parts = ["## Accuracy", text, machine_line(everything)]
     if stale:
@@ -275,7 +277,7 @@ def training(methods: dict[str, list[Figures]]) -> str:
     by_settings: dict[str, list[str]] = defaultdict(list)
     for name, runs in methods.items():
         for run in runs:
-            shown = flat({"training": run.get("training", {}), "content": run["modalities"]})
+            shown = flat({"training": machine.as_before(run.get("training", {})), "content": run["modalities"]})
             if NAMES[name] not in by_settings[shown]:
                 by_settings[shown].append(NAMES[name])
     return "; ".join(f"{', '.join(names)}: {shown}" for shown, names in by_settings.items()) + "."

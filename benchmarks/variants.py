@@ -94,10 +94,10 @@ VARIANTS = {
     "markov": Variant("Markov, first order", Markov, seeded=False),
     "ease": Variant("EASE", EASE, seeded=False),
     "sasrec": Variant("SASRec", lambda: SASRec(dim=64), whole=True),
-    "bprmf": Variant("BPR-MF", lambda: BPRMF(dim=64), training={"epochs": 40}),
+    "bprmf": Variant("BPR-MF", lambda: BPRMF(dim=64), training={"epochs": 20}),
     "gru4rec": Variant("GRU4Rec", lambda: GRU4Rec(dim=64), whole=True),
     "gsasrec": Variant("gSASRec", lambda: SASRec(dim=64, objective="gbce", negatives=256), whole=True),
-    "fmlprec": Variant("FMLP-Rec", lambda: FMLPRec(dim=64), training={"epochs": 40}),
+    "fmlprec": Variant("FMLP-Rec", lambda: FMLPRec(dim=64), training={"epochs": 20}),
     "sasrec-content": Variant("SASRec with content", lambda: SASRec(dim=64, content=True), content=True, whole=True),
     "cl4srec": Variant("CL4SRec", lambda: CL4SRec(base=SASRec(dim=64)), whole=True),
     "coserec": Variant("CoSeRec", lambda: CoSeRec(base=SASRec(dim=64)), whole=True),
@@ -105,14 +105,14 @@ VARIANTS = {
     "causerec": Variant("CauseRec around SASRec", lambda: CauseRec(base=SASRec(dim=64)), whole=True),
     "tce": Variant("T-CE around SASRec", lambda: ADT(base=SASRec(dim=64)), whole=True),
     "rce": Variant("R-CE around SASRec", lambda: ADT(base=SASRec(dim=64), objective="reweighted"), whole=True),
-    "hsd": Variant("HSD-style sieve before SASRec", lambda: HSD(base=SASRec(dim=64)), training={"epochs": 40}),
-    "vbpr": Variant("VBPR", lambda: VBPR(dim=32, content_dim=32), content=True, training={"epochs": 40}),
+    "hsd": Variant("HSD-style sieve before SASRec", lambda: HSD(base=SASRec(dim=64)), training={"epochs": 20}),
+    "vbpr": Variant("VBPR", lambda: VBPR(dim=32, content_dim=32), content=True, training={"epochs": 20}),
     "two-tower": Variant(
         "two-tower: id and content, mean of the history",
         lambda: CCL4Rec(dim=64, encoder="mean", contrast=NEXT),
         content=True,
     ),
-    "freedom": Variant("FREEDOM", lambda: FREEDOM(dim=64), content=True, training={"epochs": 40}),
+    "freedom": Variant("FREEDOM", lambda: FREEDOM(dim=64), content=True, training={"epochs": 20}),
     "ccl4rec-next": Variant("CCL4Rec, next-item only", lambda: CCL4Rec(dim=64, contrast=NEXT), content=True),
     "ccl4rec-next-windows": Variant(
         "CCL4Rec, next-item only, windows",
@@ -273,9 +273,10 @@ def changed(method: Method, training: Training, changes: Mapping[str, Any]) -> t
     return build(tables["method"], "method"), build(tables["training"], "training")
 
 
-def described(method: Method, training: Training) -> dict[str, Any]:
-    """Both as they are read back from JSON."""
-    return dict(json.loads(json.dumps({"method": describe(method), "training": describe(training)})))
+def described(method: Method, training: Training | None) -> dict[str, Any]:
+    """Both as they are read back from JSON; what is counted has no training."""
+    tables = {"method": describe(method)} | ({} if training is None else {"training": describe(training)})
+    return dict(json.loads(json.dumps(tables)))
 
 
 PAIRS = (

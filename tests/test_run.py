@@ -9,7 +9,7 @@ import pytest
 from siftrec import config
 from siftrec.artifact import load
 from siftrec.config import Experiment
-from siftrec.errors import DataError, SettingsError, UsageError
+from siftrec.errors import ArtifactError, DataError, SettingsError, UsageError
 from siftrec.files import sha256
 from siftrec.run import run
 from siftrec.train.events import Event, Stopped
@@ -100,6 +100,16 @@ def test_wrong_data_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         run(asked, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_resume_that_is_refused_leaves_the_settings_that_were_trained(tmp_path: Path) -> None:
+    small = ("method.dim=8", "train.batch_size=16", "train.epochs=1")
+    run(experiment(tmp_path, *small, method="siftrec:SASRec"), tmp_path / "run")
+    before = (tmp_path / "run" / "config.toml").read_text()
+    for other in ("train.epochs=2", 'train.schedule="constant"'):
+        with pytest.raises(ArtifactError, match=r"train\.schedule = 'cosine over 1 epochs'"):
+            run(experiment(tmp_path, *small, other, method="siftrec:SASRec"), tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "config.toml").read_text() == before
 
 
 def test_a_learned_method_logs_its_epochs_and_may_be_given_more(tmp_path: Path) -> None:

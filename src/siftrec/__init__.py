@@ -5,7 +5,7 @@
     events = sr.read("events.parquet", user="uid", item="vid", time="ts").core(5)
     catalog = sr.Catalog(events.items, text=sr.features("title.npy", ids="items.tsv"))
     split = sr.leave_one_out(events)
-    model = sr.fit(sr.CCL4Rec(dim=64), split, catalog, epochs=20, seed=7)
+    model = sr.fit(sr.CCL4Rec(dim=64), split, catalog, epochs=10, seed=7)
     print(sr.evaluate(model, split.test))
 
 Names are imported when first used, so `import siftrec` costs nothing.

@@ -95,6 +95,8 @@ learning_rate = 0.02
 threads = 2
 epochs = 8
 batch_size = 64
+schedule = "constant"  # eight short epochs: there is not much to fall from
+patience = 2
 """
 
 

@@ -30,7 +30,7 @@ from siftrec.errors import SettingsError, UsageError
 from siftrec.evaluate.evaluation import evaluate
 from siftrec.files import clear_errors, locked, write_json, write_text
 from siftrec.methods.trained import Trained
-from siftrec.train.events import OnEvent, Read
+from siftrec.train.events import Event, OnEvent, Read, Started
 from siftrec.train.fit import fit
 from siftrec.train.folder import LOG
 
@@ -74,7 +74,14 @@ def run(
     if on_event is not None:
         on_event(Read(prepared.notes))
     with locked(folder):
-        _claim(experiment, folder, resume)
+        settings = _claimed(experiment, folder, resume)
+
+        def told(event: Event) -> None:
+            if isinstance(event, Started):  # what there is to resume has been accepted
+                write_text(folder / CONFIG, settings)
+            if on_event is not None:
+                on_event(event)
+
         for planted, name in ((prepared.injected, INJECTED), (prepared.foreign, FOREIGN)):
             if planted is not None:
                 with clear_errors(folder / name):
@@ -87,8 +94,9 @@ def run(
             seed=experiment.seed,
             folder=folder,
             resume=resume,
-            on_event=on_event,
+            on_event=told,
         )
+        write_text(folder / CONFIG, settings)
         trained = replace(trained, titles=named)
         (folder / LOG).touch()  # a counted method has nothing to log
         save(trained, folder / ARTIFACT)
@@ -112,7 +120,8 @@ def _check_free(folder: Path) -> None:
         raise UsageError(f"{folder} already holds a run ({held}); choose another folder, or go on with --resume")
 
 
-def _claim(experiment: Experiment, folder: Path, resume: bool) -> None:
+def _claimed(experiment: Experiment, folder: Path, resume: bool) -> str:
+    """The settings in full, written at once where the folder has none; a run that is there may still refuse others."""
     text, path = config.dump(experiment), folder / CONFIG
     if not resume:
         _check_free(folder)
@@ -123,7 +132,9 @@ def _claim(experiment: Experiment, folder: Path, resume: bool) -> None:
         for key in sorted(before.keys() | now.keys()):
             if before.get(key) != now.get(key):
                 raise SettingsError(key, f"is {now.get(key)!r}, but the run in {folder} was {before.get(key)!r}")
+        return text
     write_text(path, text)
+    return text
 
 
 def _flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -133,7 +133,9 @@ def test_resume_names_what_differs(tmp_path: Path) -> None:
         tiny_fit(tmp_path, epochs=1, resume=True, method=Tiny(dim=4))
     with pytest.raises(ArtifactError, match=r"train\.batch_size = 32, now it is 16"):
         tiny_fit(tmp_path, epochs=1, resume=True, batch_size=16)
-    with pytest.raises(ArtifactError, match=r"train\.epochs = 1, now it is 2"):
+    with pytest.raises(
+        ArtifactError, match=r"train\.schedule = 'cosine over 1 epochs', now it is 'cosine over 2 epochs'"
+    ):
         tiny_fit(tmp_path, epochs=2, resume=True)
     with pytest.raises(ArtifactError, match="seed = 7, now it is 8"):
         tiny_fit(tmp_path, epochs=1, resume=True, seed=8)

@@ -29,7 +29,7 @@ from siftrec.train.settings import Training
 
 _SMALL = 64 << 20
 """Vectors made in memory are told apart by their bytes up to this size, beyond it by their shape alone."""
-_MAY_CHANGE = ("use", "patience", "log_steps", "checkpoint_steps", "checkpoints")
+_MAY_CHANGE = ("use", "epochs", "patience", "log_steps", "checkpoint_steps", "checkpoints")
 
 
 def fit(
@@ -105,11 +105,11 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """What must be equal for a checkpoint to be resumed.
 
-        How long to train may change, where that does not change how each step is made.
+        How long to train may change, but not where the rate of every step hangs on it.
         """
         training = describe(self.training)
-        if self.training.schedule == "constant":
-            del training["epochs"]
+        if self.training.schedule == "cosine":
+            training["schedule"] = f"cosine over {self.training.epochs} epochs"
         return {
             "method": describe(self.method),
             "train": {name: value for name, value in training.items() if name not in _MAY_CHANGE},

@@ -23,9 +23,9 @@ class Training:
         epochs: at most so many passes over the training rows.
         batch_size: rows per step.
         learning_rate: of AdamW, at its highest.
-        schedule: `cosine`: the rate falls along half a cosine, from `learning_rate` at the first step to a fiftieth of it at
-            the last of `epochs`, so `epochs` is part of what is trained, and a run cannot be resumed with another number of
-            them; `constant`: it stays.
+        schedule: `cosine`: the rate falls along half a cosine, from `learning_rate` at the first step towards a fiftieth
+            of it at the end of the last epoch, so `epochs` decides how every step is made, and a run cannot be resumed
+            with another number of them; `constant`: it stays.
         weight_decay: of AdamW.
         clip_norm: longest gradient allowed; longer ones are scaled down. None: never.
         patience: stop after so many epochs without a better `metric`; 0: never.
