@@ -45,9 +45,7 @@ VARIANTS: Mapping[str, CCL4Rec] = {
     "full": FULL,
     "full-random": replace(FULL, views=Views(importance="random")),
     "full-oracle": replace(FULL, views=Views(importance="oracle"), weighted_targets=False),
-    "full-guarded": replace(
-        FULL, contrast=Contrast(vanilla=0.02, graded=0.4, over=0.2), views=Views(most_positive_damage=0.03)
-    ),
+    "full-library": replace(FULL, contrast=Contrast()),
 }
 MAIN = ("next-item", "vanilla", "full")
 GRID = {
@@ -88,7 +86,7 @@ TRIALS: Mapping[str, Trials] = {
     | plain({"next-item": VARIANTS["next-item"]})
     | {f"{name}-epochs{epochs}": (VARIANTS[name], {"epochs": epochs}) for name in MAIN for epochs in (3, 12)},
     "train": plain(VARIANTS),
-    "clean": plain({name: VARIANTS[name] for name in ("next-item", "full", "full-guarded")}),
+    "clean": plain({name: VARIANTS[name] for name in ("next-item", "full", "full-library")}),
     "encoders": plain(
         {
             f"{encoder}-{name}": replace(VARIANTS[name], encoder=cast(Any, encoder))

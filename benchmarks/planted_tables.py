@@ -36,9 +36,8 @@ COMMANDS = {
         "candidates. *shield*: how far the user vector moves when 3 noise interactions are swapped, over when 3 clean ones "
         "are (low is good). *concordance*: how often the less damaged of two fresh views is the closer one. *uniformity*: "
         "of user vectors on the sphere (low is evenly spread). *re-identified*: users found by one half of their history "
-        "among all other halves. *auroc*: of importance after training. *full-guarded* drops positives that lost more than "
-        "δ = .03 (the others: .3) and has λ = .02, .4, .2; both were found on the same seed as the weights, in some twenty "
-        "looks, and what each of them is worth was not taken apart.",
+        "among all other halves. *auroc*: of importance after training. *full-library* has the library's own weights of "
+        "the losses, which were chosen on real logs.",
     ),
     "clean": ("Trained, hard, ρ = 0", "The same without noise."),
     "encoders": (
@@ -56,10 +55,10 @@ CLAIMS = {
         ("shield", "full", "full-random", ""),
         ("shield", "full", "next-item", ""),
         ("concordance", "full", "vanilla", "≥ +.01"),
-        ("shield", "full-guarded", "vanilla", "≤ −.05"),
-        ("concordance", "full-guarded", "vanilla", "≥ +.01"),
-        ("p@10", "full-guarded", "vanilla", ""),
-        ("gauc", "full-guarded", "vanilla", ""),
+        ("shield", "full-library", "vanilla", "≤ −.05"),
+        ("concordance", "full-library", "vanilla", "≥ +.01"),
+        ("p@10", "full-library", "vanilla", ""),
+        ("gauc", "full-library", "vanilla", ""),
         ("p@10", "full", "full-random", "> 0"),
         ("p@10", "full", "vanilla", ""),
         ("gauc", "full", "vanilla", ""),
@@ -69,7 +68,7 @@ CLAIMS = {
     ),
     "clean": tuple(
         (measure, name, "next-item", asked)
-        for name in ("full", "full-guarded")
+        for name in ("full", "full-library")
         for measure, asked in (("gauc", "≥ −.005"), ("p@10", ""))
     ),
 }
