@@ -95,7 +95,7 @@ learning_rate = 0.02
 threads = 2
 epochs = 8
 batch_size = 64
-schedule = "constant"  # eight short epochs: there is not much to fall from
+schedule = "constant"  # what its figures were measured with
 patience = 2
 """
 

@@ -96,7 +96,6 @@ def run(
             resume=resume,
             on_event=told,
         )
-        write_text(folder / CONFIG, settings)
         trained = replace(trained, titles=named)
         (folder / LOG).touch()  # a counted method has nothing to log
         save(trained, folder / ARTIFACT)
