@@ -7,7 +7,7 @@
     python benchmarks/accuracy.py compare                          paired comparisons of the cells that are done
     python benchmarks/render.py                                    docs/results.md from the stored figures
 
-A cell leaves `results/accuracy/CELL.json` (kept in git) and `results/cells/CELL.parquet` (values per user, not kept).
+A cell leaves `results/accuracy/CELL.json` (its figures) and `results/values/CELL.parquet` (values per user).
 The share of noise is that of popularity-drawn `replace` in train and validation interactions; it differs from seed to
 seed. Test targets are never touched. Methods that read modalities apart also run under foreign content: in that share of
 train and validation interactions, modality by modality, what was shown is another item's. Noise curves are cells with
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "accuracy"
-VALUES = HERE / "results" / "cells"
+VALUES = HERE / "results" / "values"
 
 DATASETS = ("microlens50k", "ml1m")
 RHOS = (0.0, 0.3)
@@ -129,9 +129,14 @@ class Cell:
         return VALUES / f"{self}.parquet"
 
     @property
+    def stands(self) -> bool:
+        """Whether its figures are there, made by the method and the training that are the defaults now."""
+        return self.result.exists() and current(self, json.loads(self.result.read_text()))
+
+    @property
     def done(self) -> bool:
-        """Whether both are there, made by the method and the training that are the defaults now."""
-        return self.result.exists() and self.values.exists() and current(self, json.loads(self.result.read_text()))
+        """Whether they stand and the values per user are there, too."""
+        return self.values.exists() and self.stands
 
 
 def current(cell: Cell, figures: dict[str, Any]) -> bool:
@@ -225,6 +230,7 @@ def curve_cells(names: list[str]) -> list[Cell]:
 
 def run_cell(cell: Cell, folder: Path) -> None:
     """Train, evaluate and store one cell; where tuning kept the defaults, its figures are those of the default's cell."""
+    import per_user
     from datasets import load
     from peer import PEERS, peer_evaluation
     from symptoms import symptoms_of
@@ -256,17 +262,10 @@ def run_cell(cell: Cell, folder: Path) -> None:
     }
     if trained is not None and VARIANTS[cell.method].only is None:  # other content makes other clusters
         told["symptoms"] = symptoms_of(trained, data.split, data.catalog)
-    only_metrics(evaluation, MAIN).write(cell.values)
+    per_user.write(evaluation, MAIN, cell.values)
     RESULTS.mkdir(parents=True, exist_ok=True)
     figures = {"schema": 1, "cell": asdict(cell)} | told | {"evaluation": evaluation.to_json(str(cell))}
     cell.result.write_text(json.dumps(figures, indent=1) + "\n")
-
-
-def only_metrics(evaluation: Evaluation, metrics: tuple[str, ...]) -> Evaluation:
-    """The same with some of its metrics."""
-    rows = [evaluation.metrics.index(metric) for metric in metrics]
-    values = {filter: table[rows] for filter, table in evaluation.values.items()}
-    return replace(evaluation, metrics=metrics, values=values)
 
 
 def copy_cell(source: Cell, cell: Cell) -> None:
@@ -370,7 +369,8 @@ def compare(_: argparse.Namespace) -> None:
     from comparisons import compare_all
 
     out = RESULTS / "comparisons.json"
-    out.write_text(json.dumps(compare_all(), indent=1) + "\n")
+    before = json.loads(out.read_text()) if out.exists() else {}
+    out.write_text(json.dumps(compare_all(before), indent=1) + "\n")
     print(f"wrote {out}", file=sys.stderr)
 
 

@@ -6,39 +6,88 @@ share of noise and of foreign content.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from accuracy import FIVE, MAIN, SETTINGS, Setting, cells
+import per_user
+from accuracy import FIVE, MAIN, SETTINGS, Cell, Setting, cells
 from variants import PAIRS, VARIANTS
 
 from siftrec.evaluate.compare import Comparison, compare
-from siftrec.evaluate.evaluation import Evaluation
 from siftrec.evaluate.significance import holm
 
 
-def compare_all() -> dict[str, Any]:
-    """Every family for which something is done."""
-    families = [family(setting) for setting in SETTINGS]
+def compare_all(before: Mapping[str, Any]) -> dict[str, Any]:
+    """Every family for which something is done.
+
+    Args:
+        before: what this gave last time, or {}.
+    """
+    earlier = {_setting(each): each for each in before.get("families", ())}
+    families = [family(setting, earlier.get(setting, {})) for setting in SETTINGS]
     return {"schema": 1, "families": [each for each in families if each["comparisons"]]}
 
 
-def family(setting: Setting) -> dict[str, Any]:
-    """All pairs of one setting that are done, corrected together."""
-    planted = setting.rho or setting.foreign
-    runs = {method: done(setting, method) for method in dict.fromkeys(name for pair in PAIRS for name in pair)}
-    pairs = {(a, b): same_seeds(runs[a], runs[b]) if planted or _seeded(a, b) else (runs[a], runs[b]) for a, b in PAIRS}
-    found = [
-        replace(compare(*sides, metric), a=a, b=b) for (a, b), sides in pairs.items() for metric in MAIN if all(sides)
-    ]
+def family(setting: Setting, before: Mapping[str, Any]) -> dict[str, Any]:
+    """All pairs of one setting that are done, corrected together.
+
+    Args:
+        setting: what they are compared under.
+        before: the family as it was stored. Pairs keep the comparison they had where values per user of an older cell were
+            not kept and neither side's figures have changed since.
+    """
+    standing = {name: _standing(setting, name) for name in dict.fromkeys(name for pair in PAIRS for name in pair)}
+    commits = {str(cell): _commit(cell) for each in standing.values() for cell in each}
+    found: list[Comparison] = []
+    for pair in PAIRS:
+        sides = _paired(setting, *(standing[name] for name in pair))
+        both = [*sides[0], *sides[1]]
+        if not all(sides):
+            continue
+        if all(cell.values.exists() for cell in both):
+            left, right = ([per_user.read(cell.values) for cell in side] for side in sides)
+            found += [replace(compare(left, right, metric), a=pair[0], b=pair[1]) for metric in MAIN]
+        elif all(before.get("commits", {}).get(str(cell)) == commits[str(cell)] for cell in both):
+            found += [_read(each) for each in before["comparisons"] if (each["a"], each["b"]) == pair]
     corrected = holm([min(1.0, comparison.p * _looks(setting, comparison)) for comparison in found]) if found else []
     listed = [stored(replace(comparison, p_holm=float(p))) for comparison, p in zip(found, corrected, strict=True)]
     return {
         **setting._asdict(),
-        "seeds": {method: [run.about.seed for run in each] for method, each in runs.items() if each},
+        "seeds": {name: [cell.seed for cell in each] for name, each in standing.items() if each},
+        "commits": commits,
         "comparisons": listed,
         "command": "python benchmarks/accuracy.py compare",
     }
+
+
+def _setting(stored_family: Mapping[str, Any]) -> Setting:
+    return Setting(**{key: stored_family[key] for key in Setting._fields})
+
+
+def _standing(setting: Setting, method: str) -> list[Cell]:
+    """The cells of a method, one per seed, whose figures stand."""
+    return [cell for cell in cells([f"{setting}.{method}.seed*"]) if cell.stands]
+
+
+def _commit(cell: Cell) -> str:
+    return str(json.loads(cell.result.read_text())["commit"])
+
+
+def _paired(setting: Setting, left: list[Cell], right: list[Cell]) -> tuple[list[Cell], list[Cell]]:
+    """The cells of either side whose seed the other side has too.
+
+    Where a seed does not change a method it is run once, and faces every run of the other.
+    """
+    if not (setting.rho or setting.foreign) and not all(_seeded(cell) for cell in (*left, *right)):
+        return left, right
+    both = {cell.seed for cell in left} & {cell.seed for cell in right}
+    return [cell for cell in left if cell.seed in both], [cell for cell in right if cell.seed in both]
+
+
+def _seeded(cell: Cell) -> bool:
+    return cell.method not in VARIANTS or VARIANTS[cell.method].seeded
 
 
 def _looks(setting: Setting, comparison: Comparison) -> int:
@@ -46,20 +95,9 @@ def _looks(setting: Setting, comparison: Comparison) -> int:
     return 2 if {comparison.a, comparison.b} <= set(FIVE) and setting == Setting("microlens50k", 0.3) else 1
 
 
-def done(setting: Setting, method: str) -> list[Evaluation]:
-    """One evaluation per seed that is done."""
-    return [Evaluation.read(cell.values) for cell in cells([f"{setting}.{method}.seed*"]) if cell.done]
-
-
-def same_seeds(left: list[Evaluation], right: list[Evaluation]) -> tuple[list[Evaluation], list[Evaluation]]:
-    """The runs of either side whose seed the other side has too."""
-    both = {run.about.seed for run in left} & {run.about.seed for run in right}
-    return [run for run in left if run.about.seed in both], [run for run in right if run.about.seed in both]
-
-
-def _seeded(a: str, b: str) -> bool:
-    """Whether a seed changes either result; one that it does not change is run once, and faces every run of the other."""
-    return all(method not in VARIANTS or VARIANTS[method].seeded for method in (a, b))
+def _read(stored_comparison: Mapping[str, Any]) -> Comparison:
+    """What `stored` wrote."""
+    return Comparison(**{key: each for key, each in stored_comparison.items() if key not in ("relative", "verdict")})
 
 
 def stored(comparison: Comparison) -> dict[str, Any]:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "rankers.json"
-VALUES = HERE / "results" / "cells"
+VALUES = HERE / "results" / "values"
 
 LENGTHS = (20, 100, 300)
 CANDIDATES = 343

@@ -13,7 +13,7 @@ NDCG@20, filtered, on every validation question, with the weights that fit's own
 A method is tuned at the share of noise it is judged at, because who has a noisy log has only that: its validation
 interactions are as noisy as the rest. The default stays unless another configuration is better by more than two standard
 errors of the difference, over users and over training seeds (`BETWEEN_SEEDS`). A trial leaves `results/tuning/TRIAL.json`
-(kept in git) and `results/cells/tuning.TRIAL.parquet` (values per user, not kept).
+(its figures) and `results/values/tuning.TRIAL.parquet` (values per user).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import machine
-from accuracy import TUNED, VALUES, fitted, only_metrics
+from accuracy import TUNED, VALUES, fitted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -208,13 +208,15 @@ def knowable(trial: Trial, folder: Path) -> tuple[Split, Catalog]:
 
 def run_trial(trial: Trial, folder: Path) -> None:
     """Fit, validate and store one trial."""
+    import per_user
+
     from siftrec.evaluate.evaluation import evaluate
 
     split, catalog = knowable(trial, folder)
     started = time.process_time()
     trained, told = fitted(str(trial), *trial.made, split, catalog, SEED)
     evaluation = evaluate(trained, split.valid, (20,), split="valid")
-    only_metrics(evaluation, (METRIC,)).write(trial.values)
+    per_user.write(evaluation, (METRIC,), trial.values)
     told |= {
         "validation_epochs": told.pop("validation"),
         "validation": evaluation.means(),
@@ -266,9 +268,8 @@ def stands(setting: str, method: str, choice: Mapping[str, Any]) -> bool:
 
 def choose(_: argparse.Namespace) -> None:
     """Choose for every method whose four trials are done; earlier choices stay while their settings are those of now."""
+    import per_user
     from variants import CHOSEN, chosen
-
-    from siftrec.evaluate.evaluation import Evaluation
 
     choices: dict[str, dict[str, Any]] = {}
     for setting, methods in chosen().items():
@@ -278,7 +279,7 @@ def choose(_: argparse.Namespace) -> None:
         if not all(trial.done for trial in four.values()):
             print(f"{default.setting}.{default.method}: not all of its trials are done", file=sys.stderr)
             continue
-        config, found = choice({name: Evaluation.read(trial.values).per_user(METRIC) for name, trial in four.items()})
+        config, found = choice({name: per_user.read(trial.values).per_user(METRIC) for name, trial in four.items()})
         choices.setdefault(default.setting, {})[default.method] = {
             "config": config,
             "changes": four[config].changes,

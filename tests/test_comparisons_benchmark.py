@@ -1,0 +1,98 @@
+"""Stored cells can be compared by whoever has the repository, and what cannot be compared anew stays while it is true."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import accuracy
+import comparisons
+import numpy as np
+import per_user
+import polars as pl
+import pytest
+from accuracy import MAIN, Cell, Setting
+
+from siftrec.evaluate.compare import compare
+from siftrec.evaluate.evaluation import About, Evaluation
+
+SETTING = Setting("microlens50k", 0.3)
+
+
+def evaluation(seed: int, hit: float, users: int = 400) -> Evaluation:
+    """Ranks drawn at random, a share of them within the best twenty."""
+    draw = np.random.default_rng([seed, round(hit * 1000)])
+    rank = np.where(draw.random(users) < hit, draw.integers(0, 20, users), 99)
+    gain = 1 / np.log2(rank + 2)
+    values = np.stack([gain * (rank < 10), gain * (rank < 20), rank < 10, rank < 20]).astype(np.float64)
+    about = About("siftrec:X", seed, "test", "leave-one-out", 500, {"train": "t", "test": "q"}, 0.0, {}, {}, "m")
+    return Evaluation(
+        pl.Series("user", [f"u{i}" for i in range(users)]), MAIN, {"seen": values, "none": values / 2}, about
+    )
+
+
+@pytest.fixture
+def cells(monkeypatch, tmp_path):
+    """Two methods with three seeds each, figures and values stored."""
+    monkeypatch.setattr(accuracy, "RESULTS", tmp_path)
+    monkeypatch.setattr(accuracy, "VALUES", tmp_path / "values")
+    made = {}
+    for method, hit in (("ccl4rec-denoise", 0.5), ("ccl4rec-next", 0.3)):
+        for seed in (1, 2, 3):
+            cell = Cell("microlens50k", 0.3, method, seed)
+            store(cell, "abc")
+            made[cell] = evaluation(seed, hit)
+            per_user.write(made[cell], MAIN, cell.values)
+    return made
+
+
+def store(cell: Cell, commit: str) -> None:
+    cell.result.write_text(json.dumps({"commit": commit, "settings": accuracy.settings_of(cell)}))
+
+
+def test_values_per_user_come_back_as_they_were(tmp_path) -> None:
+    one = evaluation(1, 0.4)
+    per_user.write(one, ("ndcg@20", "recall@10"), tmp_path / "one.parquet")
+    read = per_user.read(tmp_path / "one.parquet")
+    assert read.metrics == ("ndcg@20", "recall@10")
+    assert all((read.per_user(metric) == one.per_user(metric)).all() for metric in read.metrics)
+    assert read.about == replace(one.about, coverage={}, slices={})
+    assert len(read.users) == len(one.users) == read.users.n_unique()
+
+
+def test_kept_values_give_the_comparison_that_the_evaluations_give(cells) -> None:
+    found = comparisons.family(SETTING, {})["comparisons"]
+    assert [each["metric"] for each in found] == list(MAIN)
+    sides = [
+        [made for cell, made in cells.items() if cell.method == name] for name in ("ccl4rec-denoise", "ccl4rec-next")
+    ]
+    for each in found:
+        direct = compare(*sides, each["metric"])
+        assert (each["difference"], each["p"], each["low"]) == (direct.difference, direct.p, direct.low)
+        assert each["seeds"] == 3
+
+
+def test_without_values_a_comparison_stays_until_figures_change(cells) -> None:
+    """A machine that never trained an older cell must neither lose what was measured nor show it beside new figures."""
+    before = json.loads(json.dumps(comparisons.family(SETTING, {})))
+    gone = next(iter(cells))
+    gone.values.unlink()
+    assert comparisons.family(SETTING, before)["comparisons"] == before["comparisons"]
+    assert not comparisons.family(SETTING, {})["comparisons"], "nothing is made up where nothing was stored"
+    store(gone, "def")
+    assert not comparisons.family(SETTING, before)["comparisons"]
+    store(gone, "abc")
+    extra = Cell("microlens50k", 0.3, "ccl4rec-denoise", 4), Cell("microlens50k", 0.3, "ccl4rec-next", 4)
+    for cell in extra:
+        store(cell, "abc")
+    assert not comparisons.family(SETTING, before)["comparisons"], "of three seeds, where there are four"
+
+
+def test_a_pair_is_compared_on_the_seeds_that_both_have(cells) -> None:
+    """One seed of an opponent meets the same seed of ours, whatever became of the values of our other seeds."""
+    opponent = Cell("microlens50k", 0.3, "tce", 1)
+    store(opponent, "abc")
+    per_user.write(evaluation(1, 0.2), MAIN, opponent.values)
+    Cell("microlens50k", 0.3, "ccl4rec-denoise", 2).values.unlink()
+    found = comparisons.family(SETTING, {})["comparisons"]
+    assert {(each["a"], each["b"], each["seeds"]) for each in found} == {("ccl4rec-denoise", "tce", 1)}
