@@ -44,6 +44,8 @@ METRIC = "ndcg@20"
 CUTOFFS = (10, 20)
 HELPS = 0.01
 SEED = 1
+PEER_SEEDS = (1, 2, 3, 4, 5)
+"""Of other people's models, and of the sample of weighted interactions that BPR trains on: one alone is a draw."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def judged(data: Data, audited: Audit, quick: bool, peers: bool) -> Iterator[tup
         yield proxy.name, {name: trained(proxy, split) for name, split in fitting.items()}
     for model in ("als", "bpr") if peers else ():
         train = {name: split.log.where(split.role == TRAIN) for name, split in arms.items()}
-        yield f"implicit {model}", {name: [implicit(model, data, each)] for name, each in train.items()}
+        yield f"implicit {model}", {name: implicit(model, data, each) for name, each in train.items()}
 
 
 def without(split: Split) -> Split:
@@ -187,13 +189,16 @@ def trained(proxy: Any, split: Split) -> list[Evaluation]:
     ]
 
 
-def implicit(model: str, data: Data, train: Any) -> Evaluation:
-    """Implicit's model in its own environment, its lists judged by our metrics."""
+def implicit(model: str, data: Data, train: Any) -> list[Evaluation]:
+    """Implicit's model in its own environment, its lists judged by our metrics; one per seed."""
     import peer
 
     asked, part = peer.PEERS[f"implicit-{model}"], data.split.test
-    lists, _ = peer.answers(asked, train, part, data.catalog, ("--seed", str(SEED)), read=False)
-    return peer.judged(asked, lists, data, part, SEED)
+    listed = {
+        seed: peer.answers(asked, train, part, data.catalog, ("--seed", str(seed)), read=False)[0]
+        for seed in PEER_SEEDS
+    }
+    return [peer.judged(asked, lists, data, part, seed) for seed, lists in listed.items()]
 
 
 def compared(name: str, arms: dict[str, list[Evaluation]]) -> Iterator[dict[str, Any]]:
@@ -204,6 +209,7 @@ def compared(name: str, arms: dict[str, list[Evaluation]]) -> Iterator[dict[str,
         found = compare(arms[arm], arms["raw"], METRIC)
         share = {side: getattr(found, side) / found.mean_b if found.mean_b else None for side in ("low", "high")}
         yield {"model": name, "arm": arm, "metric": METRIC, "users": found.users, "raw": found.mean_b} | {
+            "seeds": found.seeds,
             "relative": found.relative,
             "interval": [share["low"], share["high"]],
             "p": found.p,

@@ -6,13 +6,13 @@ share of noise and of foreign content.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+import machine
 import per_user
-from accuracy import FIVE, MAIN, SETTINGS, Cell, Setting, cells
+from accuracy import FIVE, MAIN, SETTINGS, Cell, Setting, cells, settings_of
 from variants import PAIRS, VARIANTS
 
 from siftrec.evaluate.compare import Comparison, compare
@@ -35,29 +35,29 @@ def family(setting: Setting, before: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         setting: what they are compared under.
-        before: the family as it was stored. Pairs keep the comparison they had where values per user of an older cell were
-            not kept and neither side's figures have changed since.
+        before: the family as it was stored. Where values per user of an older cell were not kept, a pair keeps the
+            comparison it had, as long as both sides have the seeds and the settings that they had.
     """
     standing = {name: _standing(setting, name) for name in dict.fromkeys(name for pair in PAIRS for name in pair)}
-    commits = {str(cell): _commit(cell) for each in standing.values() for cell in each}
-    found: list[Comparison] = []
-    for pair in PAIRS:
-        sides = _paired(setting, *(standing[name] for name in pair))
-        both = [*sides[0], *sides[1]]
+    standing = {name: each for name, each in standing.items() if each}
+    found, kept = [], set()
+    for a, b in PAIRS:
+        sides = _paired(setting, standing.get(a, []), standing.get(b, []))
         if not all(sides):
             continue
-        if all(cell.values.exists() for cell in both):
+        if all(cell.values.exists() for side in sides for cell in side):
             left, right = ([per_user.read(cell.values) for cell in side] for side in sides)
-            found += [replace(compare(left, right, metric), a=pair[0], b=pair[1]) for metric in MAIN]
-        elif all(before.get("commits", {}).get(str(cell)) == commits[str(cell)] for cell in both):
-            found += [_read(each) for each in before["comparisons"] if (each["a"], each["b"]) == pair]
+            found += [replace(compare(left, right, metric), a=a, b=b) for metric in MAIN]
+        elif all(_as_before(before, standing[name]) for name in (a, b)):
+            found += [_read(each) for each in before["comparisons"] if (each["a"], each["b"]) == (a, b)]
+            kept.add((a, b))
     corrected = holm([min(1.0, comparison.p * _looks(setting, comparison)) for comparison in found]) if found else []
-    listed = [stored(replace(comparison, p_holm=float(p))) for comparison, p in zip(found, corrected, strict=True)]
+    final = [replace(comparison, p_holm=float(p)) for comparison, p in zip(found, corrected, strict=True)]
     return {
         **setting._asdict(),
-        "seeds": {name: [cell.seed for cell in each] for name, each in standing.items() if each},
-        "commits": commits,
-        "comparisons": listed,
+        "seeds": {name: [cell.seed for cell in each] for name, each in standing.items()},
+        "settings": {name: settings_of(each[0]) for name, each in standing.items()},
+        "comparisons": [stored(each) | {"kept": (each.a, each.b) in kept} for each in final],
         "command": "python benchmarks/accuracy.py compare",
     }
 
@@ -71,8 +71,11 @@ def _standing(setting: Setting, method: str) -> list[Cell]:
     return [cell for cell in cells([f"{setting}.{method}.seed*"]) if cell.stands]
 
 
-def _commit(cell: Cell) -> str:
-    return str(json.loads(cell.result.read_text())["commit"])
+def _as_before(before: Mapping[str, Any], now: list[Cell]) -> bool:
+    """Whether a method has the seeds and the settings that it had."""
+    name = now[0].method
+    seeds = before.get("seeds", {}).get(name) == [cell.seed for cell in now]
+    return seeds and machine.unchanged(before["settings"].get(name), settings_of(now[0]))
 
 
 def _paired(setting: Setting, left: list[Cell], right: list[Cell]) -> tuple[list[Cell], list[Cell]]:
@@ -97,7 +100,9 @@ def _looks(setting: Setting, comparison: Comparison) -> int:
 
 def _read(stored_comparison: Mapping[str, Any]) -> Comparison:
     """What `stored` wrote."""
-    return Comparison(**{key: each for key, each in stored_comparison.items() if key not in ("relative", "verdict")})
+    return Comparison(
+        **{key: each for key, each in stored_comparison.items() if key not in ("relative", "verdict", "kept")}
+    )
 
 
 def stored(comparison: Comparison) -> dict[str, Any]:

@@ -293,7 +293,8 @@ def comparisons() -> list[str]:
         "samples wherever there are several seeds: 95 % pigeonhole bootstrap interval; p: t test with the standard error of "
         "both, corrected by Holm over all pairs and the four metrics of a setting; equivalence: two one-sided tests against "
         "± 2 % of the second's mean. With one seed the seed is taken as it is. Seeds 4 and 5 of two methods on noisy "
-        "MicroLens were added when three had left their difference undecided; for that second look its p is doubled. "
+        "MicroLens were added when three had left their difference undecided; for that second look its p is doubled. † is "
+        "of earlier runs with the same settings, whose values per user were not kept; Holm covers them too. "
         "`python benchmarks/accuracy.py compare`"
     )
     parts = ["## Comparisons", text]
@@ -311,7 +312,7 @@ def comparisons() -> list[str]:
     for each in figures["families"]:
         lines = [
             (
-                f"{NAMES[c['a']]} − {NAMES[c['b']]}",
+                f"{NAMES[c['a']]} − {NAMES[c['b']]}{' †' if c['kept'] else ''}",
                 str(c["seeds"]),
                 c["metric"],
                 f"{c['difference']:+.4f}",

@@ -40,14 +40,14 @@ def cells(monkeypatch, tmp_path):
     for method, hit in (("ccl4rec-denoise", 0.5), ("ccl4rec-next", 0.3)):
         for seed in (1, 2, 3):
             cell = Cell("microlens50k", 0.3, method, seed)
-            store(cell, "abc")
+            store(cell)
             made[cell] = evaluation(seed, hit)
             per_user.write(made[cell], MAIN, cell.values)
     return made
 
 
-def store(cell: Cell, commit: str) -> None:
-    cell.result.write_text(json.dumps({"commit": commit, "settings": accuracy.settings_of(cell)}))
+def store(cell: Cell) -> None:
+    cell.result.write_text(json.dumps({"commit": "abc", "settings": accuracy.settings_of(cell)}))
 
 
 def test_values_per_user_come_back_as_they_were(tmp_path) -> None:
@@ -72,26 +72,27 @@ def test_kept_values_give_the_comparison_that_the_evaluations_give(cells) -> Non
         assert each["seeds"] == 3
 
 
-def test_without_values_a_comparison_stays_until_figures_change(cells) -> None:
+def test_without_values_a_comparison_stays_until_settings_or_seeds_change(cells) -> None:
     """A machine that never trained an older cell must neither lose what was measured nor show it beside new figures."""
     before = json.loads(json.dumps(comparisons.family(SETTING, {})))
     gone = next(iter(cells))
     gone.values.unlink()
-    assert comparisons.family(SETTING, before)["comparisons"] == before["comparisons"]
+    kept = comparisons.family(SETTING, before)
+    assert kept["comparisons"] == [each | {"kept": True} for each in before["comparisons"]]
+    assert comparisons.family(SETTING, json.loads(json.dumps(kept))) == kept
     assert not comparisons.family(SETTING, {})["comparisons"], "nothing is made up where nothing was stored"
-    store(gone, "def")
-    assert not comparisons.family(SETTING, before)["comparisons"]
-    store(gone, "abc")
+    other = before["settings"] | {"ccl4rec-denoise": before["settings"]["ccl4rec-next"]}
+    assert not comparisons.family(SETTING, before | {"settings": other})["comparisons"]
     extra = Cell("microlens50k", 0.3, "ccl4rec-denoise", 4), Cell("microlens50k", 0.3, "ccl4rec-next", 4)
     for cell in extra:
-        store(cell, "abc")
+        store(cell)
     assert not comparisons.family(SETTING, before)["comparisons"], "of three seeds, where there are four"
 
 
 def test_a_pair_is_compared_on_the_seeds_that_both_have(cells) -> None:
     """One seed of an opponent meets the same seed of ours, whatever became of the values of our other seeds."""
     opponent = Cell("microlens50k", 0.3, "tce", 1)
-    store(opponent, "abc")
+    store(opponent)
     per_user.write(evaluation(1, 0.2), MAIN, opponent.values)
     Cell("microlens50k", 0.3, "ccl4rec-denoise", 2).values.unlink()
     found = comparisons.family(SETTING, {})["comparisons"]
