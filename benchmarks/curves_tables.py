@@ -29,10 +29,9 @@ LABELS = {
 """Name and colour of each method."""
 OPPONENTS = ("sasrec", "cl4srec", "coserec", "causerec", "tce")
 TEXT = f"""What becomes of accuracy as more and more of a log is false. {WHERE} Mean over seeds (noise and training both
-follow the seed), whiskers from the least to the most; methods of others are dashed; settings are the defaults, but for the
-learning rate of Demure and late fusion, which does not fall (`variants.STEADY`), and nothing is tuned. The scale begins at
-0. *Left*: the share of its accuracy that a method has left at the largest share of corruption that was run, where it was run
-without any too."""
+follow the seed), whiskers from the least to the most; methods of others are dashed; settings are the defaults, and nothing
+is tuned. The scale begins at 0. *Left*: the share of its accuracy that a method has left at the largest share of corruption
+that was run, where it was run without any too."""
 
 
 def sections(cells: Cells, plots: Path, table: Table) -> list[str]:

@@ -78,7 +78,7 @@ WEIGHTED = CCL4Rec(dim=64, contrast=NEXT, denoise=Denoise())
 # window do, as SASRec does anyway; of the others twenty rows of each user are drawn anew every epoch.
 WINDOWS = {"ml1m"}
 STEADY: dict[str, Any] = {"schedule": "constant", "epochs": 20, "patience": 2}
-"""How everything was trained before the rate fell; ml1m and methods that read modalities apart have not been run since."""
+"""How everything was trained before the rate fell; ml1m has not been run since."""
 TRAINING: dict[str, dict[str, Any]] = {"microlens50k": {}, "ml1m": {"rows_per_user": 20} | STEADY}
 """Settings of `siftrec.Training` by data set that are not its defaults."""
 
@@ -233,8 +233,7 @@ def training_of(data: str, name: str) -> Training:
     variant = VARIANTS[name]
     method = variant.make()
     whole = variant.whole or (data in WINDOWS and windowed(method) != method)
-    steady = STEADY if variant.apart else {}
-    return Training(**TRAINING[data] | steady | (WHOLE[data] if whole else {}) | variant.training)
+    return Training(**TRAINING[data] | (WHOLE[data] if whole else {}) | variant.training)
 
 
 CHOSEN = Path(__file__).resolve().parent / "results" / "tuning" / "chosen.json"

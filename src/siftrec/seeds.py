@@ -43,6 +43,10 @@ def initialised(seed: int, *names: Name) -> Iterator[None]:
     """Inside the block, torch's own layers initialise from the stream called `names`; outside, nothing has changed."""
     import torch
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, *names))
+    # Not `torch.manual_seed`: it also tells every accelerator, at a millisecond a call, and fits draw on the CPU.
+    before = torch.default_generator.get_state()
+    torch.default_generator.manual_seed(derive(seed, *names))
+    try:
         yield
+    finally:
+        torch.default_generator.set_state(before)
