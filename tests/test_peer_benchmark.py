@@ -171,13 +171,15 @@ def test_the_libraries_themselves_find_what_users_like_and_nothing_where_there_i
     each = peer.PEERS[name]
     if not (peer.HERE / each.script).parent.joinpath(".venv").exists():
         pytest.skip(f"the environment of {each.script} is missing: make peer-{each.script.partition('/')[0]}")
-    for planted, share in ((True, 0.8), (False, 0.5)):
+    for planted in (True, False):
         split = mixed(planted)
         kind_N = np.concatenate([[-1], split.items.ids.to_numpy().astype(np.int64) >= KIND])
         content = Modality(np.random.default_rng(2).normal(size=(len(kind_N) - 1, 4)), np.ones(len(kind_N) - 1, bool))
         catalog = Catalog(split.items.ids, **({"text": content} if each.content else {}))
         lists, told = peer.answers(each, split.train, split.test, catalog, (*each.grid[0], "--seed", "1"))
         liked_Q = split.test.user_ids.to_numpy().astype(np.int64) % 2
-        assert abs((kind_N[lists[:, :10]] == liked_Q[:, None]).mean() - share) < 0.15
+        share = (kind_N[lists[:, :10]] == liked_Q[:, None]).mean()
+        # Four fifths of a history are of the kind its user likes, and a ranking may well lean to it further.
+        assert share > 0.65 if planted else abs(share - 0.5) < 0.15
         assert (lists > 0).any(axis=1).all()
         assert min(told["fit_cpu_s"], told["users_per_s"], told["targets_per_s"]) > 0
