@@ -218,10 +218,10 @@ def method_of(data: str, name: str) -> Method:
 def windowed(method: Method) -> Method:
     """CCL4Rec, and Demure around it, asked after every position of windows; any other method as it is.
 
-    So is CCL4Rec where it has a user vector after the whole history alone: with pooling, or by the mean.
+    So is CCL4Rec where it has a user vector after the whole history alone: where a detector judges it, or by the mean.
     """
     if isinstance(method, CCL4Rec):
-        whole = method.encoder == "mean" or (method.denoise is not None and method.denoise.pooling)
+        whole = method.encoder == "mean" or (method.denoise is not None and method.denoise.reads is not None)
         return method if whole else replace(method, rows="sequence")
     if isinstance(method, Demure):
         return replace(method, base=cast(Sequential, windowed(method.base)))
