@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 from oracles import OnDisk
 
@@ -37,6 +38,22 @@ def test_results_go_to_stdout_and_progress_to_stderr(
     assert sentences.partition(":")[0] in (out / "audit.html").read_text()
     held = {each.name for each in out.iterdir()}
     assert held == {"audit.json", "weighted.parquet", "audit.html", "events.parquet", "manifest.json"}
+
+
+def test_columns_with_names_of_their_own(log: OnDisk, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who has `who, sku, when` is told how to say so, and gets the log back as it was, with weights."""
+    odd, out = tmp_path / "odd.csv", tmp_path / "out"
+    pl.read_parquet(log.path).select("user", "item", "time").rename(
+        {"user": "who", "item": "sku", "time": "when"}
+    ).write_csv(odd)
+    assert main.run(["audit", str(odd), "--quick"]) == 3
+    assert "no column is recognised as the user" in (said := capsys.readouterr().err)
+    assert "--user" in said
+    named = ["--user", "who", "--item", "sku", "--time", "when"]
+    assert main.run(["audit", str(odd), "--quick", *named, "-o", str(out)]) == 0
+    again = pl.read_csv(out / "odd.csv")
+    assert again.columns == ["who", "sku", "when", "weight"]
+    assert again.drop("weight").equals(pl.read_csv(odd))
 
 
 def test_json_alone_on_stdout(log: OnDisk, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,5 +2,6 @@
 
 from siftrec.audit.audit import audit
 from siftrec.audit.result import Audit
+from siftrec.audit.source import Named
 
-__all__ = ["Audit", "audit"]
+__all__ = ["Audit", "Named", "audit"]

@@ -22,14 +22,14 @@ from siftrec.audit.plan import DESCRIBE, EARLIER, FULL, JUDGE, PLANT, TRAIN, WRI
 from siftrec.audit.planting import Findable, findable
 from siftrec.audit.proxies import metric, pairs, proxies
 from siftrec.audit.result import Audit
-from siftrec.audit.source import Source, open_source
+from siftrec.audit.source import Named, Source, open_source
 from siftrec.audit.verdict import FEWEST_USERS, Verdict, decide
 from siftrec.data.split import TEST
 from siftrec.detectors.calibrate import NoiseScores
 
 
 def audit(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Named,
     features: Mapping[str, str | os.PathLike[str]] | None = None,
     out: str | os.PathLike[str] | None = None,
     *,
@@ -42,7 +42,7 @@ def audit(
     """Audit a log of interactions.
 
     Args:
-        source: a log file, or a folder in a known layout.
+        source: a log file, or a folder in a known layout; `Named` where its columns are not recognised.
         features: modality name → file of item vectors; None: what the layout has beside the log.
         out: folder to write; None writes nothing.
         plan: how much to do: `FULL` or `QUICK`, the quick scorer, counted models only, fewer users where there are many.
@@ -60,7 +60,8 @@ def audit(
     folder = None if out is None else Path(out).absolute()  # `.` has no name
     if folder is not None:
         check_free(folder)
-    opened = open_source(Path(source), {name: Path(path) for name, path in (features or {}).items()})
+    path, columns = source if isinstance(source, Named) else (source, None)
+    opened = open_source(Path(path), {name: Path(each) for name, each in (features or {}).items()}, columns)
     parts = cut(opened.events)
     work = _Work(opened, parts, plan, judge, seed)
     steps = _Steps(_names(work, folder is not None), on_event)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -12,10 +14,18 @@ from siftrec.data.catalog import Catalog, Modality
 from siftrec.data.interactions import Interactions
 from siftrec.data.layout import Layout, Vectors, sniff
 from siftrec.data.read import read
+from siftrec.data.readers.columns import Columns
 from siftrec.data.sequences import Sequences
 from siftrec.data.titles import titles
 from siftrec.errors import DataError
 from siftrec.modality.precomputed import features
+
+
+class Named(NamedTuple):
+    """A log whose columns are named, where their names are not recognised."""
+
+    path: str | os.PathLike[str]
+    columns: Columns
 
 
 @dataclass(frozen=True)
@@ -39,18 +49,19 @@ class Source:
     titles: Mapping[str, str]
 
 
-def open_source(path: Path, content: Mapping[str, Path]) -> Source:
+def open_source(path: Path, content: Mapping[str, Path], columns: Columns | None = None) -> Source:
     """Read a log and its content vectors.
 
     Args:
         path: a log file, or a folder in a known layout.
         content: modality name → file of vectors. Empty: what the layout has beside the log.
+        columns: what its columns are called; None: recognised by name.
 
     Raises:
         DataError: anything that is not what it claims to be.
     """
     layout = sniff(path)
-    whole = read(path)
+    whole = read(path, **asdict(columns or Columns()))
     events = whole.positives()
     if not len(events):
         raise DataError("holds no interaction to audit", str(layout.log))

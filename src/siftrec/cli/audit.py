@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from siftrec.cli.console import duration, say, table, write_result
+from siftrec.cli.data import Column
 from siftrec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,9 +26,14 @@ Content = Annotated[
 ]
 
 
-def audit_command(
+def audit_command(  # noqa: PLR0913
     source: Annotated[Path, typer.Argument(metavar="LOG", help="A log, or a folder in a known layout.")],
     features: Content = None,
+    user: Column = None,
+    item: Column = None,
+    time: Column = None,
+    label: Column = None,
+    weight: Column = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="Folder to write; new or empty.")
     ] = None,
@@ -39,8 +45,9 @@ def audit_command(
     named = _named(features or [])
     import torch
 
-    from siftrec.audit import audit
+    from siftrec.audit import Named, audit
     from siftrec.audit.plan import FULL, QUICK
+    from siftrec.data.readers.columns import Columns
 
     torch.set_num_threads(1)
 
@@ -50,7 +57,8 @@ def audit_command(
 
         return audit_page(view(result, shlex.join(["siftrec", *sys.argv[1:]])))
 
-    result = audit(source, named, output, plan=QUICK if quick else FULL, seed=seed, on_event=_Shown(), page=page)
+    log = Named(source, Columns(user, item, time, label, weight))
+    result = audit(log, named, output, plan=QUICK if quick else FULL, seed=seed, on_event=_Shown(), page=page)
     if json is not None:
         write_result(result.to_json(), json)
     if json != "-":
@@ -73,7 +81,7 @@ class _Shown:
     """Shows an audit's events on stderr; parts of a step only where the last line is a while ago."""
 
     def __init__(self) -> None:
-        self._last = time.monotonic()
+        self._last = monotonic()
 
     def __call__(self, event: Event) -> None:
         from siftrec.audit.events import Advanced, Began, Ended, Planned
@@ -85,13 +93,13 @@ class _Shown:
                 say(f"about {duration(event.seconds)} on one core and {event.memory / 1e9:.1f} GB of memory")
             case Began():
                 self._say(f"[{event.number}/{event.of}] {event.step}")
-            case Advanced() if event.done < event.of and time.monotonic() - self._last > _QUIET_SECONDS:
+            case Advanced() if event.done < event.of and monotonic() - self._last > _QUIET_SECONDS:
                 self._say(f"      {event.done} of {event.of}")
             case Ended():
                 self._say(f"      {duration(event.seconds)}: {event.found}")
 
     def _say(self, text: str) -> None:
-        self._last = time.monotonic()
+        self._last = monotonic()
         say(text)
 
 

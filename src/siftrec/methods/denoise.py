@@ -68,7 +68,7 @@ class Denoise:
         if self.reads is not None and isinstance(self.detector, Cooccurrence | Blend):
             problem = (
                 f"must be {'false' if self.pooling else '1'} with {type(self.detector).__name__}: a trained model does not "
-                "know whose history it is asked about, and a user's own counts would vouch for it; use Likelihood or Agreement"
+                "know whose history it is asked about, and a user's own counts would vouch for it; use Likelihood"
             )
             raise SettingsError(f"method.denoise.{self.reads}", problem)
 

@@ -86,7 +86,9 @@ class Columns:
         for role in ("user", "item"):
             if role not in roles:
                 listed = ", ".join(repr(name) for name in names[:8])
-                raise DataError(f"no column is recognised as the {role} among {listed}; name it with {role}=", where)
+                raise DataError(
+                    f"no column is recognised as the {role} among {listed}; name it: --{role}, or {role}=", where
+                )
         for role, name in roles.items():
             if list(roles.values()).count(name) > 1:
                 raise DataError(f"column {name!r} is named for more than one part, {role} among them", where)
