@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import machine
-import numpy as np
 from curves import CURVES
 from datasets import MODALITIES
 
@@ -232,6 +231,7 @@ def run_cell(cell: Cell, folder: Path) -> None:
     """Train, evaluate and store one cell; where tuning kept the defaults, its figures are those of the default's cell."""
     import per_user
     from datasets import load
+    from oracles import split_of
     from peer import PEERS, peer_evaluation
     from symptoms import symptoms_of
     from variants import VARIANTS
@@ -243,7 +243,7 @@ def run_cell(cell: Cell, folder: Path) -> None:
         return copy_cell(default, cell)
     only = None if cell.method in PEERS else VARIANTS[cell.method].only
     data = load(cell.data, folder, None if only is None else (only,))
-    data = replace(data, split=split_of(cell, data.split))
+    data = replace(data, split=split_of(cell, data))
     if cell.foreign:
         data = replace(data, split=Foreign(rho=cell.foreign)(data.split, data.catalog, cell.seed).split)
     started = time.perf_counter(), time.process_time()
@@ -275,29 +275,6 @@ def copy_cell(source: Cell, cell: Cell) -> None:
     figures["evaluation"]["run"] = str(cell)
     shutil.copyfile(source.values, cell.values)
     cell.result.write_text(json.dumps(figures, indent=1) + "\n")
-
-
-def split_of(cell: Cell, split: Split) -> Split:
-    """The split with the cell's noise, and with what its oracle tells; the test questions stay what they are."""
-    from variants import VARIANTS
-
-    from siftrec.data.split import TEST, TRAIN
-    from siftrec.noise.inject import inject
-
-    if not cell.rho:
-        return split
-    injected = inject(split, cell.mechanism, cell.rho, cell.seed)  # type: ignore[arg-type]
-    oracle = VARIANTS[cell.method].oracle if cell.method in VARIANTS else "nothing"
-    split, noisy = injected.split, injected.noisy
-    if oracle == "targets":
-        weights = np.where(noisy & (split.role == TRAIN), 0, 1).astype(np.float32)
-        return replace(split, log=replace(split.log, weights=weights))
-    if oracle == "interactions":
-        genuine = np.bincount(split.log.owners, (~noisy & (split.role < TEST)), minlength=len(split.log)) > 0
-        # Who would be left with no history keeps a noisy one, to be asked too.
-        kept = ~noisy | ~genuine[split.log.owners]
-        return replace(split, log=split.log.where(kept), role=split.role[kept])
-    return split
 
 
 def trained_evaluation(cell: Cell, data: Any) -> tuple[Trained, Evaluation, dict[str, Any]]:

@@ -17,7 +17,7 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import TEST, Split
 from siftrec.detectors.agreement import Agreement, ContentAgreement, space_of
-from siftrec.detectors.calibrate import calibrate
+from siftrec.detectors.calibrate import NoiseScores, calibrate
 from siftrec.detectors.content import content_of, units
 from siftrec.detectors.cooccurrence import Cooccurrence, PairCounts
 from siftrec.detectors.fitted import Fitted, judge, judge_drawn
@@ -88,8 +88,12 @@ def noisy_log(data: str, mechanism: str, rho: float, seed: int, folder: Path) ->
         injected = inject(loaded.split, mechanism, rho, seed)  # type: ignore[arg-type]
         split, known = injected.split, injected.split.role < TEST
         log, truth = split.log.where(known), injected.noisy[known]
-    background = replaced(pieces(log, LONGEST), log.owners, _DRAWS, seed)
-    return Case(log, clean, truth, loaded.catalog, mechanism, background, split)
+    return Case(log, clean, truth, loaded.catalog, mechanism, background(log, seed), split)
+
+
+def background(log: Sequences, seed: int) -> Background:
+    """Histories of the log with one interaction replaced."""
+    return replaced(pieces(log, LONGEST), log.owners, _DRAWS, seed)
 
 
 def _disliked(path: Path, rows: np.ndarray) -> np.ndarray:
@@ -102,7 +106,7 @@ def _disliked(path: Path, rows: np.ndarray) -> np.ndarray:
 def scorers(case: Case, seed: int) -> dict[str, Judged]:
     """All that see the noisy log only; those that need content only where there is some."""
     counts_N, start = case.log.counts(len(case.catalog)), time.process_time()
-    fitted, content_NG = _likelihood(case, case.log, seed)
+    fitted, content_NG = _fitted(case, case.log, seed)
     spent = time.process_time() - start
     common = np.log(np.maximum(counts_N, 1) / counts_N.sum())
     found = {
@@ -118,7 +122,7 @@ def scorers(case: Case, seed: int) -> dict[str, Judged]:
         return np.asarray(judge(fitted, log, content_NG, strangers(fitted, users)) + common[log.items])
 
     start = time.process_time()
-    again, _ = _likelihood(case, case.log, seed, rounds=2)
+    again, _ = _fitted(case, case.log, seed, rounds=2)
     found["likelihood, twice"] = _by(case, again, content_NG, time.process_time() - start)
     found["loss of the interaction"] = _timed(case, loss, spent)
     found["mean loss of the history"] = _timed(case, lambda log, users: _mean(log, loss(log, users)), spent)
@@ -135,12 +139,20 @@ def scorers(case: Case, seed: int) -> dict[str, Judged]:
     return found
 
 
-def ceiling(case: Case, seed: int) -> dict[str, Judged]:
+def likelihood(case: Case, seed: int) -> Judged:
+    """The cross-fitted likelihood alone."""
+    return _timed_likelihood(case, case.log, seed)
+
+
+def ceiling(case: Case, seed: int) -> Judged:
     """The likelihood fitted on the clean log with the same folds: what better learning could reach at most."""
+    return _timed_likelihood(case, case.clean, seed)
+
+
+def _timed_likelihood(case: Case, log: Sequences, seed: int) -> Judged:
     start = time.process_time()
-    fitted, content_NG = _likelihood(case, case.clean, seed)
-    spent = time.process_time() - start
-    return {"ceiling": _by(case, fitted, content_NG, spent)}
+    fitted, content_NG = _fitted(case, log, seed)
+    return _by(case, fitted, content_NG, time.process_time() - start)
 
 
 def denoisers(case: Case, methods: dict[str, tuple[Denoiser, Training]], seed: int) -> dict[str, Judged]:
@@ -161,11 +173,9 @@ def figures_of(case: Case, judged: dict[str, Judged], seed: int) -> dict[str, An
     log = case.log
     lengths = np.repeat(log.lengths, log.lengths)
     popularity = log.counts(len(case.catalog))[log.items]
-    evidence, there = others(pieces(log, LONGEST)), others(case.background.histories)[case.background.slots]
     found = {}
     for name, each in judged.items():
-        able, drawn_able = np.where(_said(each.score), evidence, 0), np.where(_said(each.drawn), there, 0)
-        scores, _ = calibrate(each.score, able, log.owners, each.drawn, drawn_able, seed=seed)
+        scores = calibrated(case, each, seed)
         found[name] = detection(scores, case.truth, log.owners, popularity, lengths, planted=case.mechanism)
         long = lengths >= 6
         found[name] |= {
@@ -175,6 +185,13 @@ def figures_of(case: Case, judged: dict[str, Judged], seed: int) -> dict[str, An
         if each.kept is not None:
             found[name] |= denoising_ratios(case.truth, each.kept)
     return found
+
+
+def calibrated(case: Case, judged: Judged, seed: int) -> NoiseScores:
+    """What scores say, held against those of the background."""
+    evidence, there = others(pieces(case.log, LONGEST)), others(case.background.histories)[case.background.slots]
+    able, drawn_able = np.where(_said(judged.score), evidence, 0), np.where(_said(judged.drawn), there, 0)
+    return calibrate(judged.score, able, case.log.owners, judged.drawn, drawn_able, seed=seed)[0]
 
 
 def _said(scores: np.ndarray) -> np.ndarray:
@@ -189,7 +206,7 @@ def strangers(fitted: CrossFitted, users: np.ndarray) -> np.ndarray:
     return row
 
 
-def _likelihood(case: Case, log: Sequences, seed: int, rounds: int = 1) -> tuple[CrossFitted, torch.Tensor]:
+def _fitted(case: Case, log: Sequences, seed: int, rounds: int = 1) -> tuple[CrossFitted, torch.Tensor]:
     counts_N = torch.from_numpy(log.counts(len(case.catalog)).astype(np.float32))
     content_NG = units(content_of(case.catalog, counts_N))
     how = Likelihood(rounds=rounds)

@@ -116,7 +116,7 @@ def run_unit(unit: Unit, folder: Path) -> None:
         methods = {name: (method_of(unit.data, name), training_of(unit.data, name)) for name in DENOISERS}
         judged = denoisers(case, methods, unit.seed)  # type: ignore[arg-type]
     else:
-        judged = scorers(case, unit.seed) if unit.judges == "scorers" else ceiling(case, unit.seed)
+        judged = scorers(case, unit.seed) if unit.judges == "scorers" else {"ceiling": ceiling(case, unit.seed)}
     figures = figures_of(case, judged, unit.seed)
     told = {
         "schema": 1,

@@ -222,7 +222,7 @@ def accuracy(cells: dict[Setting, dict[str, list[Figures]]], stale: int) -> list
         "history cannot be recommended; *unfiltered*: all can. ρ: share of train and validation interactions replaced by "
         "popularity-drawn ones; foreign content: share of train and validation interactions, modality by modality, where "
         "what was shown is a popularity-drawn item's; test targets are never touched. Leave-one-out leaks time. Settings "
-        "are the defaults, but for what is named below each table and in the tables named *tuned* (see *Tuning*); CCL4Rec "
+        "are the defaults, but for what is named below each table and, if there is any, in tables named *tuned*; CCL4Rec "
         "trains on prefixes on MicroLens and on windows on ml1m (decision 0017); there `rows_per_user` bounds what else "
         "trains on prefixes. The learning rate falls along half a cosine on MicroLens; on ml1m it is constant and "
         "early stopping waits two epochs (decision 0020)."
@@ -284,7 +284,7 @@ def training(methods: dict[str, list[Figures]]) -> str:
 
 
 def comparisons() -> list[str]:
-    """Paired comparisons on NDCG@10 and Recall@20; the rest is in the JSON."""
+    """Paired comparisons on NDCG@20 and Recall@20; the rest is in the JSON."""
     figures = stored(RESULTS / "accuracy" / "comparisons.json")
     if figures is None:
         return []
@@ -323,7 +323,7 @@ def comparisons() -> list[str]:
                 c["verdict"],
             )
             for c in each["comparisons"]
-            if c["metric"] in ("ndcg@10", "recall@20")
+            if c["metric"] in ("ndcg@20", "recall@20")
         ]
         parts += [f"### {setting_of(each).words}, pairs", table(head, lines)]
     return parts

@@ -54,7 +54,9 @@ class Variant:
         only: the one modality its catalog has; None = the data set's usual ones.
         oracle: what is known of the planted noise, as a ceiling: nothing; which targets it is (they do not count); or
             which interactions it is (they are taken out of training, of validation and of all histories); or which content
-            is foreign (the gate shuts it out).
+            is foreign (the gate shuts it out). `log`: nothing, but targets are weighed by a detector that was fitted on all
+            interactions before the test targets; `detector`: by one that was fitted on the log without noise; `detector,
+            histories`: and what it flags is taken out.
     """
 
     what: str
@@ -65,7 +67,9 @@ class Variant:
     training: dict[str, Any] = field(default_factory=dict)
     apart: bool = False
     only: str | None = None
-    oracle: Literal["nothing", "targets", "interactions", "content"] = "nothing"
+    oracle: Literal["nothing", "targets", "interactions", "content", "log", "detector", "detector, histories"] = (
+        "nothing"
+    )
 
 
 NEXT = Contrast(vanilla=0.0, graded=0.0, over=0.0)
@@ -146,6 +150,24 @@ VARIANTS = {
         content=True,
         oracle="targets",
     ),
+    "ccl4rec-weighed": Variant(
+        "CCL4Rec, next-item only, on the log weighed beforehand",
+        lambda: CCL4Rec(dim=64, contrast=NEXT),
+        content=True,
+        oracle="log",
+    ),
+    "oracle-detector": Variant(
+        "CCL4Rec, next-item only, weighed by a detector that saw the clean log",
+        lambda: CCL4Rec(dim=64, contrast=NEXT),
+        content=True,
+        oracle="detector",
+    ),
+    "oracle-detector-histories": Variant(
+        "the same, and without what that detector flags",
+        lambda: CCL4Rec(dim=64, contrast=NEXT),
+        content=True,
+        oracle="detector, histories",
+    ),
     "oracle-all": Variant(
         "CCL4Rec, next-item only, told which interactions are noise",
         lambda: CCL4Rec(dim=64, contrast=NEXT),
@@ -218,10 +240,10 @@ def method_of(data: str, name: str) -> Method:
 def windowed(method: Method) -> Method:
     """CCL4Rec, and Demure around it, asked after every position of windows; any other method as it is.
 
-    So is CCL4Rec where it has a user vector after the whole history alone: where a detector judges it, or by the mean.
+    So is CCL4Rec where it has a user vector after the whole history alone: with pooling, or by the mean.
     """
     if isinstance(method, CCL4Rec):
-        whole = method.encoder == "mean" or (method.denoise is not None and method.denoise.reads is not None)
+        whole = method.encoder == "mean" or (method.denoise is not None and method.denoise.pooling)
         return method if whole else replace(method, rows="sequence")
     if isinstance(method, Demure):
         return replace(method, base=cast(Sequential, windowed(method.base)))
@@ -317,6 +339,9 @@ PAIRS = (
     ("demure-oracle-content", "late-content"),
     ("demure-ccl4rec-denoise", "ccl4rec-denoise-ungated"),
     ("demure-ccl4rec-denoise", "demure"),
+    ("ccl4rec-weighed", "ccl4rec-denoise"),
+    ("oracle-detector", "ccl4rec-next"),
+    ("oracle-detector-histories", "oracle-detector"),
     ("oracle-targets", "ccl4rec-next"),
     ("oracle-all", "ccl4rec-next"),
     ("sasrec", "rectools-sasrec"),

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import accuracy
 import datasets
 import numpy as np
+import oracles
 import per_user
 import pytest
 import symptoms
@@ -101,7 +102,7 @@ def test_what_a_cell_cost_is_told_without_the_search_for_symptoms(monkeypatch, t
     monkeypatch.setattr(symptoms, "symptoms_of", busy)
     monkeypatch.setattr(datasets, "load", lambda *_: data)
     monkeypatch.setattr(accuracy, "replace", lambda data, **_: data)
-    monkeypatch.setattr(accuracy, "split_of", lambda cell, split: split)
+    monkeypatch.setattr(oracles, "split_of", lambda cell, data: data.split)
     monkeypatch.setattr(per_user, "write", lambda *_: None)
     monkeypatch.setattr(accuracy, "trained_evaluation", lambda cell, data: (object(), evaluation, {}))
     monkeypatch.setattr(accuracy, "RESULTS", tmp_path)

@@ -143,7 +143,7 @@ def user_tower(trained: Trained) -> bytes:
     if not isinstance(model, Model) or not isinstance(model, VectorScorer):
         raise without_vectors(trained.method)
     denoising = getattr(model, "denoising", None)
-    if denoising is not None and denoising.how.reads and not isinstance(denoising.detector, CrossFitted):
+    if denoising is not None and denoising.how.pooling and not isinstance(denoising.detector, CrossFitted):
         detector = type(denoising.how.detector).__name__
         raise UsageError(f"the detector of this {name}, {detector}, cannot be written as a graph; Likelihood can")
     size = 4 * sum(each.numel() for each in model.buffers())

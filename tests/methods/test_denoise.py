@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 
 import numpy as np
@@ -291,59 +290,3 @@ def test_what_cannot_be_judged_is_refused_by_name():
             CCL4Rec(denoise=Denoise(pooling=True, detector=detector)).build(catalog)
     with pytest.raises(SettingsError, match=r"^method\.denoise\.detector: Agreement needs content"):
         CCL4Rec(denoise=Denoise(detector=Agreement())).build(Catalog(catalog.vocab.ids))
-
-
-CUT = dataclasses.replace(TINY, pooling=False, cut=0.4)
-
-
-def test_contract_where_probable_noise_is_not_read():
-    check_method(small("agreement", CUT))
-
-
-def test_what_is_probably_noise_is_not_read(planted):
-    """An unread interaction changes the user vector as little as one that never was, and planted ones are unread most."""
-    how = dataclasses.replace(SMALL, pooling=False, cut=0.4)
-    model = ready(CCL4Rec(dim=8, denoise=how, contrast=measures.OFF), planted)
-    train, noisy = planted.split.train, np.asarray(planted.noisy)[planted.split.role == 0]
-    rows = np.flatnonzero(train.lengths <= 20)
-    items_BL = torch.from_numpy(train.window(rows, train.lengths[rows], 20).astype(np.int64))
-    truth_BL = np.zeros(items_BL.shape, bool)
-    truth_BL[items_BL.numpy() > 0] = np.concatenate([noisy[slice(*train.offsets[row : row + 2])] for row in rows])
-    trust_BL = model.log_trust(items_BL, torch.from_numpy(rows))
-    unread_BL = (trust_BL < -1e30).numpy()
-    real_BL = items_BL.numpy() > 0
-    assert set(np.unique(trust_BL.numpy())) == {np.float32(torch.finfo(torch.float32).min), np.float32(0)}
-    assert (real_BL & ~unread_BL).any(axis=1).all(), "a history of which nothing is left could not be asked about"
-    assert unread_BL[real_BL & truth_BL].mean() > unread_BL[real_BL & ~truth_BL].mean() + 0.3
-    model.train().eval()
-    users_BD = model.users(items_BL)
-    unread_BL = (model.log_trust(items_BL) < -1e30).numpy()
-    row, column = np.argwhere(unread_BL & real_BL)[0]
-    item = int(items_BL[row, column])
-    alone = (items_BL == item).sum(dim=1).numpy() == (items_BL.numpy() == item)[np.arange(len(rows)), column]
-    assert alone[row]
-    model.items()[item] += 5
-    again_BD = model.users(items_BL)
-    assert torch.equal(users_BD[row], again_BD[row])
-    read = ((items_BL.numpy() == item) & ~unread_BL).any(axis=1)
-    assert not torch.equal(users_BD[read], again_BD[read])
-
-
-def test_a_history_that_is_all_noise_is_read_as_it_is(prepared):
-    """Nobody is left without a history because nothing in it fits."""
-    _, model = prepared
-    how = dataclasses.replace(SMALL, pooling=False, cut=0.0)
-    model = copy.deepcopy(model)
-    model.denoising.how = how
-    assert (model.log_trust(torch.randint(1, 1000, (50, 20))) == 0).all()
-
-
-@pytest.mark.parametrize("detector", [Cooccurrence(), Blend()])
-def test_histories_cannot_be_cut_by_counts_nor_inside_windows(detector):
-    catalog = behaviours("easy", users=20, items=1000).catalog
-    with pytest.raises(SettingsError, match=rf"^method\.denoise\.cut: must be 1 with {type(detector).__name__}"):
-        CCL4Rec(denoise=Denoise(cut=0.5, detector=detector)).build(catalog)
-    with pytest.raises(SettingsError, match=r"^method\.denoise\.cut: must be 1 with rows"):
-        CCL4Rec(rows="sequence", denoise=Denoise(cut=0.5)).build(catalog)
-    with pytest.raises(SettingsError, match=r"method\.length.*denoise\.cut"):
-        CCL4Rec(length=30, denoise=Denoise(cut=0.5)).build(catalog)

@@ -31,7 +31,10 @@ def doctor_command() -> None:
         ("processors", str(os.cpu_count())),
         ("threads torch uses", str(torch.get_num_threads())),
         ("memory free", f"{_free_memory() / 2**30:.1f} GiB"),
-        ("accelerator", torch.cuda.get_device_name() if torch.cuda.is_available() else "none; the CPU is used"),
+        (
+            "accelerator",
+            f"{torch.cuda.get_device_name()}, not used" if torch.cuda.is_available() else "none; none is used",
+        ),
     ]
     sys.stdout.write(table(("what", "is"), rows) + "\n")
     lacking = [name for name, at in found.items() if at is None]

@@ -85,9 +85,7 @@ class CCL4Rec:
         if self.rows == "sequence":
             self._check_sequence()
         if self.length > LENGTH and self._judges_histories:
-            problem = (
-                f"at most {LENGTH} where a detector judges histories (denoise.pooling, denoise.cut, views.importance)"
-            )
+            problem = f"at most {LENGTH} where a detector judges histories (denoise.pooling, views.importance)"
             raise SettingsError("method.length", problem)
         widths = kept_widths(catalog)
         if self.denoise is not None:
@@ -108,12 +106,9 @@ class CCL4Rec:
         if self.encoder == "mean":
             problem = "'sequence' needs an encoder with a state after every position: 'context', 'gru' or 'transformer'"
             raise SettingsError("method.rows", problem)
-        if self.denoise is not None and self.denoise.reads:
-            needed = "false" if self.denoise.pooling else "1"
-            problem = (
-                f"must be {needed} with rows = 'sequence': later interactions, the answers, would judge earlier ones"
-            )
-            raise SettingsError(f"method.denoise.{self.denoise.reads}", problem)
+        if self.denoise is not None and self.denoise.pooling:
+            problem = "must be false with rows = 'sequence': later interactions, the answers, would judge earlier ones"
+            raise SettingsError("method.denoise.pooling", problem)
 
     @property
     def around(self) -> bool:
@@ -131,7 +126,7 @@ class CCL4Rec:
 
     @property
     def _judges_histories(self) -> bool:
-        return self._detects or (self.denoise is not None and self.denoise.reads is not None)
+        return self._detects or (self.denoise is not None and self.denoise.pooling)
 
     def prepare(self, model: Model, data: Fitting, seed: int, share: float = 1.0) -> None:
         """See `Preparing`: fit the detector."""

@@ -6,7 +6,6 @@ popularity-drawn item would be. `likelihood` has it as PMI, the others by `detec
     n_t = min(1, ρ e^(−r_t))        probability of noise: a popularity-drawn item has probability p(item), whatever the rest
     1 − min(1, s n_t)               weight of a target among the user's training interactions around it; s = severity
     λ log σ(α r_t + β)              log-trust of an interaction of a history, an attention bias; learned λ ≥ 0, α > 0, β
-    n_t > cut                       an interaction of a history that is not read
 
 Nothing here sees the target it helps to score: the trust of a history comes from that history alone.
 """
@@ -28,7 +27,7 @@ from siftrec.detectors.cooccurrence import Cooccurrence
 from siftrec.detectors.fitted import DRAWS, LENGTH, Fitted, calibrated
 from siftrec.detectors.likelihood import Likelihood
 from siftrec.errors import SettingsError
-from siftrec.settings import Fraction, Rate, settings
+from siftrec.settings import Rate, settings
 
 
 @settings
@@ -40,21 +39,13 @@ class Denoise:
         severity: s, by which the probability of noise of a target is multiplied before it is believed.
         pooling: whether the user encoder trusts interactions less that the rest of the history does not vouch for; not with
             `Cooccurrence` or `Blend`.
-        cut: probability of noise above which an interaction of a history is not read, where another one is; 1 = all are
-            read. Below 1 not with `Cooccurrence` or `Blend`.
         detector: which one, and how it is fitted, on training interactions alone.
     """
 
     targets: bool = True
     severity: Rate = 1.8
     pooling: bool = False
-    cut: Fraction = 1.0
     detector: Detector = Likelihood()
-
-    @property
-    def reads(self) -> str | None:
-        """The setting by which histories are judged before they are read; None: they are read as they are."""
-        return "pooling" if self.pooling else "cut" if self.cut < 1 else None
 
     def check(self, content: bool) -> None:
         """Refuse what cannot work; `content` says whether the catalog has any.
@@ -65,12 +56,12 @@ class Denoise:
         if isinstance(self.detector, Agreement) and not content:
             problem = "Agreement needs content vectors; the catalog has none, so use Likelihood or Cooccurrence"
             raise SettingsError("method.denoise.detector", problem)
-        if self.reads is not None and isinstance(self.detector, Cooccurrence | Blend):
+        if self.pooling and isinstance(self.detector, Cooccurrence | Blend):
             problem = (
-                f"must be {'false' if self.pooling else '1'} with {type(self.detector).__name__}: a trained model does not "
-                "know whose history it is asked about, and a user's own counts would vouch for it; use Likelihood"
+                f"must be false with {type(self.detector).__name__}: a trained model does not know whose history it is "
+                "asked about, and a user's own counts would vouch for it; use Likelihood or Agreement"
             )
-            raise SettingsError(f"method.denoise.{self.reads}", problem)
+            raise SettingsError("method.denoise.pooling", problem)
 
 
 class Denoising(nn.Module):
@@ -126,19 +117,11 @@ class Denoising(nn.Module):
         return detector.scores(items_BL * (items_BL < len(content_NG)), content_NG, users_B)
 
     def log_trust(self, items_BL: torch.Tensor, users_B: torch.Tensor | None = None) -> torch.Tensor | None:
-        """(B, L) ≤ 0, with gradient to the three learned numbers only; None where histories are read as they are."""
-        if self.how.reads is None:
+        """(B, L) ≤ 0, with gradient to the three learned numbers only; None where pooling does not listen."""
+        if not self.how.pooling:
             return None
-        scores_BL = self.scores(items_BL, users_B)
-        trust_BL = torch.zeros_like(scores_BL)
-        if self.how.pooling:
-            trust_BL = F.softplus(self.strength) * F.logsigmoid(self.steepness.exp() * scores_BL + self.level)
-        if self.how.cut < 1:
-            unread_BL = (self._noise(scores_BL) > self.how.cut) & (scores_BL != 0)
-            # Of whose interactions all are called noise, nothing better is known than what they are.
-            unread_BL &= ((items_BL > 0) & ~unread_BL).any(dim=1, keepdim=True)
-            trust_BL = trust_BL.masked_fill(unread_BL, torch.finfo(trust_BL.dtype).min)
-        return trust_BL
+        logits_BL = self.steepness.exp() * self.scores(items_BL, users_B) + self.level
+        return F.softplus(self.strength) * F.logsigmoid(logits_BL)
 
     def target_weights(self, batch: Batch) -> torch.Tensor:
         """(B, P) weight of each target among the user's training interactions around it.
@@ -156,11 +139,8 @@ class Denoising(nn.Module):
             widths = [items_BT.shape[1] % LENGTH, *[LENGTH] * (items_BT.shape[1] // LENGTH)]
             pieces = [piece_BS for piece_BS in items_BT.split(widths, dim=1) if piece_BS.shape[1]]
             score_BP = torch.cat([self._judged(piece_BS, batch.user_B) for piece_BS in pieces], dim=1)[:, 1:]
-        return torch.where(score_BP == 0, 1.0, 1 - (self.how.severity * self._noise(score_BP)).clamp(0, 1))
-
-    def _noise(self, scores: torch.Tensor) -> torch.Tensor:
-        """n, not yet bounded by 1, of any shape."""
-        return self.get_buffer("rho") * (-scores).exp()
+        noise_BP = self.get_buffer("rho") * (-score_BP).exp()
+        return torch.where(score_BP == 0, 1.0, 1 - (self.how.severity * noise_BP).clamp(0, 1))
 
     def _judged(
         self, items_BL: torch.Tensor, users_B: torch.Tensor, places_BQ: torch.Tensor | None = None
