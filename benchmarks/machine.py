@@ -96,6 +96,7 @@ def per_cpu_second(work: Callable[[], object], amount: float, repeats: int = 9) 
 
 BEFORE: dict[str, dict[str, Any]] = {
     "siftrec:Demure": {"views.row_share": 1.0},
+    "siftrec:LateFusion": {"lift": "none"},
     "siftrec:Training": {"schedule": "constant"},
 }
 """`use` → key path → what the code did before that was a setting, where that is not today's default."""
@@ -123,8 +124,9 @@ def unchanged(stored: Any, now: Mapping[str, Any]) -> bool:
 
 
 def as_before(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored table with the values of `BEFORE` that it has no key for."""
+    """A stored table with the values of `BEFORE` that it, or a table inside, has no key for."""
     completed: dict[str, Any] = json.loads(json.dumps(table))
+    completed |= {key: as_before(inner) for key, inner in completed.items() if isinstance(inner, dict)}
     for path, value in BEFORE.get(completed.get("use", ""), {}).items():
         *way, key = path.split(".")
         inner: Any = completed

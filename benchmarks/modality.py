@@ -45,10 +45,14 @@ TOPICS = 24
 
 
 def method_of(variant: str) -> Any:
-    """Demure with one thing changed. Weights of contrast over slots are by P@10 on seed 11, which no unit has."""
+    """Demure without a lift, where a score is similarities and nothing else, with one thing changed.
+
+    Weights of contrast over slots are by P@10 on seed 11, which no unit has.
+    """
     from siftrec.methods.contrast import Contrast
     from siftrec.methods.demure import Demure, Mil
     from siftrec.methods.gates import Gate, GateName
+    from siftrec.methods.late import LateFusion
     from siftrec.methods.slots import SlotViews
 
     changed: dict[str, Any] = {
@@ -59,7 +63,7 @@ def method_of(variant: str) -> Any:
         "vanilla": {"views": SlotViews(contrast=Contrast(vanilla=2.0, graded=0.0, over=0.0))},
         **{kind: {"gate": Gate(kind=kind)} for kind in get_args(GateName) if kind != "softmax"},
     }
-    return Demure(**changed[variant])
+    return Demure(base=LateFusion(lift="none"), **changed[variant])
 
 
 def units(patterns: list[str] | None = None) -> list[str]:
@@ -111,7 +115,7 @@ def _parts(unit: str) -> tuple[str, str, str, int]:
 def is_done(unit: str) -> bool:
     """Whether the figures are there, made with the settings of now."""
     path = RESULTS / f"{unit}.json"
-    return path.exists() and json.loads(path.read_text("utf-8"))["settings"] == settings_of(unit)
+    return path.exists() and machine.as_before(json.loads(path.read_text("utf-8"))["settings"]) == settings_of(unit)
 
 
 def measure(unit: str, folder: Path) -> dict[str, Any]:

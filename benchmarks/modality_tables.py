@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import machine
+
 from modality import settings_of, units
 
 Figures = dict[str, Any]
@@ -53,7 +55,7 @@ def sections(results: Path, table: Table) -> list[str]:
     for unit in sorted(units()):
         path = results / f"{unit}.json"
         stored = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        if stored.get("settings") == settings_of(unit):
+        if machine.as_before(stored.get("settings", {})) == settings_of(unit):
             kind, what, variant = unit.rsplit(".seed", 1)[0].split(".", 2)
             runs[kind, what][variant].append(stored["figures"])
     planted = [

@@ -206,7 +206,7 @@ VARIANTS |= {
     **{
         f"{name}-content": Variant(
             f"{what}, content alone",
-            lambda kind=kind: Demure(base=LateFusion(dim=64, ids=False), gate=Gate(kind=kind)),
+            lambda kind=kind: Demure(base=LateFusion(dim=64, ids=False, lift="none"), gate=Gate(kind=kind)),
             content=True,
             apart=True,
             oracle="content" if kind == "oracle" else "nothing",

@@ -18,7 +18,7 @@ from siftrec.methods.gates import Gate, gating_of
 from siftrec.methods.model import SequenceModel, Step
 from siftrec.methods.positions import last_position
 from siftrec.modality.standard import kept_widths
-from siftrec.nn.late import Pool, StackedTower
+from siftrec.nn.late import Lifted, Pool, StackedTower
 from siftrec.settings import Count, Fraction, Rate, Size, settings
 
 
@@ -31,6 +31,8 @@ class LateFusion:
         length: L, longest history.
         ids: whether items have an id embedding beside their content; without it every new item works at once.
         dropout: probability, on vectors of histories.
+        lift: what of the user vector goes through a residual layer: nothing, so that every part of the score is a weighted
+            sum of similarities; the id's part; or everything.
         scale: expected norm of a fresh id embedding.
         negatives: shared negatives per batch.
         full_up_to: catalogs of at most so many items use the full softmax.
@@ -40,6 +42,7 @@ class LateFusion:
     length: Size = 20
     ids: bool = True
     dropout: Fraction = 0.2
+    lift: Lifted = "ids"
     scale: Rate = 1.0
     negatives: Size = 1024
     full_up_to: Count = 5000
@@ -52,7 +55,7 @@ class LateFusion:
         widths = kept_widths(catalog)
         tower = StackedTower(widths, self.dim, len(catalog) if self.ids else 0, self.scale)
         parts = len(widths) + self.ids
-        encoder = Pool(parts, len(widths), self.dim, self.length, self.dropout)
+        encoder = Pool(parts, len(widths), self.dim, self.length, self.dropout, self.lift)
         gating = gating_of(Gate(kind="none"), catalog, self.dim)
         return SequenceModel(catalog, tower, encoder, self.dim * parts, gating=gating)
 

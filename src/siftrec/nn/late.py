@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  the usual name
 
 from siftrec.nn.dropout import dropout
-from siftrec.nn.encoders import recency
+from siftrec.nn.encoders import Lift, recency
 from siftrec.nn.towers import ItemTower, Parts, Seen
 
 _SCALE = 10.0
+Lifted = Literal["none", "ids", "all"]
 
 
 class StackedTower(nn.Module):
@@ -65,11 +67,14 @@ class Pool(nn.Module):
         dim: D of each part.
         length: longest history.
         rate: dropout.
+        lift: what of the pooled vector, after φ, goes through a residual layer: nothing, the id's part, or everything.
     """
 
-    def __init__(self, parts: int, contents: int, dim: int, length: int, rate: float) -> None:
+    def __init__(self, parts: int, contents: int, dim: int, length: int, rate: float, lift: Lifted = "none") -> None:
         super().__init__()
         self.rate, self.dim = rate, dim
+        self.lifted = {"none": 0, "ids": (parts - contents) * dim, "all": parts * dim}[lift]
+        self.lift = Lift(self.lifted) if self.lifted else None
         first = torch.ones(parts)
         first[:contents] = _SCALE
         self.scale = nn.Parameter(torch.tensor([x + math.log(-math.expm1(-x)) for x in first.tolist()]))
@@ -85,7 +90,10 @@ class Pool(nn.Module):
     ) -> torch.Tensor:
         vectors_BLX = dropout(vectors_BLX, self.rate, rng)
         pooled_BX = torch.bmm(self.shares(vectors_BLX, real_BL, log_trust_BL).unsqueeze(1), vectors_BLX).squeeze(1)
-        return pooled_BX * F.softplus(self.scale).repeat_interleave(self.dim)
+        scaled_BX = pooled_BX * F.softplus(self.scale).repeat_interleave(self.dim)
+        if self.lift is None:
+            return scaled_BX
+        return torch.cat([scaled_BX[:, : -self.lifted], self.lift(scaled_BX[:, -self.lifted :])], dim=1)
 
     def shares(
         self, vectors_BLX: torch.Tensor, real_BL: torch.Tensor, log_trust_BL: torch.Tensor | None = None
