@@ -161,6 +161,7 @@ def current(cell: Cell, figures: dict[str, Any]) -> bool:
 
 def settings_of(cell: Cell) -> dict[str, Any]:
     """What decides a cell's figures beside the data and the code: its method and how it is trained."""
+    from oracles import detector_of
     from peer import PEERS, peer_settings
     from variants import described
 
@@ -169,7 +170,7 @@ def settings_of(cell: Cell) -> dict[str, Any]:
     if cell.method in PEERS:
         return peer_settings(cell.method)
     method, training = made(cell)
-    return described(method, training if isinstance(method, Learned) else None)
+    return described(method, training if isinstance(method, Learned) else None) | detector_of(cell.method)
 
 
 def made(cell: Cell) -> tuple[Method, Training]:
@@ -243,10 +244,10 @@ def run_cell(cell: Cell, folder: Path) -> None:
         return copy_cell(default, cell)
     only = None if cell.method in PEERS else VARIANTS[cell.method].only
     data = load(cell.data, folder, None if only is None else (only,))
+    started = time.perf_counter(), time.process_time()
     data = replace(data, split=split_of(cell, data))
     if cell.foreign:
         data = replace(data, split=Foreign(rho=cell.foreign)(data.split, data.catalog, cell.seed).split)
-    started = time.perf_counter(), time.process_time()
     trained = None
     if cell.method in PEERS:
         evaluation, told = peer_evaluation(cell.method, data, cell.seed)

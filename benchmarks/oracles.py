@@ -13,8 +13,20 @@ if TYPE_CHECKING:
 
     from siftrec.data.split import Split
 
+DETECTED = ("log", "detector", "detector, histories")
+"""Oracles of which a detector is part."""
 FLAGGED = 0.5
 """Probability of noise above which an interaction leaves a history."""
+
+
+def detector_of(method: str) -> dict[str, Any]:
+    """The detector that judges a variant's log beforehand, as a table of settings; empty where none does."""
+    from variants import VARIANTS
+
+    from siftrec.methods.denoise import Denoise
+    from siftrec.settings import describe
+
+    return {"detector": describe(Denoise())} if VARIANTS[method].oracle in DETECTED else {}
 
 
 def split_of(cell: Cell, data: Data) -> Split:
@@ -33,7 +45,7 @@ def split_of(cell: Cell, data: Data) -> Split:
         return weighed(split, np.where(noisy & (split.role == TRAIN), 0, 1))
     if oracle == "interactions":
         return without(split, noisy & (split.role < TEST))
-    if oracle in ("log", "detector", "detector, histories"):
+    if oracle in DETECTED:
         noise = judged(replace(data, split=split), data.split, oracle != "log", cell.seed)
         split = weighed(split, np.where(split.role == TRAIN, 1 - np.minimum(severity() * noise, 1), 1))
         return without(split, noise > FLAGGED) if oracle == "detector, histories" else split

@@ -294,7 +294,8 @@ def comparisons() -> list[str]:
         "both, corrected by Holm over all pairs and the four metrics of a setting; equivalence: two one-sided tests against "
         "± 2 % of the second's mean. With one seed the seed is taken as it is. Seeds 4 and 5 of two methods on noisy "
         "MicroLens were added when three had left their difference undecided; for that second look its p is doubled. † is "
-        "of earlier runs with the same settings, whose values per user were not kept; Holm covers them too. "
+        "of earlier runs with the same settings, whose values per user were not kept; some seeds have been run again since, "
+        "on another machine, so that means differ in their last digits. Holm covers them too. "
         "`python benchmarks/accuracy.py compare`"
     )
     parts = ["## Comparisons", text]

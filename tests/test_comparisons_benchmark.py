@@ -97,3 +97,23 @@ def test_a_pair_is_compared_on_the_seeds_that_both_have(cells) -> None:
     Cell("microlens50k", 0.3, "ccl4rec-denoise", 2).values.unlink()
     found = comparisons.family(SETTING, {})["comparisons"]
     assert {(each["a"], each["b"], each["seeds"]) for each in found} == {("ccl4rec-denoise", "tce", 1)}
+
+
+def test_without_noise_a_counted_method_faces_every_seed(monkeypatch, tmp_path) -> None:
+    """It has one run, for a seed changes nothing about it: pairing by seed would leave one seed of the other side."""
+    monkeypatch.setattr(accuracy, "RESULTS", tmp_path)
+    monkeypatch.setattr(accuracy, "VALUES", tmp_path / "values")
+    for method, seeds in (("markov", (1,)), ("sasrec", (1, 2, 3)), ("ccl4rec-next", (2, 3))):
+        for seed in seeds:
+            cell = Cell("microlens50k", 0.0, method, seed)
+            store(cell)
+            per_user.write(evaluation(seed, 0.3 if method == "markov" else 0.4), MAIN, cell.values)
+    stored = comparisons.compare_all({})
+    found = {(each["a"], each["b"], each["seeds"]) for each in stored["families"][0]["comparisons"]}
+    assert found == {("sasrec", "markov", 3), ("ccl4rec-next", "sasrec", 2)}
+    for path in (tmp_path / "values").iterdir():
+        path.unlink()
+    again = comparisons.compare_all(json.loads(json.dumps(stored)))
+    assert [each["p_holm"] for each in again["families"][0]["comparisons"]] == [
+        each["p_holm"] for each in stored["families"][0]["comparisons"]
+    ]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import judges
 import numpy as np
 import oracles
 import pytest
@@ -11,10 +14,16 @@ from accuracy import Cell
 from datasets import Data
 
 from siftrec.data.split import TEST, TRAIN
+from siftrec.detectors.likelihood import Likelihood
 from siftrec.noise.inject import inject
 from siftrec.synthetic import behaviours
 
 RHO, SEED = 0.4, 1
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judges, "Likelihood", partial(Likelihood, folds=2, epochs=2, steps=150))
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +50,15 @@ def test_noise_is_weighed_down_and_the_questions_stay(data: Data, name: str) -> 
     else:
         assert kept == pytest.approx(1 - noisy.mean(), abs=0.15)
         assert (split.role == TEST).sum() == (plain.role == TEST).sum()
+
+
+def test_only_an_oracle_sees_the_log_without_noise(data: Data) -> None:
+    """A detector that was told would pass for one that anybody could have."""
+    noisy = replace(data, split=inject(data.split, "replace", RHO, SEED).split)
+    other = inject(data.split, "replace", 0.2, SEED + 1).split
+    for told in (False, True):
+        found = [oracles.judged(noisy, clean, told, SEED) for clean in (data.split, other)]
+        assert (found[0] == found[1]).all() != told
 
 
 def test_who_has_nothing_genuine_keeps_what_there_is(data: Data) -> None:

@@ -23,6 +23,7 @@ from siftrec.errors import SettingsError
 from siftrec.evaluate.evaluation import evaluate
 from siftrec.methods.base import Learned
 from siftrec.methods.demure import Demure
+from siftrec.methods.late import LateFusion
 from siftrec.methods.sasrec import SASRec
 from siftrec.methods.slots import SlotViews
 from siftrec.noise.inject import inject
@@ -146,6 +147,11 @@ def test_what_came_to_be_a_setting_counts_with_what_was_done_before() -> None:
     assert not machine.unchanged(stored, now[0.125])
     plain = variants.described(Demure(), training)
     assert machine.unchanged({**plain, "method": {"use": "siftrec:Demure"}}, plain)
+    lifted = {how: variants.described(Demure(base=LateFusion(lift=how)), training) for how in ("none", "ids")}
+    stored = json.loads(json.dumps(lifted["ids"]))
+    del stored["method"]["base"]["lift"]
+    assert machine.unchanged(stored, lifted["none"])
+    assert not machine.unchanged(stored, lifted["ids"])
 
 
 @pytest.fixture

@@ -3,5 +3,6 @@
 from siftrec.audit.audit import audit
 from siftrec.audit.result import Audit
 from siftrec.audit.source import Named
+from siftrec.data.readers.columns import Columns
 
-__all__ = ["Audit", "Named", "audit"]
+__all__ = ["Audit", "Columns", "Named", "audit"]

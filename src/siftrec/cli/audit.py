@@ -34,6 +34,8 @@ def audit_command(  # noqa: PLR0913
     time: Column = None,
     label: Column = None,
     weight: Column = None,
+    rating: Column = None,
+    split: Column = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="Folder to write; new or empty.")
     ] = None,
@@ -45,9 +47,8 @@ def audit_command(  # noqa: PLR0913
     named = _named(features or [])
     import torch
 
-    from siftrec.audit import Named, audit
+    from siftrec.audit import Columns, Named, audit
     from siftrec.audit.plan import FULL, QUICK
-    from siftrec.data.readers.columns import Columns
 
     torch.set_num_threads(1)
 
@@ -57,7 +58,7 @@ def audit_command(  # noqa: PLR0913
 
         return audit_page(view(result, shlex.join(["siftrec", *sys.argv[1:]])))
 
-    log = Named(source, Columns(user, item, time, label, weight))
+    log = Named(source, Columns(user, item, time, label, weight, rating, split))
     result = audit(log, named, output, plan=QUICK if quick else FULL, seed=seed, on_event=_Shown(), page=page)
     if json is not None:
         write_result(result.to_json(), json)

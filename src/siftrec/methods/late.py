@@ -1,6 +1,6 @@
 """Late fusion: every modality of a history meets the same modality of the candidate; the score is the sum.
 
-U_m = φ_m Σ_t a_t γ_tm e_tm        score = Σ_m ⟨U_m, e_im⟩ + ⟨U_id, id_i⟩ = one inner product of stacked vectors
+U_m = φ_m Σ_t a_t γ_tm e_tm        score = Σ_m ⟨U_m, e_im⟩ + ⟨U_id + MLP(U_id), id_i⟩ = one inner product of stacked vectors
 """
 
 from __future__ import annotations

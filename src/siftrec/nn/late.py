@@ -61,6 +61,8 @@ class StackedTower(nn.Module):
 class Pool(nn.Module):
     """U = φ ∘ Σ_t a_t v_t, part by part; a = softmax_t( p_t + s ⟨v_t, mean v⟩ ), p counted from the most recent.
 
+    A lift adds MLP(U) to the id's part, or to everything, which then mixes the parts.
+
     Args:
         parts: number of parts side by side.
         contents: how many of them are unit vectors, which need a scale (10 at first) to be logits.
