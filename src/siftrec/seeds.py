@@ -43,7 +43,7 @@ def initialised(seed: int, *names: Name) -> Iterator[None]:
     """Inside the block, torch's own layers initialise from the stream called `names`; outside, nothing has changed."""
     import torch
 
-    # Not `torch.manual_seed`: it also tells every accelerator, at a millisecond a call, and fits draw on the CPU.
+    # Not `torch.manual_seed`: it also tells every accelerator, which takes twenty times as long, and fits draw on the CPU.
     before = torch.default_generator.get_state()
     torch.default_generator.manual_seed(derive(seed, *names))
     try:
