@@ -161,7 +161,7 @@ def current(cell: Cell, figures: dict[str, Any]) -> bool:
 
 def settings_of(cell: Cell) -> dict[str, Any]:
     """What decides a cell's figures beside the data and the code: its method and how it is trained."""
-    from oracles import detector_of
+    from cell_log import detector_of
     from peer import PEERS, peer_settings
     from variants import described
 
@@ -231,8 +231,8 @@ def curve_cells(names: list[str]) -> list[Cell]:
 def run_cell(cell: Cell, folder: Path) -> None:
     """Train, evaluate and store one cell; where tuning kept the defaults, its figures are those of the default's cell."""
     import per_user
+    from cell_log import split_of
     from datasets import load
-    from oracles import split_of
     from peer import PEERS, peer_evaluation
     from symptoms import symptoms_of
     from variants import VARIANTS

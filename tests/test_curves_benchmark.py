@@ -11,10 +11,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 import accuracy
+import cell_log
 import curves
 import curves_plot
 import curves_tables
-import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,7 +50,7 @@ def test_a_curve_follows_one_share(mechanism: tuple[float, tuple[str, float, flo
 @pytest.mark.parametrize("name", ["replace", "insert", "swap"])
 def test_a_cell_plants_its_own_mechanism_and_asks_the_same_questions(name: str) -> None:
     split = mixed(True)
-    made = oracles.split_of(accuracy.Cell("ml1m", 0.4, "sasrec", 1, mechanism=name), SimpleNamespace(split=split))
+    made = cell_log.split_of(accuracy.Cell("ml1m", 0.4, "sasrec", 1, mechanism=name), SimpleNamespace(split=split))
     assert made.test.fingerprint == split.test.fingerprint
     assert (len(made.log.items) > len(split.log.items)) == (name == "insert")
     changed = len(made.log.items) - len(split.log.items) or (made.log.items != split.log.items).sum()

@@ -7,9 +7,9 @@ import time
 from types import SimpleNamespace
 
 import accuracy
+import cell_log
 import datasets
 import numpy as np
-import oracles
 import per_user
 import pytest
 import symptoms
@@ -102,7 +102,7 @@ def test_what_a_cell_cost_is_told_without_the_search_for_symptoms(monkeypatch, t
     monkeypatch.setattr(symptoms, "symptoms_of", busy)
     monkeypatch.setattr(datasets, "load", lambda *_: data)
     monkeypatch.setattr(accuracy, "replace", lambda data, **_: data)
-    monkeypatch.setattr(oracles, "split_of", lambda cell, data: data.split)
+    monkeypatch.setattr(cell_log, "split_of", lambda cell, data: data.split)
     monkeypatch.setattr(per_user, "write", lambda *_: None)
     monkeypatch.setattr(accuracy, "trained_evaluation", lambda cell, data: (object(), evaluation, {}))
     monkeypatch.setattr(accuracy, "RESULTS", tmp_path)

@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import cell_log
 import judges
 import numpy as np
-import oracles
 import pytest
 from accuracy import Cell
 from datasets import Data
@@ -35,8 +35,8 @@ def data() -> Data:
 @pytest.mark.parametrize("name", ["ccl4rec-weighed", "oracle-detector", "oracle-detector-histories", "oracle-all"])
 def test_noise_is_weighed_down_and_the_questions_stay(data: Data, name: str) -> None:
     cell = Cell("microlens50k", RHO, name, SEED)
-    split, noisy = oracles.split_of(cell, data), inject(data.split, "replace", RHO, SEED).noisy
-    plain = oracles.split_of(Cell("microlens50k", RHO, "ccl4rec-next", SEED), data)
+    split, noisy = cell_log.split_of(cell, data), inject(data.split, "replace", RHO, SEED).noisy
+    plain = cell_log.split_of(Cell("microlens50k", RHO, "ccl4rec-next", SEED), data)
     assert (split.test.targets.items == data.split.test.targets.items).all()
     assert (split.test.seen.items == plain.test.seen.items).all(), "what is filtered would make one question easier"
     assert len(split.log) == len(data.split.log)
@@ -57,12 +57,12 @@ def test_only_an_oracle_sees_the_log_without_noise(data: Data) -> None:
     noisy = replace(data, split=inject(data.split, "replace", RHO, SEED).split)
     other = inject(data.split, "replace", 0.2, SEED + 1).split
     for told in (False, True):
-        found = [oracles.judged(noisy, clean, told, SEED) for clean in (data.split, other)]
+        found = [cell_log.judged(noisy, clean, told, SEED) for clean in (data.split, other)]
         assert (found[0] == found[1]).all() != told
 
 
 def test_who_has_nothing_genuine_keeps_what_there_is(data: Data) -> None:
     """A user without a history could not be asked, and the test users would be others."""
-    split = oracles.without(data.split, np.asarray(data.split.role < TEST))
+    split = cell_log.without(data.split, np.asarray(data.split.role < TEST))
     assert (split.test.histories.lengths > 0).all()
     assert len(split.log.items) == len(data.split.log.items)
