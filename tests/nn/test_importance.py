@@ -29,6 +29,38 @@ def test_top_mean_equals_topk_and_ignores_what_does_not_count():
     assert found[1, 0].item() == pytest.approx(values[1, :2, 0].mean().item())
 
 
+def test_top_mean_leaves_its_input_alone_and_takes_any_k():
+    values = torch.randn(3, 6, 4, generator=rng())
+    before = values.clone()
+    for k in range(1, 9):
+        torch.testing.assert_close(top_mean(values, k, 1), values.topk(min(k, 6), dim=1).values.mean(1))
+    assert torch.equal(values, before)
+
+
+@pytest.mark.parametrize("k", [1, 3, 9])
+def test_top_mean_has_the_gradient_of_topk(k):
+    """What learns through agreement would be pulled by neighbours that do not count, or by none."""
+    values = torch.randn(4, 7, 5, generator=rng(), dtype=torch.float64)
+    values[1, 2:, 0] = -torch.inf
+    values[2, :, 1] = -torch.inf
+    weight = torch.randn(4, 5, generator=rng(1), dtype=torch.float64)
+    found, wanted = values.clone().requires_grad_(), values.clone().requires_grad_()
+    best = wanted.topk(min(k, 7), dim=1).values
+    real = best > -torch.inf
+    mean = torch.where(real, best, 0.0).sum(1) / real.sum(1).clamp_min(1)
+    some = real.any(dim=1)
+    (torch.where(some, top_mean(found, k, 1), 0.0) * weight).sum().backward()
+    (mean * weight).sum().backward()
+    torch.testing.assert_close(found.grad, torch.where(values > -torch.inf, wanted.grad, 0.0))
+
+
+def test_equals_at_the_edge_share_the_gradient():
+    """Two copies of an item vouch equally: which of them counts must not depend on their order."""
+    values = torch.tensor([0.9, 0.5, 0.5, 0.5, 0.1]).requires_grad_()
+    top_mean(values, 3, 0).backward()
+    torch.testing.assert_close(values.grad, torch.tensor([1 / 3, 2 / 9, 2 / 9, 2 / 9, 0.0]))
+
+
 def test_cosine_is_the_mean_over_parts_present_in_both():
     parts = [torch.randn(6, 4, generator=rng(1)), torch.randn(6, 3, generator=rng(2))]
     parts[0][2] = 0

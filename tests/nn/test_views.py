@@ -7,7 +7,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siftrec.nn.views import Plan, make_views, pick, plans, random_views, ranks, relatedness, scatter, select
+from siftrec.nn.views import (
+    Plan,
+    ascending,
+    make_views,
+    pick,
+    plans,
+    random_views,
+    ranks,
+    relatedness,
+    scatter,
+    select,
+)
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -96,6 +107,13 @@ def test_pick_stays_within_the_band_and_the_allowed(low, width, allowed_count):
     better = ((related < value[:, None]) & allowed).sum(1)
     assert (better >= math.floor(low * allowed_count - 1e-4) - (low == 1)).all()
     assert (better <= math.ceil(high * allowed_count + 1e-4)).all()
+
+
+def test_ascending_is_a_stable_sort():
+    """A wrong place here would draw substitutes from another band than the plan says."""
+    values = torch.rand(300, 17, generator=rng(4)).mul(8).round() / 8
+    values[torch.rand(300, 17, generator=rng(5)) < 0.3] = -1.0
+    assert torch.equal(ascending(values), values.argsort(dim=1, stable=True))
 
 
 def test_hardness_moves_bands_and_shares_the_stated_way():

@@ -30,6 +30,7 @@ from siftrec.modality.standard import kept_widths
 from siftrec.nn.encoders import Context, EncoderName, make_encoder
 from siftrec.nn.importance import shares
 from siftrec.nn.losses.softmax import NOTHING
+from siftrec.nn.rows import rows_of
 from siftrec.nn.towers import ItemTower
 from siftrec.settings import Count, Fraction, Rate, Size, settings
 
@@ -262,7 +263,7 @@ class CCL4Rec:
         score_BL = self._importance(model, local, batch, rows, rng)
         importance_BL = shares(score_BL * self.views.sharpness, items_BL > 0)
         own_BO = (items_BL.unsqueeze(2) == offers_O).any(dim=1) | (targets_B.unsqueeze(1) == offers_O)
-        vectors_BLG = relation.space.vectors_NG[items_BL]
+        vectors_BLG = rows_of(relation.space.vectors_NG, items_BL)
         content_BG = torch.bmm(importance_BL.unsqueeze(1), vectors_BLG).squeeze(1)
         same_BB = (user_B.unsqueeze(1) == user_B) | (targets_B.unsqueeze(1) == targets_B) & (targets_B > 0)
         pair_BLO = relation.space.cosine(items_BL, offers_O)

@@ -6,11 +6,13 @@ an item is like to everybody; calibration compares with what a popularity-drawn 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional as F  # noqa: N812  the usual name
+
+from siftrec.nn.rows import rows_of
 
 NEIGHBOUR_CAP = 16
 _HUB_NEIGHBOURS = 10
@@ -34,8 +36,8 @@ class Geometry(NamedTuple):
             left_BX: item codes.
             right_BY: item codes, (B, Y), or (Y,) shared by all rows.
         """
-        similar = self.vectors_NG[left_BX] @ self.vectors_NG[right_BY].transpose(-1, -2)
-        shared = self.presence_NP[left_BX] @ self.presence_NP[right_BY].transpose(-1, -2)
+        similar = rows_of(self.vectors_NG, left_BX) @ rows_of(self.vectors_NG, right_BY).transpose(-1, -2)
+        shared = rows_of(self.presence_NP, left_BX) @ rows_of(self.presence_NP, right_BY).transpose(-1, -2)
         return torch.where(shared > 0, similar / shared, -torch.inf)
 
 
@@ -49,18 +51,60 @@ def geometry(parts: Sequence[torch.Tensor], weights: Sequence[float]) -> Geometr
     return Geometry(torch.cat(vectors, dim=1), torch.stack(presence, dim=1))
 
 
+def largest(slices: Iterable[torch.Tensor], k: int) -> torch.Tensor:
+    """(k, ...) the k largest at each place of equally shaped slices, from the largest down; -inf where there are fewer.
+
+    Slices climb one by one down a ladder of the k largest so far: as few passes over memory as there are values, where k
+    searches for the largest would read and copy everything k times. Without gradient.
+
+    Args:
+        slices: at least one; -inf marks what does not count.
+        k: at least 1.
+    """
+    best: list[torch.Tensor] = []
+    for slice_ in slices:
+        if not best:
+            best = [torch.full_like(slice_, -torch.inf) for _ in range(k)]
+            lower = (torch.empty_like(slice_), torch.empty_like(slice_))
+        climbing = slice_
+        for rung, held in enumerate(best):
+            if rung < k - 1:
+                torch.minimum(held, climbing, out=lower[rung % 2])
+            torch.maximum(held, climbing, out=held)
+            climbing = lower[rung % 2]
+    return torch.stack(best)
+
+
+def finite_mean(values: torch.Tensor) -> torch.Tensor:
+    """Mean over the first dimension of what is not -inf; -inf where nothing is."""
+    real = values > -torch.inf
+    count = real.sum(dim=0)
+    return torch.where(count > 0, torch.where(real, values, 0.0).sum(dim=0) / count.clamp_min(1), -torch.inf)
+
+
+class _TopMean(torch.autograd.Function):
+    """Mean of the k largest over the first dimension; equals at the edge of the k share the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor, k: int) -> torch.Tensor:
+        best = largest(values, k)
+        ctx.save_for_backward(values, best[-1], (best > -torch.inf).sum(dim=0))
+        return finite_mean(best)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        values, least, count = ctx.saved_tensors
+        above, equal = values > least, (values == least) & (values > -torch.inf)
+        share = (count - above.sum(dim=0)) / equal.sum(dim=0).clamp_min(1)
+        return (above + equal * share) * (torch.where(count > 0, grads[0], 0.0) / count.clamp_min(1)), None
+
+
 def top_mean(values: torch.Tensor, k: int, dim: int) -> torch.Tensor:
     """Mean of the k largest finite values along `dim`; -inf marks what does not count; -inf where nothing counts."""
-    left = values.clone()
-    total = torch.zeros_like(values.select(dim, 0).unsqueeze(dim))
-    count = torch.zeros_like(total)
-    for _ in range(min(k, values.shape[dim])):
-        best, where = left.max(dim=dim, keepdim=True)
-        real = best > -torch.inf
-        total += torch.where(real, best, 0.0)
-        count += real
-        left.scatter_(dim, where, -torch.inf)
-    return torch.where(count > 0, total / count.clamp_min(1), -torch.inf).squeeze(dim)
+    slices = values.movedim(dim, 0)
+    slices = slices if slices.stride(-1) == 1 else slices.contiguous()
+    mean: torch.Tensor = _TopMean.apply(slices, k)  # type: ignore[no-untyped-call]
+    return mean
 
 
 class Agreement(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from siftrec.nn.importance import top_mean
+from siftrec.nn.importance import finite_mean, largest
 
 Side = Literal["positive", "negative"]
 
@@ -97,14 +97,14 @@ def relatedness(
         k: how many kept slots are averaged.
         group_S: slots vouch only for slots of the same group (modality); None = all.
     """
-    kept_BS = real_BS & ~replaced_BS
+    barred_BS = torch.where(real_BS & ~replaced_BS, 0.0, -torch.inf)
     row_R, slot_R = replaced_BS.nonzero(as_tuple=True)
     best_RO = pair_BSO[row_R, slot_R]
     groups = torch.zeros(real_BS.shape[1], dtype=torch.int64) if group_S is None else group_S
     for group in groups.unique().tolist():
         here_S = groups == group
-        kept = pair_BSO[:, here_S].masked_fill(~kept_BS[:, here_S].unsqueeze(2), -torch.inf)
-        user_BO = top_mean(kept, k, dim=1)
+        offered = zip(pair_BSO[:, here_S].unbind(1), barred_BS[:, here_S].unbind(1), strict=True)
+        user_BO = finite_mean(largest((pair_BO + barred_B.unsqueeze(1) for pair_BO, barred_B in offered), k))
         mine = here_S[slot_R]
         best_RO[mine] = torch.maximum(best_RO[mine], user_BO[row_R[mine]])
     return ((1 + best_RO.clamp(-1, 1)) / 2).clamp(0, 1)
@@ -124,13 +124,27 @@ def pick(
     Returns:
         choice_R (index among the offers, -1 if none is allowed) and its relatedness_R.
     """
-    ordered, order = related_RO.masked_fill(~allowed_RO, -1.0).sort(dim=1)
+    order_RO = ascending(related_RO.masked_fill(~allowed_RO, -1.0))
     count_R = allowed_RO.sum(dim=1)
     quantile_R = band[0] + (band[1] - band[0]) * torch.rand(len(count_R), generator=rng)
     place_R = torch.minimum((quantile_R * count_R).long(), count_R - 1) + related_RO.shape[1] - count_R
-    place_R = place_R.clamp(0, related_RO.shape[1] - 1).unsqueeze(1)
-    choice_R = order.gather(1, place_R).squeeze(1)
-    return torch.where(count_R > 0, choice_R, -1), ordered.gather(1, place_R).squeeze(1)
+    choice_R1 = order_RO.gather(1, place_R.clamp(0, related_RO.shape[1] - 1).unsqueeze(1))
+    return torch.where(count_R > 0, choice_R1.squeeze(1), -1), related_RO.gather(1, choice_R1).squeeze(1)
+
+
+def ascending(values_RO: torch.Tensor) -> torch.Tensor:
+    """order_RO: columns of each row from the smallest value to the largest, in column order where equal.
+
+    Value and column are packed into one integer, whose order is theirs, because numpy sorts plain integers several times as
+    fast as torch sorts values with their places.
+
+    Args:
+        values_RO: float32; at most one distinct value below 0, and no -0.
+    """
+    columns_O = torch.arange(values_RO.shape[1])
+    packed_RO = (values_RO.view(torch.int32).long() << 32) | columns_O
+    packed_RO.numpy().sort(axis=1)
+    return packed_RO & 0xFFFFFFFF
 
 
 def make_views(
