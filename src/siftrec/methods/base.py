@@ -147,6 +147,18 @@ class Preparing(Protocol):
 
 
 @runtime_checkable
+class Concluding(Protocol):
+    """A learned method that measures something on the weights an epoch ended with."""
+
+    def end_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
+        """Fill buffers of a model in evaluation mode, after the last step of an epoch and before it is validated.
+
+        Depends on the weights, `data`, `epoch` and `seed` alone; a run that resumes after the last step repeats it.
+        """
+        ...
+
+
+@runtime_checkable
 class Surveying(Protocol):
     """A learned method whose loss looks at what the user did around each target.
 

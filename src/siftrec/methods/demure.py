@@ -18,7 +18,7 @@ from siftrec.data.sequences import Sequences
 from siftrec.data.split import Fitting
 from siftrec.detectors.slots import pieces
 from siftrec.errors import SettingsError, UsageError
-from siftrec.methods.base import Losses, Model, Noted, Preparing, Surveying
+from siftrec.methods.base import Concluding, Losses, Model, Noted, Preparing, Surveying
 from siftrec.methods.contrast import Head
 from siftrec.methods.gates import Background, Gate, Gated, Gating, gating_of, habit
 from siftrec.methods.late import LateFusion
@@ -33,6 +33,7 @@ from siftrec.settings import Size, Weight, settings
 
 _CALIBRATING = 2048
 _BLOCK = 256
+_BACKGROUND = 256
 
 
 @settings
@@ -121,6 +122,15 @@ class Demure:
             model.refresh()
             self._calibrate(model, model.gating, data.train, seeds.generator(seed, "gate"))
 
+    def end_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
+        """See `Concluding`: what was observed during the epoch is of earlier content maps; the model at hand is calibrated."""
+        if isinstance(self.base, Concluding):
+            self.base.end_epoch(model, data, epoch, seed)
+        model = cast(SequenceModel, model)
+        if model.gating is not None and model.gating.how.judged:
+            model.gating.get_buffer("moments").zero_()
+            self._calibrate(model, model.gating, data.train, seeds.generator(seed, "gate", epoch))
+
     @torch.no_grad()
     def _calibrate(self, model: SequenceModel, gating: Gating, train: Sequences, rng: torch.Generator) -> None:
         able = np.flatnonzero(train.lengths >= 2)
@@ -130,7 +140,7 @@ class Demure:
             items_BL, shown_BLM = pad(train, block, self.length), pad_shown(train, block, self.length)
             kept = model.kept
             seen = gating.look(kept.parts, kept.slot_N, items_BL, shown_BLM)
-            gating.observe(gating.background(seen, items_BL, self.mil.background, rng))
+            gating.observe(gating.background(seen, items_BL, _BACKGROUND, rng))
 
     def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
         """See `Learned.loss`: the base's losses and the gate's."""

@@ -11,7 +11,7 @@ from siftrec import seeds
 from siftrec.data.loader import Batch, ImpressionLoader, Loader
 from siftrec.data.split import Fitting
 from siftrec.errors import DataError, NonFiniteLossError, SettingsError
-from siftrec.methods.base import Impressed, Learned, Losses, Model, Preparing, Surveying, total
+from siftrec.methods.base import Concluding, Impressed, Learned, Losses, Model, Preparing, Surveying, total
 from siftrec.train.checkpoint import Progress, State
 from siftrec.train.events import EpochEnded, Event, Stepped, Stopped
 from siftrec.train.interrupts import Interrupts
@@ -69,6 +69,8 @@ def train(
                     save(state)
                     interrupts.check()
 
+        if isinstance(method, Concluding):
+            method.end_epoch(model.eval(), data, progress.epoch, seed)
         began = time.perf_counter()
         value = validate(method, model, data, training)
         better = value is None or progress.best is None or value > progress.best
