@@ -26,6 +26,7 @@ from siftrec.errors import (
 from siftrec.methods.base import Method
 from siftrec.methods.ccl4rec import CCL4Rec
 from siftrec.methods.demure import Demure
+from siftrec.methods.late import LateFusion
 from siftrec.methods.popularity import Popularity
 from siftrec.methods.sasrec import SASRec
 from siftrec.methods.slots import SlotViews
@@ -321,6 +322,20 @@ class StopError(Exception):
 def stop_in_second_epoch(event: object) -> None:
     if isinstance(event, Stepped) and (event.epoch, event.step) == (1, 2):
         raise StopError
+
+
+def stop_after_first_epoch(event: object) -> None:
+    if isinstance(event, EpochEnded):
+        raise StopError
+
+
+def test_what_is_measured_at_the_end_of_an_epoch_is_measured_again_by_a_run_that_stopped_there(tmp_path: Path) -> None:
+    """The state is of the last step, before the gate was calibrated on it."""
+    method = Demure(base=LateFusion(dim=8, length=5))
+    right = content_fit(method)
+    with pytest.raises(StopError):
+        content_fit(method, tmp_path, on_event=stop_after_first_epoch)
+    assert weights_hash(content_fit(method, tmp_path, resume=True)) == weights_hash(right)
 
 
 @pytest.mark.parametrize(

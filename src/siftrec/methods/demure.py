@@ -123,7 +123,7 @@ class Demure:
             self._calibrate(model, model.gating, data.train, seeds.generator(seed, "gate"))
 
     def end_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
-        """See `Concluding`: what was observed during the epoch is of earlier content maps; the model at hand is calibrated."""
+        """See `Concluding`: what the epoch observed is of earlier content maps; the model it ended with is calibrated."""
         if isinstance(self.base, Concluding):
             self.base.end_epoch(model, data, epoch, seed)
         model = cast(SequenceModel, model)
