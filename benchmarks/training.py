@@ -14,7 +14,7 @@ from siftrec import seeds
 from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Batch
 from siftrec.data.split import Fitting, Split
-from siftrec.methods.base import Learned, Losses, Model
+from siftrec.methods.base import Concluding, Learned, Losses, Model
 from siftrec.train.checkpoint import State
 from siftrec.train.events import Stepped
 from siftrec.train.loop import train
@@ -61,6 +61,10 @@ class Counting:
         started = time.process_time()
         self.method.start_epoch(model, data, epoch, seed)
         self.start_epoch_s = time.process_time() - started
+
+    def end_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
+        if isinstance(self.method, Concluding):
+            self.method.end_epoch(model, data, epoch, seed)
 
     def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
         self.targets += int(batch.targets_BP.count_nonzero())

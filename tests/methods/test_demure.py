@@ -101,11 +101,16 @@ def test_the_cause_is_found_beside_a_lift_of_the_ids() -> None:
     assert (weights.weight_EM[asked].argmax(axis=1) == cause[asked]).mean() > 0.7
 
 
-def test_where_nothing_was_planted_scores_are_centred_beside_a_lift() -> None:
+@pytest.mark.parametrize("lift", ["none", "ids"])
+@pytest.mark.parametrize("length", [2, 4, 8, 20])
+def test_where_nothing_was_planted_scores_are_deviations_at_every_length(lift: Lifted, length: int) -> None:
+    """A scale that is of long histories alone, or of an earlier model, would call a new user's first items foreign."""
     planted = world(null=True)
     log = planted.split.fitting.recode(planted.catalog.vocab).train
-    score = slot_weights(trained("softmax", null=True, lift="ids"), log).score_EM
-    assert np.abs(score.mean(axis=0)).max() < 0.15
+    place = np.arange(len(log.items)) - np.repeat(log.offsets[:-1], log.lengths)
+    score = slot_weights(trained("softmax", null=True, lift=lift), log.where(place < length)).score_EM
+    assert np.abs(score.mean(axis=0)).max() < 0.2
+    assert score.std(axis=0) == pytest.approx(np.ones(3), abs=0.15)
 
 
 @pytest.mark.parametrize("name", ["ccl4rec", "sasrec"])

@@ -1,5 +1,7 @@
 """Encoders: padding, batch order and the future must change nothing."""
 
+import math
+
 import pytest
 import torch
 
@@ -110,6 +112,16 @@ def test_dropout_keeps_the_mean_and_is_off_in_evaluation():
     assert dropped.mean().item() == pytest.approx(1.0, abs=0.01)
     assert (dropped == 0).float().mean().item() == pytest.approx(0.25, abs=0.005)
     assert dropout(x, 0.25, None) is x
+
+
+@pytest.mark.parametrize("cut", [1, 51, 128, 255])
+@pytest.mark.parametrize("shape", [(7, 5, 3), (64,), (0, 4)])
+def test_dropout_zeroes_exactly_the_elements_whose_byte_is_below_the_cut(cut, shape):
+    x, count = torch.full(shape, 2.0), math.prod(shape)
+    words = torch.randint(-(2**63), 2**63 - 1, (-(-count // 8),), generator=torch.Generator().manual_seed(3))
+    kept = (words.view(torch.uint8)[:count] >= cut).view(shape)
+    wanted = torch.where(kept, 2.0 * 256 / (256 - cut), 0.0)
+    torch.testing.assert_close(dropout(x, cut / 256, torch.Generator().manual_seed(3)), wanted)
 
 
 def test_parts_of_an_item_start_on_one_scale_whatever_their_width():

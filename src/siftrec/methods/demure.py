@@ -32,8 +32,8 @@ from siftrec.nn.towers import ItemTower
 from siftrec.settings import Size, Weight, settings
 
 _CALIBRATING = 2048
-_BLOCK = 256
-_BACKGROUND = 256
+_BLOCK = 32
+_BACKGROUND = 128
 
 
 @settings
@@ -45,7 +45,7 @@ class Mil:
     Attributes:
         kind: `nce` lets interactions compete with background items, `logistic` judges each by itself.
         weight: λ.
-        background: popularity-drawn items put into each history; they also calibrate the gate.
+        background: popularity-drawn items put into each history; during an epoch they calibrate the gate too.
     """
 
     kind: Literal["nce", "logistic"] = "nce"
@@ -120,7 +120,7 @@ class Demure:
         model.gating.get_buffer("epoch").fill_(epoch)
         if epoch == 0 and model.gating.how.judged:
             model.refresh()
-            self._calibrate(model, model.gating, data.train, seeds.generator(seed, "gate"))
+            self._calibrate(model, data.train, self.mil.background, seeds.generator(seed, "gate"))
 
     def end_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
         """See `Concluding`: what the epoch observed is of earlier content maps; the model it ended with is calibrated."""
@@ -129,18 +129,17 @@ class Demure:
         model = cast(SequenceModel, model)
         if model.gating is not None and model.gating.how.judged:
             model.gating.get_buffer("moments").zero_()
-            self._calibrate(model, model.gating, data.train, seeds.generator(seed, "gate", epoch))
+            self._calibrate(model, data.train, _BACKGROUND, seeds.generator(seed, "gate", epoch))
 
     @torch.no_grad()
-    def _calibrate(self, model: SequenceModel, gating: Gating, train: Sequences, rng: torch.Generator) -> None:
-        able = np.flatnonzero(train.lengths >= 2)
-        rows = able[torch.randperm(len(able), generator=rng)[:_CALIBRATING].numpy()]
-        order = rows[np.argsort(train.lengths[rows], kind="stable")]
-        for block in np.array_split(order, -(-len(order) // _BLOCK)) if len(order) else ():
-            items_BL, shown_BLM = pad(train, block, self.length), pad_shown(train, block, self.length)
-            kept = model.kept
-            seen = gating.look(kept.parts, kept.slot_N, items_BL, shown_BLM)
-            gating.observe(gating.background(seen, items_BL, _BACKGROUND, rng))
+    def _calibrate(self, model: SequenceModel, train: Sequences, count: int, rng: torch.Generator) -> None:
+        kept, gating = model.kept, cast(Gating, model.gating)
+        for histories in _calibrating(train, self.length, rng):
+            order = np.argsort(histories.lengths, kind="stable")
+            for block in np.array_split(order, -(-len(order) // _BLOCK)) if len(order) else ():
+                items_BL, shown_BLM = pad(histories, block, self.length), pad_shown(histories, block, self.length)
+                seen = gating.look(kept.parts, kept.slot_N, items_BL, shown_BLM)
+                gating.observe(gating.background(seen, items_BL, count, rng))
 
     def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
         """See `Learned.loss`: the base's losses and the gate's."""
@@ -178,6 +177,19 @@ class Demure:
         background_BJ = bags(gating.logits(score_BMJ, habit_BMJ), background.present_BMJ)
         loss = mil_nce if self.mil.kind == "nce" else mil_logistic
         return loss(chosen_BL, weight_BL, background_BJ, (background.evidence_BMJ > 0).any(dim=1))
+
+
+def _calibrating(train: Sequences, length: int, rng: torch.Generator) -> tuple[Sequences, Sequences]:
+    """Some training histories whole, and as many beginnings of them, of 2 to `length` interactions.
+
+    Each number of neighbours has a scale of its own, and histories of every length will be asked for.
+    """
+    able = np.flatnonzero(train.lengths >= 2)
+    whole = train.take(able[torch.randperm(len(able), generator=rng)[:_CALIBRATING].numpy()])
+    most = np.minimum(whole.lengths, length)
+    ends = 2 + (torch.rand(len(most), generator=rng).numpy() * (most - 1)).astype(np.int64)
+    place_E = np.arange(len(whole.items)) - np.repeat(whole.offsets[:-1], whole.lengths)
+    return whole, whole.where(place_E < np.repeat(ends, whole.lengths))
 
 
 def give_content(model: SequenceModel, catalog: Catalog) -> None:

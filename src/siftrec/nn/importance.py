@@ -54,8 +54,8 @@ def geometry(parts: Sequence[torch.Tensor], weights: Sequence[float]) -> Geometr
 def largest(slices: Iterable[torch.Tensor], k: int) -> torch.Tensor:
     """(k, ...) the k largest at each place of equally shaped slices, from the largest down; -inf where there are fewer.
 
-    Slices climb one by one down a ladder of the k largest so far: as few passes over memory as there are values, where k
-    searches for the largest would read and copy everything k times. Without gradient.
+    Slices climb one by one down a ladder of the k largest so far, which stays in cache, where k searches for the largest
+    would read and copy everything k times. Without gradient.
 
     Args:
         slices: at least one; -inf marks what does not count.
@@ -76,19 +76,19 @@ def largest(slices: Iterable[torch.Tensor], k: int) -> torch.Tensor:
 
 
 def finite_mean(values: torch.Tensor) -> torch.Tensor:
-    """Mean over the first dimension of what is not -inf; -inf where nothing is."""
-    real = values > -torch.inf
+    """(...) mean over the first dimension of (n, ...) values of what is not -inf; -inf where nothing is."""
+    real = values != -torch.inf
     count = real.sum(dim=0)
     return torch.where(count > 0, torch.where(real, values, 0.0).sum(dim=0) / count.clamp_min(1), -torch.inf)
 
 
 class _TopMean(torch.autograd.Function):
-    """Mean of the k largest over the first dimension; equals at the edge of the k share the gradient."""
+    """(...) mean of the k < n largest of (n, ...) values; equals at the edge of the k share the gradient."""
 
     @staticmethod
     def forward(ctx: Any, values: torch.Tensor, k: int) -> torch.Tensor:
         best = largest(values, k)
-        ctx.save_for_backward(values, best[-1], (best > -torch.inf).sum(dim=0))
+        ctx.save_for_backward(values, best[-1], (best != -torch.inf).sum(dim=0))
         return finite_mean(best)
 
     @staticmethod
@@ -102,6 +102,10 @@ class _TopMean(torch.autograd.Function):
 def top_mean(values: torch.Tensor, k: int, dim: int) -> torch.Tensor:
     """Mean of the k largest finite values along `dim`; -inf marks what does not count; -inf where nothing counts."""
     slices = values.movedim(dim, 0)
+    if k >= len(slices):
+        return finite_mean(slices)
+    if torch.compiler.is_compiling():  # the ladder's loops would be unrolled into the graph
+        return finite_mean(values.topk(k, dim=dim).values.movedim(dim, 0))
     slices = slices if slices.stride(-1) == 1 else slices.contiguous()
     mean: torch.Tensor = _TopMean.apply(slices, k)  # type: ignore[no-untyped-call]
     return mean

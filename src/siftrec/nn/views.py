@@ -104,7 +104,9 @@ def relatedness(
     for group in groups.unique().tolist():
         here_S = groups == group
         offered = zip(pair_BSO[:, here_S].unbind(1), barred_BS[:, here_S].unbind(1), strict=True)
-        user_BO = finite_mean(largest((pair_BO + barred_B.unsqueeze(1) for pair_BO, barred_B in offered), k))
+        user_BO = finite_mean(
+            largest((pair_BO + barred_B.unsqueeze(1) for pair_BO, barred_B in offered), min(k, int(here_S.sum())))
+        )
         mine = here_S[slot_R]
         best_RO[mine] = torch.maximum(best_RO[mine], user_BO[row_R[mine]])
     return ((1 + best_RO.clamp(-1, 1)) / 2).clamp(0, 1)
@@ -116,7 +118,7 @@ def pick(
     """One substitute per replaced slot, uniformly from a quantile band of relatedness.
 
     Args:
-        related_RO: relatedness of each offer.
+        related_RO: relatedness of each offer, float32 in [0, 1].
         allowed_RO: offers that may be taken.
         band: quantiles (low, high).
         rng: generator.

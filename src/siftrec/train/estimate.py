@@ -17,7 +17,7 @@ from siftrec import seeds
 from siftrec.data.catalog import Catalog
 from siftrec.data.split import Fitting
 from siftrec.evaluate.rank import BLOCK_BYTES
-from siftrec.methods.base import Learned, Model, Preparing, total
+from siftrec.methods.base import Concluding, Learned, Model, Preparing, total
 from siftrec.train.checkpoint import State, adamw
 from siftrec.train.events import Estimate
 from siftrec.train.loop import loader_of
@@ -53,6 +53,7 @@ def estimate(method: Learned, state: State, catalog: Catalog, data: Fitting, tra
     once = _prepare_seconds(method, trial, data, seed) if state.is_new else 0.0
     refresh = _seconds(lambda: method.start_epoch(trial.eval(), data, state.progress.epoch, seed))
     method.start_epoch(trial, data, max(training.epochs - 1, state.progress.epoch), seed)
+    ended = _seconds(lambda: method.end_epoch(trial, data, 0, seed)) if isinstance(method, Concluding) else 0.0
     before = peak_memory()
     step = _step_seconds(method, trial, data, training, seed)
     asked = sampled(data.valid, training.validate_users)
@@ -64,7 +65,7 @@ def estimate(method: Learned, state: State, catalog: Catalog, data: Fitting, tra
 
     steps = len(loader_of(method, data, training, seed).plan(0))
     epochs = max(training.epochs - state.progress.epoch, 0)
-    seconds = once + epochs * (refresh + step * steps + answers) - step * state.progress.step
+    seconds = once + epochs * (refresh + step * steps + ended + answers) - step * state.progress.step
     weights = sum(tensor.nbytes for tensor in trial.state_dict().values())
     extra = 3 * sum(p.nbytes for p in trial.parameters()) + weights
     return Estimate(max(seconds, 0.0), before + extra + batch, weights, extra, batch, held_bytes(catalog))

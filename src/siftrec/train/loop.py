@@ -69,10 +69,8 @@ def train(
                     save(state)
                     interrupts.check()
 
-        if isinstance(method, Concluding):
-            method.end_epoch(model.eval(), data, progress.epoch, seed)
         began = time.perf_counter()
-        value = validate(method, model, data, training)
+        value = _end_epoch(method, state, data, training, seed)
         better = value is None or progress.best is None or value > progress.best
         if better:
             state.keep_best()
@@ -90,6 +88,14 @@ def _start_epoch(method: Learned, state: State, data: Fitting, seed: int) -> Non
     if state.is_new and isinstance(method, Preparing):
         method.prepare(state.model, data, seed)
     method.start_epoch(state.model, data, state.progress.epoch, seed)
+
+
+def _end_epoch(method: Learned, state: State, data: Fitting, training: Training, seed: int) -> float | None:
+    """The value of validation, after what the method measures before it."""
+    model = state.model.eval()
+    if isinstance(method, Concluding):
+        method.end_epoch(model, data, state.progress.epoch, seed)
+    return validate(method, model, data, training)
 
 
 def _set_rate(state: State, training: Training, steps: int) -> None:
