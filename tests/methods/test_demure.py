@@ -109,7 +109,7 @@ def test_where_nothing_was_planted_scores_are_deviations_at_every_length(lift: L
     log = planted.split.fitting.recode(planted.catalog.vocab).train
     place = np.arange(len(log.items)) - np.repeat(log.offsets[:-1], log.lengths)
     score = slot_weights(trained("softmax", null=True, lift=lift), log.where(place < length)).score_EM
-    assert np.abs(score.mean(axis=0)).max() < 0.2
+    assert np.abs(score.mean(axis=0)).max() < (0.15 if length == 20 else 0.2)  # short ones: few interactions to judge
     assert score.std(axis=0) == pytest.approx(np.ones(3), abs=0.15)
 
 
