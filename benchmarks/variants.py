@@ -102,6 +102,15 @@ VARIANTS = {
     "gru4rec": Variant("GRU4Rec", lambda: GRU4Rec(dim=64), whole=True),
     "gsasrec": Variant("gSASRec", lambda: SASRec(dim=64, objective="gbce", negatives=256), whole=True),
     "fmlprec": Variant("FMLP-Rec", lambda: FMLPRec(dim=64), training={"epochs": 20}),
+    "sasrec-prefixes": Variant(
+        "SASRec, every prefix a row", lambda: SASRec(dim=64, rows="prefix"), training={"epochs": 20}
+    ),
+    "sasrec-content-prefixes": Variant(
+        "SASRec with content, every prefix a row",
+        lambda: SASRec(dim=64, rows="prefix", content=True),
+        content=True,
+        training={"epochs": 20},
+    ),
     "sasrec-content": Variant("SASRec with content", lambda: SASRec(dim=64, content=True), content=True, whole=True),
     "cl4srec": Variant("CL4SRec", lambda: CL4SRec(base=SASRec(dim=64)), whole=True),
     "coserec": Variant("CoSeRec", lambda: CoSeRec(base=SASRec(dim=64)), whole=True),
@@ -305,6 +314,9 @@ PAIRS = (
     ("ccl4rec", "markov"),
     ("ccl4rec", "sasrec"),
     ("ccl4rec", "sasrec-content"),
+    ("ccl4rec", "sasrec-prefixes"),
+    ("ccl4rec", "sasrec-content-prefixes"),
+    ("sasrec-prefixes", "sasrec"),
     ("ccl4rec", "bprmf"),
     ("ccl4rec", "gru4rec"),
     ("ccl4rec", "gsasrec"),

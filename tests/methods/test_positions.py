@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,14 +12,20 @@ from chains import found
 
 from siftrec import seeds
 from siftrec.data.loader import Batch
+from siftrec.methods.adt import ADT
+from siftrec.methods.causerec import CauseRec
 from siftrec.methods.ccl4rec import CCL4Rec
+from siftrec.methods.cl4srec import CL4SRec
 from siftrec.methods.contrast import Contrast
+from siftrec.methods.coserec import CoSeRec
+from siftrec.methods.ec4srec import EC4SRec
 from siftrec.methods.fmlprec import FMLPRec
 from siftrec.methods.gru4rec import GRU4Rec
 from siftrec.methods.late import LateFusion
 from siftrec.methods.model import SequenceModel
 from siftrec.methods.sasrec import SASRec
 from siftrec.synthetic import behaviours
+from siftrec.testing import check_method
 
 SMALL = {"dim": 8, "length": 6, "dropout": 0.0}
 NEXT = Contrast(vanilla=0.0, graded=0.0, over=0.0)
@@ -33,13 +40,17 @@ METHODS = {
     },
 }
 SAMPLED = SMALL | {"negatives": 40, "full_up_to": 0}
-LAST = {"FMLPRec": FMLPRec(**SAMPLED), "LateFusion": LateFusion(**SAMPLED)}
+LAST = {
+    "FMLPRec": FMLPRec(**SAMPLED),
+    "LateFusion": LateFusion(**SAMPLED),
+    "SASRec": SASRec(**SAMPLED, rows="prefix"),
+    "GRU4Rec": GRU4Rec(**SAMPLED, rows="prefix"),
+}
 EVERY = pytest.mark.parametrize("name", METHODS)
 
 
-def model_of(name: str) -> SequenceModel:
+def model_of(method: Any) -> SequenceModel:
     planted = behaviours("easy", users=50, items=600, length=6, seed=2)
-    method = (METHODS | LAST)[name]
     with seeds.initialised(1, "weights"):
         model = method.build(planted.catalog)
     assert isinstance(model, SequenceModel)
@@ -72,7 +83,7 @@ def one(name: str, row: int, user_D: torch.Tensor, target: int, items_ND: torch.
 @torch.no_grad()
 def test_the_loss_is_that_of_every_target_after_what_came_before_it(name):
     """A loop: had a state read its target, or been asked for another's, the sums would differ."""
-    model, rows = model_of(name), batch()
+    model, rows = model_of(METHODS[name]), batch()
     items_ND = model.local(model.every)(model.every)
     expected = 0.0
     for row in range(3):
@@ -93,7 +104,7 @@ def test_the_loss_is_that_of_every_target_after_what_came_before_it(name):
 @torch.no_grad()
 def test_after_the_last_position_a_target_counts_by_its_weight_against_what_is_drawn(name):
     """A loop over draws, each standing for 1 / (K q) items; deaf to weights, false positives would be learned in full."""
-    model, rows = model_of(name), batch()
+    model, rows = model_of(LAST[name]), batch()
     rows = replace(rows, targets_BP=rows.targets_BP[:, -1:], weights_BP=rows.weights_BP[:, -1:])
     power_N = model.popularity.clamp_min(1) ** 0.75 * (model.every > 0)
     drawn = torch.multinomial(power_N, 40, replacement=True, generator=seeds.generator(1, "loss")).tolist()
@@ -113,7 +124,7 @@ def test_after_the_last_position_a_target_counts_by_its_weight_against_what_is_d
 
 @EVERY
 def test_later_items_never_change_earlier_states(name):
-    model, items = model_of(name), batch().items_BL[1:2]
+    model, items = model_of(METHODS[name]), batch().items_BL[1:2]
     other = items.clone()
     other[0, 4:] = torch.tensor([50, 51])
     before, after = (model.encoder.states(model.items()[each], each > 0, None) for each in (items, other))
@@ -129,3 +140,20 @@ def test_later_items_never_change_earlier_states(name):
 def test_an_order_that_is_there_is_found_and_none_where_there_is_none(method, epochs):
     assert found(method, True, epochs) > 0.8
     assert found(method, False, epochs) < 0.1
+
+
+BASE = SASRec(dim=16, length=8, blocks=1, heads=1, negatives=64, rows="prefix")
+AROUND = (
+    ADT(base=BASE),
+    CL4SRec(base=BASE),
+    CoSeRec(base=BASE, warmup=1),
+    EC4SRec(base=BASE, warmup=1),
+    CauseRec(base=BASE),
+)
+
+
+@pytest.mark.parametrize("method", AROUND, ids=lambda method: type(method).__name__)
+def test_what_stands_around_a_base_has_its_rows(method):
+    """Judged by other rows than its base, an opponent would win or lose by what it is trained on."""
+    assert method.rows == "prefix"
+    check_method(method)

@@ -24,7 +24,14 @@ SMALL = {"dim": 16, "length": 8, "negatives": 64}
 
 # Binary cross-entropy begins slowly; with most of the 600 items drawn, four short epochs are enough.
 @pytest.mark.parametrize(
-    "more", [{"objective": "gbce", "negatives": 500, "calibration": 0.0}, {"content": True}], ids=["gbce", "content"]
+    "more",
+    [
+        {"objective": "gbce", "negatives": 500, "calibration": 0.0},
+        {"content": True},
+        {"rows": "prefix"},
+        {"rows": "prefix", "objective": "gbce", "negatives": 500, "calibration": 0.0},
+    ],
+    ids=["gbce", "content", "prefixes", "gbce, prefixes"],
 )
 def test_contract(more):
     check_method(SASRec(**SMALL | more))
@@ -37,9 +44,9 @@ class Told(nn.Module):
         super().__init__()
         self.state_D = nn.Parameter(state_D)
 
-    def states(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
-        """The state, everywhere."""
-        return self.state_D.expand(vectors_BLD.shape)
+    def forward(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
+        """The state, for every row."""
+        return self.state_D.expand(len(vectors_BLD), -1)
 
 
 @pytest.mark.parametrize("negatives", [2, 6, 60])

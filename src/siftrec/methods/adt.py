@@ -5,7 +5,7 @@ Models learn genuine interactions before false-positive ones, so targets that lo
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from siftrec.data.split import Fitting
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.judgement import Judgement
 from siftrec.methods.model import SequenceModel, Step
-from siftrec.methods.positions import Causal, every_position
+from siftrec.methods.positions import Causal, asked
 from siftrec.methods.sasrec import SASRec
 from siftrec.nn.losses.softmax import every_item
 from siftrec.settings import Fraction, Size, Weight, settings
@@ -52,12 +52,16 @@ class ADT:
     share: Fraction = 0.1
     ramp: Size = 2000
     power: Weight = 0.2
-    rows: ClassVar[Literal["sequence"]] = SASRec.rows
 
     @property
     def length(self) -> int:
         """L of the base."""
         return self.base.length
+
+    @property
+    def rows(self) -> Literal["prefix", "sequence"]:
+        """As the base's."""
+        return self.base.rows
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""
@@ -80,7 +84,7 @@ class ADT:
         share = self.share * min(1.0, int(taken) / self.ramp)
         taken += 1
         drawn = model.negatives(self.base.negatives, self.base.full_up_to, rng)
-        return every_position(model, batch, drawn, rng, lambda lost_R: self.kept(lost_R, share))
+        return asked(model, batch, drawn, rng, lambda lost_R: self.kept(lost_R, share))
 
     def kept(self, lost_R: torch.Tensor, share: float) -> torch.Tensor:
         """(R,) factor of the weight of each target: 0 or 1, or p^β.

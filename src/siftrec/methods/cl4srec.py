@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, cast
+from typing import Literal, cast
 
 import torch
 
@@ -38,12 +38,16 @@ class CL4SRec:
     reorder: Fraction = 0.6
     weight: Weight = 0.1
     temperature: Rate = 0.2
-    rows: ClassVar[Literal["sequence"]] = SASRec.rows
 
     @property
     def length(self) -> int:
         """L of the base."""
         return self.base.length
+
+    @property
+    def rows(self) -> Literal["prefix", "sequence"]:
+        """As the base's."""
+        return self.base.rows
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""

@@ -5,7 +5,7 @@ Its self-supervised form, explained by gradients; docs/methods/opponents.md says
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, cast
+from typing import Literal, cast
 
 import torch
 
@@ -48,12 +48,16 @@ class EC4SRec:
     weight: Weight = 0.1
     negative_weight: Weight = 0.05
     temperature: Rate = 0.2
-    rows: ClassVar[Literal["sequence"]] = SASRec.rows
 
     @property
     def length(self) -> int:
         """L of the base."""
         return self.base.length
+
+    @property
+    def rows(self) -> Literal["prefix", "sequence"]:
+        """As the base's."""
+        return self.base.rows
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""

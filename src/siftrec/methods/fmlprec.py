@@ -11,7 +11,7 @@ from siftrec.data.loader import Batch
 from siftrec.data.split import Fitting
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.model import SequenceModel, Step
-from siftrec.methods.positions import last_position, model_of
+from siftrec.methods.positions import asked, model_of
 from siftrec.nn.filters import Filters
 from siftrec.settings import Count, Fraction, Rate, Size, settings
 
@@ -59,4 +59,4 @@ class FMLPRec:
     def step(self, model: Model, batch: Batch, rng: torch.Generator) -> Step:
         """See `Sequential.step`."""
         model = cast(SequenceModel, model)
-        return last_position(model, batch, model.negatives(self.negatives, self.full_up_to, rng), rng)
+        return asked(model, batch, model.negatives(self.negatives, self.full_up_to, rng), rng)

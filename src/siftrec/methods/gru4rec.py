@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, cast
+from typing import Literal, cast
 
 import torch
 
@@ -11,14 +11,14 @@ from siftrec.data.loader import Batch
 from siftrec.data.split import Fitting
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.model import SequenceModel, Step
-from siftrec.methods.positions import every_position, model_of
+from siftrec.methods.positions import asked, model_of
 from siftrec.nn.encoders import Recurrent
 from siftrec.settings import Count, Fraction, Rate, Size, settings
 
 
 @settings
 class GRU4Rec:
-    """One GRU layer over item ids, with a target after every position.
+    """One GRU layer over item ids.
 
     The items of histories and those that are scored have one table, and the loss is a softmax over shared negatives drawn
     by a power of popularity: "constrained embedding", cross-entropy and additional samples of the 2018 paper.
@@ -28,6 +28,8 @@ class GRU4Rec:
     Attributes:
         dim: D, size of item vectors and of the state.
         length: L, longest history.
+        rows: what is a training row. `sequence`: every window of `length` targets, asked after every position.
+            `prefix`: every interaction, with everything before it as its history; an epoch costs the more.
         dropout: probability, on item vectors of histories.
         scale: expected norm of a fresh item vector.
         negatives: shared negatives per batch.
@@ -36,11 +38,11 @@ class GRU4Rec:
 
     dim: Size = 64
     length: Size = 50
+    rows: Literal["prefix", "sequence"] = "sequence"
     dropout: Fraction = 0.2
     scale: Rate = 1.0
     negatives: Size = 1024
     full_up_to: Count = 5000
-    rows: ClassVar[Literal["sequence"]] = "sequence"
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""
@@ -59,4 +61,4 @@ class GRU4Rec:
         """See `Sequential.step`."""
         model = cast(SequenceModel, model)
         drawn = model.negatives(self.negatives, self.full_up_to, rng)
-        return every_position(model, batch, drawn, rng)
+        return asked(model, batch, drawn, rng)

@@ -16,7 +16,7 @@ from siftrec.errors import SettingsError
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.gates import Gate, gating_of
 from siftrec.methods.model import SequenceModel, Step
-from siftrec.methods.positions import last_position
+from siftrec.methods.positions import asked
 from siftrec.modality.standard import kept_widths
 from siftrec.nn.late import Lifted, Pool, StackedTower
 from siftrec.settings import Count, Fraction, Rate, Size, settings
@@ -71,4 +71,4 @@ class LateFusion:
     def step(self, model: Model, batch: Batch, rng: torch.Generator) -> Step:
         """See `Sequential.step`."""
         model = cast(SequenceModel, model)
-        return last_position(model, batch, model.negatives(self.negatives, self.full_up_to, rng), rng)
+        return asked(model, batch, model.negatives(self.negatives, self.full_up_to, rng), rng)

@@ -41,40 +41,33 @@ def model_of(catalog: Catalog, encoder: nn.Module, dim: int, scale: float, conte
     return SequenceModel(catalog if content else Catalog(catalog.vocab.ids), tower, encoder, dim)
 
 
-def read_once(
+def read(
     model: SequenceModel, batch: Batch, negatives: torch.Tensor, rng: torch.Generator
 ) -> tuple[Local, History, torch.Tensor]:
-    """Encode `sequence` rows: item vectors, histories, and states_BLD, each to be asked what came next.
+    """Encode rows: item vectors, histories, and states_BPD, each to be asked for its column of `targets_BP`.
 
     Args:
-        model: its encoder is `Causal`.
-        batch: rows.
+        model: its encoder is `Causal` where rows are windows.
+        batch: rows; a target after every position, or one after the last.
         negatives: item codes of any shape whose vectors the loss needs besides.
         rng: of dropout.
     """
     local = model.local(batch.items_BL, batch.targets_BP, batch.shown_BLM, negatives)
     history = model.history(local, batch.items_BL, batch.shown_BLM)
-    states_BLD = cast(Causal, model.encoder).states(history.vectors_BLD, batch.items_BL > 0, rng)
-    return local, history, states_BLD
+    real_BL = batch.items_BL > 0
+    if batch.targets_BP.shape[1] == 1:
+        return local, history, model.encoder(history.vectors_BLD, real_BL, rng).unsqueeze(1)
+    return local, history, cast(Causal, model.encoder).states(history.vectors_BLD, real_BL, rng)
 
 
-def every_position(
+def asked(
     model: SequenceModel, batch: Batch, drawn: Negatives, rng: torch.Generator, weigh: Weigh | None = None
 ) -> Step:
-    """Ask after every position of `sequence` rows what came next; arguments as of `read_once`; `weigh` None: as they are."""
-    local, history, states_BLD = read_once(model, batch, drawn.items_K, rng)
-    asked = batch.targets_BP > 0
-    users_RD, targets_R, weights_R = states_BLD[asked], batch.targets_BP[asked], batch.weights_BP[asked]
+    """Encode rows and ask for their targets; arguments as of `read`; `weigh` None: targets count by their weights."""
+    local, history, states_BPD = read(model, batch, drawn.items_K, rng)
+    there_BP = batch.targets_BP > 0
+    users_RD, targets_R, weights_R = states_BPD[there_BP], batch.targets_BP[there_BP], batch.weights_BP[there_BP]
     if weigh is not None:
         weights_R = weights_R * weigh(model.target_losses(local, users_RD, targets_R, drawn))
     next_item = model.next_item(local, users_RD, targets_R, weights_R, drawn)
-    return Step({"next_item": next_item}, local, history, states_BLD[:, -1])
-
-
-def last_position(model: SequenceModel, batch: Batch, drawn: Negatives, rng: torch.Generator) -> Step:
-    """Encode `prefix` rows and ask what came after each; arguments as of `read_once`."""
-    local = model.local(batch.items_BL, batch.targets_BP, batch.shown_BLM, drawn.items_K)
-    history = model.history(local, batch.items_BL, batch.shown_BLM)
-    users_BD = model.encoder(history.vectors_BLD, batch.items_BL > 0, rng)
-    next_item = model.next_item(local, users_BD, batch.targets_BP[:, -1], batch.weights_BP[:, -1], drawn)
-    return Step({"next_item": next_item}, local, history, users_BD)
+    return Step({"next_item": next_item}, local, history, states_BPD[:, -1])

@@ -5,7 +5,7 @@ With `objective = "gbce"` it is gSASRec (Petrov & Macdonald, RecSys 2023).
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, cast
+from typing import Literal, cast
 
 import torch
 
@@ -15,7 +15,7 @@ from siftrec.data.split import Fitting
 from siftrec.errors import SettingsError
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.model import SequenceModel, Step
-from siftrec.methods.positions import every_position, model_of, read_once
+from siftrec.methods.positions import asked, model_of, read
 from siftrec.nn.encoders import Transformer
 from siftrec.nn.losses.pairwise import gbce_loss, uninformed
 from siftrec.settings import Count, Fraction, Rate, Size, settings
@@ -28,6 +28,8 @@ class SASRec:
     Attributes:
         dim: D, vector size.
         length: L, longest history.
+        rows: what is a training row. `sequence`: every window of `length` targets, asked after every position.
+            `prefix`: every interaction, with everything before it as its history; an epoch costs the more.
         blocks: transformer blocks.
         heads: attention heads; must divide `dim`.
         dropout: probability.
@@ -43,6 +45,7 @@ class SASRec:
 
     dim: Size = 64
     length: Size = 50
+    rows: Literal["prefix", "sequence"] = "sequence"
     blocks: Size = 2
     heads: Size = 2
     dropout: Fraction = 0.2
@@ -52,7 +55,6 @@ class SASRec:
     objective: Literal["softmax", "gbce"] = "softmax"
     calibration: Fraction = 0.75
     content: bool = False
-    rows: ClassVar[Literal["sequence"]] = "sequence"
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""
@@ -87,7 +89,7 @@ class SASRec:
         model = cast(SequenceModel, model)
         if self.objective == "gbce":
             return self._gbce(model, batch, rng)
-        return every_position(model, batch, model.negatives(self.negatives, self.full_up_to, rng), rng)
+        return asked(model, batch, model.negatives(self.negatives, self.full_up_to, rng), rng)
 
     def _gbce(self, model: SequenceModel, batch: Batch, rng: torch.Generator) -> Step:
         """Negatives of its own for every row: shared by a batch they would leave most items unmoved by most steps."""
@@ -95,19 +97,19 @@ class SASRec:
         count = min(self.negatives, size - 1)
         rate = count / (size - 1)
         drawn_BK = torch.randint(1, size, (len(batch), count), generator=rng)
-        local, history, states_BLD = read_once(model, batch, drawn_BK, rng)
+        local, history, states_BPD = read(model, batch, drawn_BK, rng)
         # Added to every score it ranks nothing otherwise, but vectors need not first learn that most items are not next.
         start = uninformed(rate, self.calibration, count)
-        positive_BL = (states_BLD * local(batch.targets_BP)).sum(dim=2) + start
-        negative_BLK = torch.bmm(states_BLD, local(drawn_BK).transpose(1, 2)) + start
-        counted_BLK = drawn_BK.unsqueeze(1) != batch.targets_BP.unsqueeze(2)
+        positive_BP = (states_BPD * local(batch.targets_BP)).sum(dim=2) + start
+        negative_BPK = torch.bmm(states_BPD, local(drawn_BK).transpose(1, 2)) + start
+        counted_BPK = drawn_BK.unsqueeze(1) != batch.targets_BP.unsqueeze(2)
         weights_R = (batch.weights_BP * (batch.targets_BP > 0)).flatten()
         loss = gbce_loss(
-            positive_BL.flatten(),
-            negative_BLK.flatten(0, 1),
-            counted_BLK.flatten(0, 1),
+            positive_BP.flatten(),
+            negative_BPK.flatten(0, 1),
+            counted_BPK.flatten(0, 1),
             weights_R,
             rate,
             self.calibration,
         )
-        return Step({"next_item": loss}, local, history, states_BLD[:, -1])
+        return Step({"next_item": loss}, local, history, states_BPD[:, -1])
