@@ -209,6 +209,7 @@ def plain_cells() -> list[Cell]:
         and {"nothing": True, "content": foreign > 0}.get(variant.oracle, rho > 0)
         and (not foreign or variant.apart)
         and (variant.only is None or variant.only in MODALITIES[data])
+        and variant.data in (None, data)
         and (not tuned or method in choices.get(str(Setting(data, rho)), {}))
     ]
     peers = [Cell("microlens50k", rho, name, SEEDS[0]) for name, peer in PEERS.items() for rho in peer.rhos]

@@ -52,6 +52,7 @@ class Variant:
         training: settings of `siftrec.Training` that are neither its defaults nor those of the data set.
         apart: whether it reads modalities apart, so that foreign content can be shown to it.
         only: the one modality its catalog has; None = the data set's usual ones.
+        data: the one data set it is run on; None = all.
         oracle: what is known of the planted noise, as a ceiling: nothing; which targets it is (they do not count); or
             which interactions it is (they are taken out of training, of validation and of all histories); or which content
             is foreign (the gate shuts it out). `log`: nothing, but targets are weighed by a detector that was fitted on all
@@ -67,6 +68,7 @@ class Variant:
     training: dict[str, Any] = field(default_factory=dict)
     apart: bool = False
     only: str | None = None
+    data: str | None = None
     oracle: Literal["nothing", "targets", "interactions", "content", "log", "detector", "detector, histories"] = (
         "nothing"
     )
@@ -81,15 +83,19 @@ WEIGHTED = CCL4Rec(dim=64, contrast=NEXT, denoise=Denoise())
 # Where histories are long, every prefix of every one is too much to train on: methods that can ask after every position of a
 # window do, as SASRec does anyway; of the others twenty rows of each user are drawn anew every epoch.
 WINDOWS = {"ml1m"}
-STEADY: dict[str, Any] = {"schedule": "constant", "epochs": 20, "patience": 2}
-"""How everything was trained before the rate fell; ml1m has not been run since."""
-TRAINING: dict[str, dict[str, Any]] = {"microlens50k": {}, "ml1m": {"rows_per_user": 20} | STEADY}
+TRAINING: dict[str, dict[str, Any]] = {
+    "microlens50k": {},
+    "ml1m": {"rows_per_user": 20, "epochs": 24, "patience": 0},
+}
 """Settings of `siftrec.Training` by data set that are not its defaults."""
 
-WHOLE: dict[str, dict[str, Any]] = {
-    "microlens50k": {"batch_size": 128, "epochs": 20},
-    "ml1m": {"batch_size": 128, "epochs": 40},
+STEADY: dict[str, Any] = {"schedule": "constant", "epochs": 20, "patience": 2}
+STEADY_ON = {
+    "ml1m": {"sasrec", "sasrec-content", "ccl4rec-next", "ccl4rec-vanilla", "ccl4rec-random", "ccl4rec"},
 }
+"""What was trained before the rate fell, and has not been trained again under its own name since."""
+
+WHOLE: dict[str, dict[str, Any]] = {"microlens50k": {"batch_size": 128, "epochs": 20}, "ml1m": {"batch_size": 128}}
 """Where rows are whole histories: 128 of MicroLens' have as many targets as 512 prefixes, so a step is as long."""
 
 VARIANTS = {
@@ -187,6 +193,12 @@ VARIANTS = {
     "ccl4rec-ids": Variant("CCL4Rec without content, full", lambda: CCL4Rec(dim=64)),
 }
 
+FALLING = {
+    f"{name}-falling": replace(VARIANTS[name], what=f"{VARIANTS[name].what}, falling rate", data="ml1m")
+    for name in ("sasrec", "ccl4rec-next", "ccl4rec")
+}
+VARIANTS |= FALLING
+
 for _name in dict.fromkeys(name for names in MODALITIES.values() for name in names):
     VARIANTS[f"late-{_name}"] = Variant(
         f"late fusion, {_name} alone", lambda: LateFusion(dim=64), content=True, apart=True, only=_name
@@ -264,7 +276,10 @@ def training_of(data: str, name: str) -> Training:
     variant = VARIANTS[name]
     method = variant.make()
     whole = variant.whole or (data in WINDOWS and windowed(method) != method)
-    return Training(**TRAINING[data] | (WHOLE[data] if whole else {}) | variant.training)
+    asked = TRAINING[data] | (WHOLE[data] if whole else {}) | variant.training
+    if name in STEADY_ON.get(data, ()):
+        asked |= STEADY | ({"epochs": 40} if whole else {})
+    return Training(**asked)
 
 
 CHOSEN = Path(__file__).resolve().parent / "results" / "tuning" / "chosen.json"
@@ -314,6 +329,8 @@ PAIRS = (
     ("ccl4rec", "markov"),
     ("ccl4rec", "sasrec"),
     ("ccl4rec", "sasrec-content"),
+    *((f"{a}-falling", f"{b}-falling") for a, b in (("ccl4rec", "sasrec"), ("ccl4rec-next", "sasrec"))),
+    ("ccl4rec-falling", "ccl4rec-next-falling"),
     ("ccl4rec", "sasrec-prefixes"),
     ("ccl4rec", "sasrec-content-prefixes"),
     ("sasrec-prefixes", "sasrec"),
