@@ -79,11 +79,13 @@ def penalised(own: Changes) -> dict[str, Changes]:
 BASE = "method.base"
 GRID = {
     "sasrec": grid(),
+    "sasrec-prefixes": grid(),
     "bprmf": penalised({"method.l2": 0.1}),
     "gru4rec": grid(),
     "gsasrec": grid({"method.calibration": 0.5}),
     "fmlprec": grid(),
     "sasrec-content": grid(),
+    "sasrec-content-prefixes": grid(),
     "cl4srec": grid({"method.weight": 0.02}, BASE),
     "coserec": grid({"method.weight": 0.02}, BASE),
     "ec4srec": grid({"method.weight": 0.02, "method.negative_weight": 0.01}, BASE),

@@ -46,7 +46,8 @@ def test_every_method_has_four_configurations_that_differ_in_more_than_name() ->
 def test_every_opponent_is_tuned() -> None:
     """A method left out would be beaten at its default by ours at their best."""
     ours = ("ccl4rec", "late", "demure", "oracle")
-    learned = {name for name, variant in variants.VARIANTS.items() if isinstance(variant.make(), Learned)}
+    everywhere = {name: variant for name, variant in variants.VARIANTS.items() if variant.data is None}
+    learned = {name for name, variant in everywhere.items() if isinstance(variant.make(), Learned)}
     assert {name for name in learned if not name.startswith(ours)} <= set(tuning.GRID) <= learned
 
 
@@ -210,7 +211,7 @@ def test_the_page_shows_every_trial_and_the_choice(chosen, tmp_path) -> None:
         told |= {"best_epoch": 6, "validation": {"ndcg@20": 0.05}, "training": {"epochs": 40}, "cpu_s": 60.0}
         (tmp_path / "trials" / f"{config}.json").write_text(json.dumps(told))
     page = "\n\n".join(tuning_tables.sections(tmp_path / "trials", table))
-    assert "4 of 184 trials are done" in page
+    assert f"4 of {len(tuning.trials())} trials are done" in page
     assert "|  | dropout: base.dropout 0.5 | 0.0500 | +0.0100 ± 0.0020 | 7, 9, 40 | 60 | **yes** |" in page
     assert "| CL4SRec | default | 0.0500 |  | 7, 9, 40 | 60 |  |" in page
     assert not tuning_tables.sections(tmp_path / "nothing", table)
