@@ -80,7 +80,7 @@ class Cell:
 
     @property
     def values(self) -> Path:
-        """Impressions and AUC of each test user; not kept in git."""
+        """Impressions and AUC of each test user."""
         return VALUES / f"rankers.{self}.npz"
 
 
@@ -251,7 +251,7 @@ def trained(cell: Cell, folder: Path) -> dict[str, Any]:
     clock, rate, model = max(runs, key=lambda run: run[0].best)
     judged = evaluate_impressions(model, split.test)
     VALUES.mkdir(parents=True, exist_ok=True)
-    np.savez(cell.values, shown=judged.shown, aucs=judged.aucs)
+    np.savez_compressed(cell.values, shown=judged.shown, aucs=judged.aucs)
     epochs = np.diff([0.0, *(spent for spent, _ in clock.curve)])
     return {
         "learning_rate": rate,
