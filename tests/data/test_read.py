@@ -104,6 +104,32 @@ def test_columns_are_recognised(user, item):
     assert len(read(pl.DataFrame({user: [1, 2], item: [3, 4]}))) == 2
 
 
+def test_a_time_is_found_by_rarer_names_where_there_is_no_usual_one():
+    """Unfound, the order of the rows would stand for the order of events, and nobody would be told."""
+    frame = pl.DataFrame({"user": [1, 1], "item": [3, 4], "created_at": [1_500_000_001, 1_500_000_000]})
+    assert (read(frame).frame["item"].to_list(), read(frame).time_kind) == ([4, 3], "clock")
+    both = frame.with_columns(timestamp=pl.Series([5, 6]))
+    assert read(both).frame["item"].to_list() == [3, 4]
+
+
+@pytest.mark.parametrize("kind", [pl.Int64, pl.String])
+def test_days_written_as_numbers_are_days(kind):
+    days = pl.Series("time", [20240301, 20240229], dtype=pl.Int64)
+    events = read(pl.DataFrame({"user": [1, 1], "item": [1, 2], "time": days.cast(kind)}))
+    assert events.frame["time"].to_list() == [1_709_164_800_000_000, 1_709_251_200_000_000]
+    no_day = read(pl.DataFrame({"user": [1], "item": [1], "time": [20240230]}))
+    assert no_day.frame["time"].to_list() == [20_240_230_000_000]
+
+
+def test_ids_that_were_hardly_meant_are_counted(tmp_path):
+    """They stay what they are, for a film may be called None; unsaid, gaps would be recommended as an item."""
+    events = read(put(tmp_path, "a.csv", "user,item,time\nu,nan,1\nu,NaN,2\nv, x,3\nv,x,4\n"))
+    assert events.notes == {
+        "item ids that read like a missing value, NaN, nan": 2,
+        "item ids with a blank before or after": 1,
+    }
+
+
 def test_typed_ids_keep_their_type_and_text_stays_text(tmp_path):
     frame = pl.DataFrame({"user": [3, 1], "item": [7, 8]}, schema={"user": pl.UInt32, "item": pl.Int64})
     events = read(frame)
@@ -130,6 +156,8 @@ def test_jsonl_ids_written_as_numbers_become_text(tmp_path):
         ["1500000000.0", "1.500000001e9"],
         ["2017-07-14T02:40:00", "2017-07-14T02:40:01"],
         ["2017-07-14 02:40:00", "2017-07-14 02:40:01"],
+        ["2017-07-14 02:40:00 UTC", " 2017-07-14 02:40:01 UTC"],
+        [1_500_000_000 * 10**9, 1_500_000_001 * 10**9],
         pl.Series([1_500_000_000_000, 1_500_000_001_000]).cast(pl.Datetime("ms")),
         pl.Series([1_500_000_000 * 10**9, 1_500_000_001 * 10**9]).cast(pl.Datetime("ns", "Europe/Berlin")),
     ],
@@ -143,7 +171,7 @@ def test_without_a_clock_the_order_in_the_source_counts():
     events = read(pl.DataFrame({"user": ["b", "a", "b", "a", "b"], "item": [5, 4, 3, 2, 1]}))
     assert events.time_kind == "order"
     assert events.frame.rows() == [("a", 4, 0, 1), ("a", 2, 1, 3), ("b", 5, 0, 0), ("b", 3, 1, 2), ("b", 1, 2, 4)]
-    assert events.notes == {}
+    assert events.notes == {"rows without a time, in the order of the source": 5}
 
 
 def test_what_is_accepted_is_counted():

@@ -243,7 +243,10 @@ class TemporalSplit:
         if self.test + self.valid >= 1:
             raise DataError(f"split: test {self.test} and valid {self.valid} leave nothing to train on", events.source)
         if events.time_kind != "clock":
-            raise DataError("has no clock, only an order within each user; use siftrec:LeaveOneOut", events.source)
+            raise DataError(
+                "has no clock, only an order within each user; name its column of times, or use siftrec:LeaveOneOut",
+                events.source,
+            )
         users, items, log = _logged(events)
         cuts = np.quantile(log.times, [1 - self.test - self.valid, 1 - self.test], method="higher")
         role = np.searchsorted(cuts, log.times, side="right").astype(np.int8)

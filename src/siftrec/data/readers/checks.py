@@ -14,6 +14,7 @@ from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError
 
 SPLITS = ("train", "valid", "test")
+MISSING = ("nan", "null", "none", "na", "n/a", "<na>", "nil")
 PARTS = ("label", "weight", "rating", "split")
 
 
@@ -96,7 +97,10 @@ def ordered(frame: pl.DataFrame, raw: Raw) -> Interactions:
     frame = frame.with_columns(pl.Series("time", time), pl.Series("row", row))
     frame = frame.select(["user", "item", "time", "row", *(name for name in PARTS if name in frame.columns)])
     kind: TimeKind = raw.time_kind or "clock" if clock else "order"
-    notes = raw.notes | (_counted(frame, same) if kind == "clock" else {})
+    notes = raw.notes | _doubtful(frame["user"], "user") | _doubtful(frame["item"], "item")
+    notes |= _counted(frame, same) if kind == "clock" else {}
+    if not clock and raw.time_kind is None:
+        notes["rows without a time, in the order of the source"] = len(frame)
     return Interactions(frame, kind, raw.source, notes)
 
 
@@ -129,6 +133,18 @@ def _ids(raw: Raw, role: str) -> pl.Series:
     if ids.dtype == pl.String:
         raw.refuse(ids == "", role, f"{role} is empty")
     return ids
+
+
+def _doubtful(ids: pl.Series, role: str) -> dict[str, int]:
+    """Ids that are taken as they are and were hardly meant so."""
+    if ids.dtype != pl.String:
+        return {}
+    each = ids.unique()
+    missing = each.filter(each.str.to_lowercase().is_in(MISSING))
+    padded = each.filter(each.str.strip_chars() != each)
+    told = {f"{role} ids that read like a missing value, {', '.join(missing.sort())}": missing}
+    told |= {f"{role} ids with a blank before or after": padded}
+    return {note: int(ids.is_in(found.implode()).sum()) for note, found in told.items() if len(found)}
 
 
 def _numbers(raw: Raw, role: str) -> pl.Series:

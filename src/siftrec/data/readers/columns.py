@@ -19,6 +19,11 @@ KNOWN = {
     "title": {"title", "movietitle", "itemtitle", "text", "name"},
 }
 """Recognised spellings, lower case without punctuation; a RecBole type (`user_id:token`) is left out."""
+LESS_OFTEN = {
+    "time": {"date", "created", "createdat", "createtime", "eventtime", "eventtimestamp", "eventdate", "clicktime"}
+    | {"unixtimestamp", "timestampms", "timems", "servertime", "requesttime", "ratedat", "watchedat", "viewedat"},
+}
+"""Spellings that count where a table has none of `KNOWN`."""
 
 
 def plain(name: str) -> str:
@@ -43,7 +48,8 @@ def recognised(role: str, names: Sequence[str], where: str) -> str | None:
     Raises:
         DataError: two columns could play it.
     """
-    found = [name for name in names if plain(name) in KNOWN[role]]
+    kinds = (KNOWN[role], LESS_OFTEN.get(role, set()))
+    found = next((same for known in kinds if (same := [name for name in names if plain(name) in known])), [])
     if len(found) > 1:
         raise DataError(f"columns {found[0]!r} and {found[1]!r} could both be the {role}; name one of them", where)
     return found[0] if found else None

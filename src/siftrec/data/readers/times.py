@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 import polars as pl
 
 _YEAR_2100 = 4_102_444_800
+_DAYS = (19_700_101, 21_001_231)
+"""A column of calendar days between these, as `20240131`, is days; as seconds they would be two weeks of 1970."""
 
 
 class _Unit(NamedTuple):
@@ -22,6 +24,8 @@ _UNITS = (
     _Unit("milliseconds", 1_000, 10**11, _YEAR_2100 * 1_000),
     _Unit("microseconds", 1, 10**14, _YEAR_2100 * 1_000_000),
 )
+_NANO = 10**17
+"""So many microseconds are the year 5138, so many nanoseconds 1973."""
 
 
 class Refuse(Protocol):
@@ -34,8 +38,8 @@ def microseconds(times: pl.Series, refuse: Refuse) -> pl.Series:
     """The times as int64 µs since 1970 UTC.
 
     Args:
-        times: numbers in s, ms or µs (told by size, one unit for the whole column), ISO 8601 text, dates or datetimes
-            (without a zone: UTC).
+        times: numbers in s, ms, µs or ns (told by size, one unit for the whole column), days as `20240131`, ISO 8601
+            text, dates or datetimes (without a zone: UTC).
         refuse: called with (bad rows, "time", problem).
 
     Raises:
@@ -58,6 +62,7 @@ def microseconds(times: pl.Series, refuse: Refuse) -> pl.Series:
 
 
 def _parsed(times: pl.Series, refuse: Refuse) -> pl.Series:
+    times = times.str.strip_chars().str.strip_suffix(" UTC")
     for kind in (pl.Int64, pl.Float64):
         numbers = times.cast(kind, strict=False)
         if not numbers.null_count():
@@ -67,6 +72,7 @@ def _parsed(times: pl.Series, refuse: Refuse) -> pl.Series:
             stamps = times.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
         except pl.exceptions.ComputeError:
             stamps = pl.Series([None] * len(times), dtype=pl.Datetime("us", "UTC"))
+        refuse(stamps.is_null() & (times == times[0]), "time", "time {} is not a time; ISO 8601 is 2024-01-31 12:00:00")
         refuse(stamps.is_null(), "time", "time {} is not like the first one, an ISO 8601 date")
         return stamps
     refuse(numbers.is_null(), "time", "time {} is not a number")
@@ -74,7 +80,18 @@ def _parsed(times: pl.Series, refuse: Refuse) -> pl.Series:
 
 
 def _scaled(times: pl.Series, refuse: Refuse) -> pl.Series:
+    if times.dtype.is_integer() and times.is_between(*_DAYS).all():
+        days = times.cast(pl.String).str.to_date("%Y%m%d", strict=False)
+        if not days.null_count():
+            return days.cast(pl.Datetime("us")).to_physical()
     largest = times.max()
+    if largest is not None and _NANO <= largest <= _YEAR_2100 * 10**9:  # type: ignore[operator]
+        refuse(
+            (times != 0) & (times < _NANO),
+            "time",
+            "time {} is not in nanoseconds as the largest one is; one unit is needed",
+        )
+        return times.cast(pl.Int64) // 1_000
     unit = next((unit for unit in _UNITS if unit.least <= largest <= unit.most), None)  # type: ignore[operator]
     if unit is None:
         refuse(times == largest, "time", "time {} is after the year 2100, or in no usual unit")
