@@ -71,6 +71,8 @@ def test_defaults_are_filled_in_and_paths_are_relative_to_the_file(tmp_path: Pat
         ("[evaluate]\ncutoffs = [true]", "evaluate.cutoffs", "not True"),
         ("[train]\nepochs = 2.5", "train.epochs", "not 2.5"),
         ("[train]\nepocs = 2", "train.epocs", "did you mean 'epochs'?"),
+        ("[train]\nmetric = 'foo'", "train.metric", "with a cut-off, e.g. ndcg@10, or gauc or auc, not 'foo'"),
+        ("[evaluate]\ncutoffs = 7", "evaluate.cutoffs", "must be a list, not 7"),
         ("[modality]\ntext = 3", "modality.text", "must be a table"),
         ("[modality.text]\nids = 'a.tsv'", "modality.text.path", "required"),
         ("[modality.text]\npath = 'a.npy'\nid = 'a.tsv'", "modality.text.id", "did you mean 'ids'?"),

@@ -1,11 +1,14 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import siftrec
+from siftrec.errors import SiftrecError
 
 HEAVY = ("torch", "polars", "pydantic", "numpy", "sklearn", "scipy", "rich")
 DESIGN = [
@@ -58,6 +61,40 @@ def test_type_checkers_see_the_same_names_in_the_same_homes() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'SASrec'"):
         _ = siftrec.SASrec
+
+
+def log() -> siftrec.Interactions:
+    times = [time for _ in range(4) for time in range(4)]
+    users = [user for user in "abcd" for _ in range(4)]
+    return siftrec.read(pl.DataFrame({"user": users, "item": [time % 3 for time in times], "time": times}))
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: siftrec.SASRec(dims=16), "SASRec.dims: no such setting; did you mean 'dim'?"),
+        (lambda: siftrec.fit(siftrec.Popularity, siftrec.leave_one_out(log())), "give its settings, Popularity()"),
+        (
+            lambda: siftrec.fit(siftrec.Popularity(), log()),
+            "Interactions is not cut; try siftrec.leave_one_out(events)",
+        ),
+        (
+            lambda: siftrec.evaluate(siftrec.fit(siftrec.Popularity(), siftrec.leave_one_out(log())), log()),
+            "asks no questions; give a part of a split, e.g. split.test",
+        ),
+        (lambda: siftrec.judge(log(), siftrec.Catalog(log().items)), "is not histories in the codes of a catalog"),
+        (
+            lambda: siftrec.judge(siftrec.leave_one_out(log()).train, siftrec.Catalog(log().items[:1])),
+            "has item code 2, the catalog 1 items",
+        ),
+    ],
+)
+def test_the_usual_slips_are_told_in_one_line(call: Callable[[], object], says: str) -> None:
+    """What a newcomer's first lines get wrong; an error from the depths of a library tells nobody what to write."""
+    with pytest.raises(SiftrecError) as caught:
+        call()
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_importing_siftrec_loads_nothing_heavy() -> None:

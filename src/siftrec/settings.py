@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import importlib
 import json
 import re
@@ -40,8 +41,18 @@ _CONFIG = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 def settings(cls: type[T]) -> type[T]:
-    """Class decorator: a frozen, keyword-only, strictly validated dataclass."""
-    return typing.cast(type[T], _pydantic_dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls))
+    """Class decorator: a frozen, keyword-only, strictly validated dataclass; a misspelt name is told the nearest."""
+    made = typing.cast(Any, _pydantic_dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls))
+    plain, names = made.__init__, {field.name for field in dataclasses.fields(made)}
+
+    @functools.wraps(plain)
+    def init(self: Any, *args: Any, **given: Any) -> None:
+        for name in given.keys() - names:
+            raise SettingsError(f"{cls.__name__}.{name}", f"no such setting{nearest(name, names)}")
+        plain(self, *args, **given)
+
+    made.__init__ = init
+    return typing.cast(type[T], made)
 
 
 def resolve(name: str, path: str, trust: tuple[str, ...] = ("siftrec",)) -> type[Any]:
@@ -118,7 +129,17 @@ def construct(cls: type[T], values: Mapping[str, Any], path: str, trust: tuple[s
         first = error.errors()[0]
         spot = ".".join([path, *(str(part) for part in first["loc"][:1])]).strip(".")
         given = "" if first["type"] == "missing" else f", not {_short(first['input'])}"
-        raise SettingsError(spot, first["msg"][0].lower() + first["msg"][1:] + given) from None
+        raise SettingsError(spot, _spoken(first) + given) from None
+
+
+def _spoken(error: Any) -> str:
+    """Pydantic's complaint in the words of a configuration file."""
+    kind, message = error["type"], str(error["msg"])
+    if kind == "tuple_type":
+        return "must be a list"
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    return message[0].lower() + message[1:]
 
 
 def _value(value: Any, hint: Any, path: str, trust: tuple[str, ...]) -> Any:

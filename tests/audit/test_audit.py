@@ -19,6 +19,7 @@ from siftrec.audit.plan import JUDGE, PLANT, QUICK, TRAIN
 from siftrec.audit.planting import MECHANISMS
 from siftrec.audit.verdict import LEAVE, SHORT, WEIGHT
 from siftrec.data.catalog import Catalog
+from siftrec.data.layout import Vectors
 from siftrec.data.read import read
 from siftrec.data.sequences import Sequences
 from siftrec.detectors.calibrate import NoiseScores
@@ -187,6 +188,16 @@ def test_features_are_aligned_and_given_to_the_judge(stored: Stored, tmp_path: P
     found = audit(log.path, {"look": tmp_path / "vectors.parquet"}, plan=QUICK, judge=watching)
     assert [list(catalog) for catalog in catalogs] == [["look"]] * len(catalogs)
     assert found.to_json()["modalities"]["look"] == {"width": 8, "coverage": 1.0}
+    np.save(tmp_path / "look.npy", np.eye(400, 8, dtype=np.float32)[::-1] + 1)
+    (tmp_path / "rows.tsv").write_text("\n".join(["item", *map(str, ids[::-1])]))
+    audit(
+        log.path,
+        {"look": Vectors("look", tmp_path / "look.npy", tmp_path / "rows.tsv", None)},
+        plan=QUICK,
+        judge=watching,
+    )
+    by_ids, inside = (each.modalities["look"].vectors(np.arange(len(each))) for each in (catalogs[-1], catalogs[0]))
+    assert np.array_equal(by_ids, inside), "rows of the file belong to the ids of the list, not to their place"
     with pytest.raises(DataError, match=r"missing\.npy"):
         audit(log.path, {"look": tmp_path / "missing.npy"}, judge=watching)
 

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,12 @@ def test_init_writes_defaults_as_they_are(folder, tmp_path):
         line for line in lines if line.split(" ")[0] not in ("epochs", "batch_size", "cutoffs", "patience", "seed")
     ]
     (tmp_path / "short.toml").write_text("\n".join(short), "utf-8")
-    assert config.load(tmp_path / "short.toml") == written
+    plain = config.load(tmp_path / "short.toml")
+    items = len(plain.data.read().items)
+    assert written.evaluate.cutoffs == tuple(k for k in plain.evaluate.cutoffs if k <= items), (
+        "evaluate would refuse it"
+    )
+    assert replace(plain, evaluate=written.evaluate) == written
 
 
 def test_init_keeps_what_is_there_and_names_columns(tmp_path, capsys):

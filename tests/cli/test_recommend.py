@@ -10,6 +10,7 @@ import pytest
 import siftrec as sr
 from cli.modal import modal_run
 from siftrec.cli.main import run
+from siftrec.errors import UsageError
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +65,36 @@ def test_a_method_without_an_opinion_is_one_line_and_exit_code_2(
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "error: ItemKNN has no opinion of single interactions; train siftrec:CCL4Rec or siftrec:Demure\n"
+
+
+def answered(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [each["item"] for each in json.loads(capsys.readouterr().out)["items"]]
+
+
+def test_what_may_be_recommended_is_the_caller_s_choice(demure: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who comes back to what they had is served with --seen; what is sold out must not come, whatever it scores."""
+    ask = ["recommend", str(demure), "--history", "v01,v04", "-k", "500", "--json", "-"]
+    assert run(ask) == 0
+    usual = answered(capsys)
+    assert run([*ask, "--seen"]) == 0
+    assert set(answered(capsys)) == {*usual, "v01", "v04"}
+    assert run([*ask, "--exclude", usual[0]]) == 0
+    assert answered(capsys) == usual[1:]
+    assert run([*ask, "--only", f"{usual[3]}, {usual[1]}"]) == 0
+    assert answered(capsys) == [usual[1], usual[3]]
+
+
+def test_an_id_with_a_comma_is_quoted(demure: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["recommend", str(demure), "--history", 'v01, "a,b",v04', "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["unknown"] == ["a,b"]
+
+
+def test_a_file_of_recommendations_is_called_what_it_is(demure: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["recommend", str(demure), "--file", "h.parquet", "-o", "o.csv"]) == 2
+    assert "must end in .parquet" in capsys.readouterr().err
+
+
+def test_text_is_no_list_of_ids(demure: Path) -> None:
+    """Taken letter by letter it would be an unknown history, answered by what is popular."""
+    with pytest.raises(UsageError, match="'v01' is text; a list of item ids is needed"):
+        sr.load(demure).recommend("v01")

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,7 +101,24 @@ def test_other_questions_are_refused_by_name(other: Evaluation, message: str) ->
     with pytest.raises(DataError, match=message):
         compare(evaluated(0.1), other)
     with pytest.raises(DataError, match="x and y"):
-        compare_family({"x": evaluated(0.1), "y": [evaluated(0.1), other]})
+        compare_family(
+            {"x": evaluated(0.1), "y": [evaluated(0.1), replace(other, about=replace(other.about, seed=99))]}
+        )
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"seed": 99, "method": "siftrec:Popularity"}, "siftrec:Popularity and|and siftrec:Popularity"),
+        ({}, "is there twice"),
+    ],
+)
+def test_seeds_of_one_model_are_one_method_with_a_seed_each(told: dict[str, Any], message: str) -> None:
+    """Pooled with another model, or counted twice, a run would be judged on more than it is."""
+    one = evaluated(0.1)
+    other = replace(one, about=replace(one.about, **told))
+    with pytest.raises(DataError, match=message):
+        compare(evaluated(0.2), [one, other])
 
 
 def test_other_splits_one_model_and_unknown_metrics_are_refused() -> None:

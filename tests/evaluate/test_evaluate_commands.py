@@ -35,9 +35,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def finished(folder: Path, method: Method) -> None:
+def finished(folder: Path, method: Method, cutoffs: str = "[5, 10]") -> None:
     folder.mkdir()
-    text = f'[data]\npath = "../log.csv"\n[method]\nuse = "{spelled(type(method))}"\n[evaluate]\ncutoffs = [5, 10]\n'
+    text = f'[data]\npath = "../log.csv"\n[method]\nuse = "{spelled(type(method))}"\n[evaluate]\ncutoffs = {cutoffs}\n'
     (folder / "config.toml").write_text(text)
     split, catalog = config.load(folder / "config.toml").load_data()
     artifact.save(fit(method, split, catalog), folder / "artifact")
@@ -112,8 +112,27 @@ def test_compare_in_every_format(runs: Path, capsys: pytest.CaptureFixture[str])
     ]
     assert run([*command, "--format", "latex"]) == 0
     assert capsys.readouterr().out.startswith("\\begin{tabular}")
-    assert run(["compare", f"{names[0]},{names[0]}", names[1]]) == 0
-    assert "Family of 1" in capsys.readouterr().out
+    assert run(["compare", f"{names[0]},{names[1]}", names[1]]) == 3
+    assert "are taken for seeds of one model, but are siftrec:Markov and siftrec:Popularity" in capsys.readouterr().err
+
+
+def test_targets_that_repeat_are_counted_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Filtered ranking lets them be recommended and `recommend` does not: unsaid, a figure promises what is not served."""
+    rows = [(f"u{user}", f"i{item}", time) for user in range(8) for time, item in enumerate((1, 2, 3, user % 4, 9, 2))]
+    rows = [(user, item if user < "u4" or time < 5 else "i8", time) for user, item, time in rows]
+    pl.DataFrame(rows, schema=["user", "item", "time"], orient="row").write_csv(tmp_path / "log.csv")
+    finished(tmp_path / "run", Popularity(), "[2]")
+    assert run(["evaluate", str(tmp_path / "run"), "--json", str(tmp_path / "m.json")]) == 0
+    assert "50.0% of targets stand in their user's history" in capsys.readouterr().out
+    assert json.loads((tmp_path / "m.json").read_text())["runs"][0]["repeated"] == 0.5
+
+
+def test_a_model_alone_has_nothing_to_be_evaluated_on(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(runs / "markov" / "artifact", tmp_path / "alone")
+    assert run(["evaluate", str(tmp_path / "alone")]) == 3
+    assert "is a model alone, without the config.toml" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from siftrec.audit.audit import audit
 from siftrec.audit.result import Audit
 from siftrec.audit.source import Named
+from siftrec.data.layout import Vectors
 from siftrec.data.readers.columns import Columns
 
-__all__ = ["Audit", "Columns", "Named", "audit"]
+__all__ = ["Audit", "Columns", "Named", "Vectors", "audit"]

@@ -24,13 +24,14 @@ from siftrec.audit.proxies import metric, pairs, proxies
 from siftrec.audit.result import Audit
 from siftrec.audit.source import Named, Source, open_source
 from siftrec.audit.verdict import FEWEST_USERS, Verdict, decide
+from siftrec.data.layout import Vectors
 from siftrec.data.split import TEST
 from siftrec.detectors.calibrate import NoiseScores
 
 
 def audit(
     source: str | os.PathLike[str] | Named,
-    features: Mapping[str, str | os.PathLike[str]] | None = None,
+    features: Mapping[str, str | os.PathLike[str] | Vectors] | None = None,
     out: str | os.PathLike[str] | None = None,
     *,
     plan: Plan = FULL,
@@ -43,7 +44,8 @@ def audit(
 
     Args:
         source: a log file, or a folder in a known layout; `Named` where its columns are not recognised.
-        features: modality name → file of item vectors; None: what the layout has beside the log.
+        features: modality name → file of item vectors, or `Vectors`: with the ids of their rows; None: what the layout has
+            beside the log.
         out: folder to write; None writes nothing.
         plan: how much to do: `FULL` or `QUICK`, the quick scorer, counted models only, fewer users where there are many.
         seed: of everything random.
@@ -61,7 +63,7 @@ def audit(
     if folder is not None:
         check_free(folder)
     path, columns = source if isinstance(source, Named) else (source, None)
-    opened = open_source(Path(path), {name: Path(each) for name, each in (features or {}).items()}, columns)
+    opened = open_source(Path(path), features or {}, columns)
     parts = cut(opened.events)
     work = _Work(opened, parts, plan, judge, seed)
     steps = _Steps(_names(work, folder is not None), on_event)

@@ -49,12 +49,15 @@ class Source:
     titles: Mapping[str, str]
 
 
-def open_source(path: Path, content: Mapping[str, Path], columns: Columns | None = None) -> Source:
+Given = Mapping[str, str | os.PathLike[str] | Vectors]
+
+
+def open_source(path: Path, content: Given, columns: Columns | None = None) -> Source:
     """Read a log and its content vectors.
 
     Args:
         path: a log file, or a folder in a known layout.
-        content: modality name → file of vectors. Empty: what the layout has beside the log.
+        content: modality name → file of vectors, or files: vectors, ids, mask. Empty: what the layout has beside the log.
         columns: what its columns are called; None: recognised by name.
 
     Raises:
@@ -70,10 +73,16 @@ def open_source(path: Path, content: Mapping[str, Path], columns: Columns | None
     return Source(layout.log, events, events.users, events.sequences(events.users, catalog.vocab), catalog, names)
 
 
-def _modalities(layout: Layout, content: Mapping[str, Path]) -> dict[str, Modality]:
+def _modalities(layout: Layout, content: Given) -> dict[str, Modality]:
     beside = {found.path.resolve(): found for found in layout.modalities}
     named = {found.name: found for found in layout.modalities}
     if content:
-        plain = {name: Vectors(name, path, None, None) for name, path in content.items()}
-        named = {name: beside.get(each.path.resolve(), each) for name, each in plain.items()}
+        given = {
+            name: each if isinstance(each, Vectors) else Vectors(name, Path(each), None, None)
+            for name, each in content.items()
+        }
+        named = {
+            name: each if each.ids or each.mask else beside.get(each.path.resolve(), each)
+            for name, each in given.items()
+        }
     return {name: features(each.path, ids=each.ids, mask=each.mask) for name, each in named.items()}

@@ -17,12 +17,17 @@ from siftrec.errors import UsageError
 if TYPE_CHECKING:
     from siftrec.audit import Audit
     from siftrec.audit.events import Event
+    from siftrec.data.layout import Vectors
 
 _QUIET_SECONDS = 5.0
 
 Content = Annotated[
     list[str] | None,
-    typer.Option("--features", metavar="NAME=PATH", help="Item vectors; repeatable. Without: those beside the log."),
+    typer.Option(
+        "--features",
+        metavar="NAME=PATH[,IDS]",
+        help="Item vectors, and the list of item ids of their rows; repeatable. Without: those beside the log.",
+    ),
 ]
 
 
@@ -66,15 +71,20 @@ def audit_command(  # noqa: PLR0913
         print(_summary(result))
 
 
-def _named(features: list[str]) -> dict[str, Path]:
-    named: dict[str, Path] = {}
+def _named(features: list[str]) -> dict[str, Vectors]:
+    from siftrec.data.layout import Vectors
+
+    named: dict[str, Vectors] = {}
     for given in features:
         name, equals, path = given.partition("=")
         if not equals or not name.isidentifier() or not path:
-            raise UsageError(f"--features {given!r} is not NAME=PATH, e.g. text=feat_text.npy")
+            raise UsageError(
+                f"--features {given!r} is not NAME=PATH or NAME=PATH,IDS, e.g. text=feat_text.npy,items.tsv"
+            )
         if name in named:
             raise UsageError(f"--features names {name!r} twice")
-        named[name] = Path(path)
+        vectors, _, ids = path.partition(",")
+        named[name] = Vectors(name, Path(vectors), Path(ids) if ids else None, None)
     return named
 
 

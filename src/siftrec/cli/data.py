@@ -85,7 +85,7 @@ def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def init_command(
+def init_command(  # noqa: PLR0913
     source: Annotated[Path, typer.Argument(metavar="DATA", help="A log, or a folder in a known layout.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Experiment file to write.")],
     force: Annotated[bool, typer.Option("--force", help="Replace an experiment file that exists.")] = False,
@@ -93,6 +93,9 @@ def init_command(
     item: Column = None,
     time: Column = None,
     label: Column = None,
+    weight: Column = None,
+    rating: Column = None,
+    split: Column = None,
     liked: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(help="Make impressions of ratings: what is rated so or better counts as clicked."),
@@ -107,9 +110,13 @@ def init_command(
 
     if output.exists() and not force:
         raise UsageError(f"{output} exists; choose another name or pass --force")
-    layout, named = sniff(source), {"user": user, "item": item, "time": time, "label": label, "liked": liked}
+    layout = sniff(source)
+    named: dict[str, Any] = {"user": user, "item": item, "time": time, "label": label, "weight": weight}
+    named |= {"rating": rating, "split": split, "liked": liked}
     data = construct(Data, {"path": str(source)} | named, "data")
     events = data.read()
+    for note, count in events.notes.items():
+        say(f"accepted: {count:,} {note}")
     output.parent.mkdir(parents=True, exist_ok=True)
     write_text(output, "\n".join(experiment(source, layout, output.parent, data, events)) + "\n")
     say(f"wrote {output}; next: siftrec train {output} -o run")
@@ -124,7 +131,8 @@ def experiment(source: Path, layout: Layout, folder: Path, data: Data, events: I
     shown = "label" in columns and bool((events.frame["label"] == 0).any())
     lines = ["# An experiment of siftrec. Paths are relative to this file.", "seed = 7", "", "[data]"]
     lines.append(f"path = {_path(source, folder)}")
-    named = ((name, getattr(data, name)) for name in ("user", "item", "time", "label", "liked"))
+    columns_named = ("user", "item", "time", "label", "weight", "rating", "split", "liked")
+    named = ((name, getattr(data, name)) for name in columns_named)
     lines += [f"{name} = {_text(value)}" for name, value in named if value is not None]
     if layout.titles is not None:
         lines.append(f"titles = {_path(layout.titles, folder)}  # shown instead of ids")
@@ -146,7 +154,8 @@ def experiment(source: Path, layout: Layout, folder: Path, data: Data, events: I
     ]
     if shown:
         return [*lines, 'metric = "gauc"  # or "auc": what decides which epoch is kept, on validation users']
-    return [*lines, "", "[evaluate]", f"cutoffs = {list(Evaluating().cutoffs)}"]
+    cutoffs = [k for k in Evaluating().cutoffs if k <= len(events.items)]
+    return [*lines, "", "[evaluate]", f"cutoffs = {cutoffs or [len(events.items)]}"]
 
 
 def _interactions(columns: Sequence[str]) -> list[str]:

@@ -99,6 +99,10 @@ def _evaluated(run: Path, split: str) -> Evaluation:
 
     use_threads(run)
     trained = artifact.load(run)
+    if not (run / "config.toml").is_file():
+        raise DataError(
+            "is a model alone, without the config.toml that says what it was trained on; give a run folder", str(run)
+        )
     experiment = config.load(run / "config.toml")
     note_leak(experiment.split)
     parts, _ = experiment.load_data()
@@ -136,6 +140,11 @@ def _report(run: str, evaluation: Evaluation) -> str:
     ]
     if "gauc" in evaluation.metrics:
         return "\n".join([*lines, "", table((about.protocol, "mean"), evaluation.means("none").items())])
+    if about.repeated:
+        lines.append(
+            f"{about.repeated:.1%} of targets stand in their user's history: filtered ranking lets these be recommended, "
+            "`siftrec recommend` only with --seen"
+        )
     for filter, spelling in FILTERS.items():
         means = evaluation.means(filter)
         kinds = list(dict.fromkeys(name.partition("@")[0] for name in means))

@@ -85,6 +85,8 @@ def sift_command(
         say(f"{why}: all weights are 1")
     told = f"{int(scores.flagged.sum()):,} rows left out" if drop else f"mean weight {scores.weight.mean():.3f}"
     say(f"wrote {output}: {len(rows):,} interactions judged, {told}")
+    if experiment.data.core > 1 or part is not PartName.all:
+        say("rows that were not judged (left out by data.core, of another part or no click) stay, as fully trusted")
 
 
 def _write_table(frame: pl.DataFrame, path: Path, time_kind: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,12 +19,17 @@ if TYPE_CHECKING:
     from siftrec.methods.trained import Recommendations, Trained
 
 
-def recommend_command(
+def recommend_command(  # noqa: PLR0913
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder or artifact.")],
-    history: Annotated[str | None, typer.Option(help="Item ids, oldest first, separated by commas.")] = None,
+    history: Annotated[
+        str | None, typer.Option(help='Item ids, oldest first, separated by commas; an id with a comma is "quoted".')
+    ] = None,
     file: Annotated[Path | None, typer.Option(help="Parquet with columns `user` and `history` (a list).")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Parquet to write, with --file.")] = None,
     k: Annotated[int, typer.Option("-k", help="How many items.", min=1)] = 10,
+    seen: Annotated[bool, typer.Option("--seen", help="Also recommend what stands in the history.")] = False,
+    exclude: Annotated[str, typer.Option(help="Item ids never to recommend, separated by commas.")] = "",
+    only: Annotated[str | None, typer.Option(help="Item ids to choose from, separated by commas.")] = None,
     json: Annotated[str | None, typer.Option(help="Write JSON to this file; - for stdout.")] = None,
     explained: Annotated[bool, typer.Option("--explain", help="Say what of the history counted.")] = False,
 ) -> None:
@@ -38,14 +44,17 @@ def recommend_command(
         raise UsageError("--file histories.parquet and -o out.parquet go together")
     if file is not None and (json is not None or explained):
         raise UsageError("--json and --explain go with --history; --file writes Parquet")
+    if output is not None and output.suffix != ".parquet":
+        raise UsageError(f"-o {output}: must end in .parquet")
     use_threads(run)
     trained = load(run)
+    limits: dict[str, Any] = {"exclude": _ids(exclude), "seen": seen, "only": None if only is None else _ids(only)}
     if file is not None and output is not None:
-        _batch(trained, file, output, k)
+        _batch(trained, file, output, lambda asked: trained.recommend_many(asked, k, **limits))
         return
-    asked = [part.strip() for part in (history or "").split(",") if part.strip()]
+    asked = _ids(history or "")
     explanation = explain(trained, asked) if explained else None
-    answer = trained.recommend(asked, k=k)
+    answer = trained.recommend(asked, k, **limits)
     if json is not None:
         told = {} if explanation is None else {"explanation": _explanation_json(explanation)}
         write_result(_json(answer) | told, json)
@@ -59,6 +68,11 @@ def recommend_command(
     typer.echo(table(("rank", "item", "score", "title" if titles else ""), rows))
     if explanation is not None and explanation.interactions:
         typer.echo(_explanation_text(explanation, titles))
+
+
+def _ids(text: str) -> list[str]:
+    """Ids separated by commas; double quotes protect an id with a comma."""
+    return [part.strip() for part in next(csv.reader([text], skipinitialspace=True), []) if part.strip()]
 
 
 def _explanation_json(explanation: Explanation) -> dict[str, Any]:
@@ -91,13 +105,13 @@ def _json(answer: Recommendations) -> dict[str, Any]:
     return {"items": items, "unknown": [str(item) for item in answer.unknown], "fallback": answer.fallback}
 
 
-def _batch(trained: Trained, file: Path, output: Path, k: int) -> None:
+def _batch(trained: Trained, file: Path, output: Path, answered: Callable[[list[Any]], list[Recommendations]]) -> None:
     import polars as pl
 
     from siftrec.files import clear_errors
 
     asked = _histories(file)
-    answers = trained.recommend_many(asked["history"].to_list(), k=k)
+    answers = answered(asked["history"].to_list())
     counts = [len(answer.items) for answer in answers]
     frame = pl.DataFrame(
         {

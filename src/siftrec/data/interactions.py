@@ -64,7 +64,7 @@ class Interactions:
                 break
             frame = smaller
         if frame.is_empty():
-            raise DataError(f"no interaction is left after core({k}); use a smaller k", self.source)
+            raise DataError(f"no interaction is left after core {k}; a smaller one keeps more", self.source)
         return replace(self, frame=frame)
 
     def window(self, start: int | None = None, end: int | None = None) -> Interactions:

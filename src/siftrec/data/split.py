@@ -44,6 +44,15 @@ class Part:
     def __len__(self) -> int:
         return len(self.users)
 
+    @property
+    def repeated(self) -> float:
+        """Share of the targets that stand in their own user's history: filtered ranking does not leave these out."""
+        if not len(self.targets.items):
+            return 0.0
+        width = int(max(self.targets.items.max(), self.histories.items.max(initial=0))) + 1
+        keys = [rows.owners.astype(np.int64) * width + rows.items for rows in (self.targets, self.histories)]
+        return float(np.isin(*keys).mean())
+
     def take(self, rows: np.ndarray) -> Part:
         """The named questions."""
         parts = (self.histories.take(rows), self.targets.take(rows), self.seen.take(rows))
@@ -143,6 +152,10 @@ class Split:
     protocol: str
     original: Sequences | None = None
     original_role: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        users, items, events = len(self.users), len(self.items) - 1, len(self.log.items)
+        return f"Split({self.protocol}: {events:,} interactions of {users:,} users with {items:,} items)"
 
     @property
     def train(self) -> Sequences:

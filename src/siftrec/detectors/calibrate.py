@@ -73,6 +73,8 @@ class NoiseScores:
         Under the mechanism noise is not underestimated, up to sampling error (`rho_interval`), so this is the safer thing to
         say. Interactions without evidence have the average probability and are among them where that is small enough.
         """
+        if not 0 <= level <= 1:
+            raise UsageError(f"level must be a share from 0 to 1, not {level:g}")
         return trusted(self.noise, level)
 
     @property

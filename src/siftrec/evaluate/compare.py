@@ -98,7 +98,8 @@ def compare(a: Runs, b: Runs, metric: str = "ndcg@10", filter: Filter = "seen", 
         seed: of the bootstrap.
 
     Raises:
-        DataError: another protocol, other test questions or other users; fewer than two users.
+        DataError: another protocol, other test questions or other users; fewer than two users; seeds of one model that
+            are of several methods, or a seed twice.
         UsageError: a metric that was not evaluated.
     """
     left, right = _listed(a), _listed(b)
@@ -120,7 +121,7 @@ def compare_family(
         seed: of the bootstrap.
 
     Raises:
-        DataError: another protocol, other test questions or other users.
+        DataError: as `compare`.
         UsageError: fewer than two models, or a metric that was not evaluated.
     """
     if len(models) < 2 or not metrics:
@@ -141,6 +142,7 @@ def _compared(
 ) -> Comparison:
     (name_a, left), (name_b, right) = a, b
     for name, runs in (a, b):
+        _check_seeds(name, runs)
         for run in runs:
             _check_same(left[0], name_a, run, name)
     values_a, values_b = _paired(left, right, metric, filter)
@@ -167,6 +169,16 @@ def _compared(
         effect=effect_size(difference),
         p_equivalent=equivalence(difference, MARGIN * abs(mean_b)),
     )
+
+
+def _check_seeds(name: str, runs: list[Evaluation]) -> None:
+    """What is taken for seeds of one model must be one method with a seed each."""
+    methods = sorted({run.about.method for run in runs})
+    if len(methods) > 1:
+        raise DataError(f"are taken for seeds of one model, but are {' and '.join(methods)}", name)
+    seeds = [run.about.seed for run in runs]
+    if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+        raise DataError(f"are taken for seeds of one model, but seed {twice[0]} is there twice", name)
 
 
 def _check_same(one: Evaluation, one_name: str, other: Evaluation, other_name: str) -> None:

@@ -46,6 +46,7 @@ class About:
             was recommended to anyone; on impressions AUC and F1.
         slices: name → `users`, and means over those users, filtered and unfiltered.
         model: fingerprint of the model's settings and weights; "" in evaluations that were written before it was kept.
+        repeated: share of targets that their user had before; filtered ranking lets them be recommended.
     """
 
     method: str
@@ -58,6 +59,7 @@ class About:
     coverage: dict[str, dict[str, float]]
     slices: dict[str, dict[str, Any]]
     model: str = ""
+    repeated: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +85,8 @@ class Evaluation:
             UsageError: a metric or filter that was not evaluated.
         """
         if filter not in self.values:
-            raise UsageError(f"filter {filter!r} was not evaluated{nearest(filter, self.values)}")
+            spelled = " and ".join(f"{name!r} ({FILTERS[name]})" for name in self.values)
+            raise UsageError(f"filter {filter!r} was not evaluated, {spelled} was")
         if metric not in self.metrics:
             raise UsageError(f"metric {metric!r} was not evaluated{nearest(metric, self.metrics)}")
         column: np.ndarray = self.values[filter][self.metrics.index(metric)]
@@ -122,6 +125,7 @@ class Evaluation:
             "items": about.items,
             "fingerprint": about.fingerprint,
             "tied": about.tied,
+            "repeated": about.repeated,
             "metrics": {FILTERS[filter]: _plain(self.means(filter)) for filter in self.values},
             "slices": about.slices,
         }
@@ -202,8 +206,11 @@ def evaluate(
 
     Raises:
         SettingsError: a cut-off below 1 or over the catalog.
+        UsageError: not a part of a split.
         DataError: no questions, or items that the model's catalog lacks.
     """
+    if not isinstance(part, Part | Impressions):
+        raise UsageError(f"part: {type(part).__name__} asks no questions; give a part of a split, e.g. split.test")
     if isinstance(part, Impressions):
         return _of_impressions(trained, part, split)
     items = len(trained.items) - 1
@@ -254,6 +261,7 @@ def _about(
         coverage=coverage,
         slices=slices,
         model=trained.fingerprint,
+        repeated=part.repeated if isinstance(part, Part) else 0.0,
     )
 
 

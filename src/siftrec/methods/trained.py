@@ -98,6 +98,9 @@ class Trained:
     added: int = 0
     index: Index | None = None
 
+    def __repr__(self) -> str:
+        return f"Trained({self.method!r}, {len(self.items) - 1:,} items, seed {self.facts.seed})"
+
     def recommend(
         self,
         history: Iterable[Any],
@@ -114,8 +117,12 @@ class Trained:
             exclude: raw ids that must not be recommended.
             seen: True allows items of the history itself.
             only: raw ids among which to choose; None = all. Unknown ones are skipped.
+
+        Raises:
+            UsageError: k below 1, or text where a list of ids is needed.
         """
-        return self.recommend_many([list(history)], k, exclude, seen, only)[0]
+        asked = history if isinstance(history, str) else list(history)
+        return self.recommend_many([asked], k, exclude, seen, only)[0]
 
     def recommend_many(
         self,
@@ -128,6 +135,9 @@ class Trained:
         """`recommend` for many histories: the same numbers."""
         if k < 1:
             raise UsageError(f"k must be at least 1, not {k}")
+        for given in (*histories, exclude, only):
+            if isinstance(given, str):
+                raise UsageError(f"{given!r} is text; a list of item ids is needed, [{given!r}]")
         coded = [self.codes(list(history)) for history in histories]
         banned, among = self._known(exclude), None if only is None else self._known(only)
         excluded = [_codes(banned if seen else np.concatenate([banned, codes])) for codes in coded]

@@ -12,6 +12,7 @@ from siftrec.detectors.calibrate import NoiseScores
 from siftrec.detectors.content import content_of, units
 from siftrec.detectors.fitted import OnFold, calibrated
 from siftrec.detectors.likelihood import Likelihood
+from siftrec.errors import UsageError
 
 QUICK = Likelihood(folds=2, epochs=3, steps=350, learning_rate=0.01)
 
@@ -43,10 +44,22 @@ def judge(
 
     Raises:
         SettingsError: `Agreement` without content.
+        UsageError: a log that is not histories in codes, or items that the catalog lacks.
     """
+    _check(log, catalog)
     how, source = detector or (QUICK if quick else Likelihood()), log if fitted_on is None else fitted_on
     counts_N = torch.from_numpy(source.counts(len(catalog)).astype(np.float32))
     content_NG = units(content_of(catalog, counts_N))
     fitted = how.build(len(catalog), content_NG.shape[1]).fit(source, content_NG, seed, on_fold)
     users = np.arange(len(log)) if source is log else None
     return calibrated(fitted, log, content_NG, users, q=q, seed=seed)
+
+
+def _check(log: Sequences, catalog: Catalog) -> None:
+    if not isinstance(log, Sequences):
+        advice = "split.train, or events.sequences(events.users, catalog.vocab)"
+        raise UsageError(f"log: {type(log).__name__} is not histories in the codes of a catalog; give {advice}")
+    if (largest := int(log.items.max(initial=0))) >= len(catalog):
+        raise UsageError(
+            f"log: has item code {largest}, the catalog {len(catalog) - 1} items; it is of another catalog"
+        )

@@ -59,11 +59,15 @@ def fit(
 
     Raises:
         SettingsError: an override that is no training setting.
-        UsageError: `folder` already holds checkpoints and `resume` is false.
+        UsageError: `folder` already holds checkpoints and `resume` is false; a class for a method, or a log that is not cut.
         EnvironmentProblem: another process trains in `folder`, or it cannot be written.
         NonFiniteLossError: training diverged.
         Terminated: SIGTERM arrived; the newest checkpoint holds the last step.
     """
+    if isinstance(method, type):
+        raise UsageError(f"method: {method.__name__} is a class; give its settings, {method.__name__}()")
+    if not isinstance(split, Split | ImpressionSplit):
+        raise UsageError(f"split: {type(split).__name__} is not cut; try siftrec.leave_one_out(events)")
     training = construct(Training, _values(training or Training()) | overrides, "train")
     if resume and folder is None:
         raise UsageError("resume needs the run folder to resume from")

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator
 
 from siftrec.settings import Count, Rate, Size, Weight, settings
 
-MetricName = Annotated[str, Field(pattern=r"^((hr|recall|precision|f1|ndcg|mrr)@[1-9][0-9]{0,3}|gauc|auc)$")]
+
+def _metric(name: str) -> str:
+    if not re.fullmatch(r"(hr|recall|precision|f1|ndcg|mrr)@[1-9][0-9]{0,3}|gauc|auc", name):
+        raise ValueError("must be hr, recall, precision, f1, ndcg or mrr with a cut-off, e.g. ndcg@10, or gauc or auc")
+    return name
+
+
+MetricName = Annotated[str, AfterValidator(_metric)]
 
 _LAST = 1 / 50
 """What a falling rate comes down to, as a share of the highest."""
