@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import siftrec as sr
 from cli.modal import modal_run
+from siftrec.cli.judged import experiment_of
 from siftrec.cli.main import run
 from siftrec.errors import UsageError
 
@@ -98,3 +100,21 @@ def test_text_is_no_list_of_ids(demure: Path) -> None:
     """Taken letter by letter it would be an unknown history, answered by what is popular."""
     with pytest.raises(UsageError, match="'v01' is text; a list of item ids is needed"):
         sr.load(demure).recommend("v01")
+
+
+def test_users_of_the_log_are_asked_for_by_id(demure: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who serves the people of the log should not have to cut their histories out of it."""
+    events = experiment_of(demure).data.read().frame
+    user = events["user"][0]
+    history = events.filter(pl.col("user") == user)["item"].to_list()
+    assert run(["recommend", str(demure), "--history", ",".join(history), "-k", "3", "--json", "-"]) == 0
+    wanted = answered(capsys)
+    assert run(["recommend", str(demure), "--user", str(user), "-k", "3", "--json", "-"]) == 0
+    assert answered(capsys) == wanted
+    assert run(["recommend", str(demure), "--all-users", "-k", "3", "-o", str(tmp_path / "all.parquet")]) == 0
+    listed = pl.read_parquet(tmp_path / "all.parquet")
+    assert listed["user"].n_unique() == events["user"].n_unique()
+    assert listed.filter(pl.col("user") == user)["item"].to_list() == wanted
+    capsys.readouterr()
+    assert run(["recommend", str(demure), "--user", "nobody"]) == 3
+    assert "no user 'nobody' in the log" in capsys.readouterr().err

@@ -24,8 +24,12 @@ def recommend_command(  # noqa: PLR0913
     history: Annotated[
         str | None, typer.Option(help='Item ids, oldest first, separated by commas; an id with a comma is "quoted".')
     ] = None,
+    user: Annotated[str | None, typer.Option(help="A user of the run's own log, with all of their history.")] = None,
     file: Annotated[Path | None, typer.Option(help="Parquet with columns `user` and `history` (a list).")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Parquet to write, with --file.")] = None,
+    everyone: Annotated[bool, typer.Option("--all-users", help="All users of the run's own log.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Parquet to write, with --file or --all-users.")
+    ] = None,
     k: Annotated[int, typer.Option("-k", help="How many items.", min=1)] = 10,
     seen: Annotated[bool, typer.Option("--seen", help="Also recommend what stands in the history.")] = False,
     exclude: Annotated[str, typer.Option(help="Item ids never to recommend, separated by commas.")] = "",
@@ -38,21 +42,23 @@ def recommend_command(  # noqa: PLR0913
     from siftrec.errors import UsageError
     from siftrec.methods.explain import explain
 
-    if (history is None) == (file is None):
-        raise UsageError("give either --history a,b,c or --file histories.parquet")
-    if (file is None) != (output is None):
-        raise UsageError("--file histories.parquet and -o out.parquet go together")
-    if file is not None and (json is not None or explained):
-        raise UsageError("--json and --explain go with --history; --file writes Parquet")
+    if [history is not None, user is not None, file is not None, everyone].count(True) != 1:
+        raise UsageError("give either --history a,b,c or --user, --file histories.parquet or --all-users")
+    many = everyone or file is not None
+    if many != (output is not None):
+        raise UsageError("--file histories.parquet or --all-users and -o out.parquet go together")
+    if many and (json is not None or explained):
+        raise UsageError("--json and --explain go with --history and --user; --file and --all-users write Parquet")
     if output is not None and output.suffix != ".parquet":
         raise UsageError(f"-o {output}: must end in .parquet")
     use_threads(run)
     trained = load(run)
     limits: dict[str, Any] = {"exclude": _ids(exclude), "seen": seen, "only": None if only is None else _ids(only)}
-    if file is not None and output is not None:
-        _batch(trained, file, output, lambda asked: trained.recommend_many(asked, k, **limits))
+    if output is not None:
+        histories = _logged(run) if file is None else _histories(file)
+        _batch(histories, trained, output, lambda asked: trained.recommend_many(asked, k, **limits))
         return
-    asked = _ids(history or "")
+    asked = _ids(history or "") if user is None else _logged(run, user)["history"].to_list()[0]
     explanation = explain(trained, asked) if explained else None
     answer = trained.recommend(asked, k, **limits)
     if json is not None:
@@ -105,12 +111,13 @@ def _json(answer: Recommendations) -> dict[str, Any]:
     return {"items": items, "unknown": [str(item) for item in answer.unknown], "fallback": answer.fallback}
 
 
-def _batch(trained: Trained, file: Path, output: Path, answered: Callable[[list[Any]], list[Recommendations]]) -> None:
+def _batch(
+    asked: pl.DataFrame, trained: Trained, output: Path, answered: Callable[[list[Any]], list[Recommendations]]
+) -> None:
     import polars as pl
 
     from siftrec.files import clear_errors
 
-    asked = _histories(file)
     answers = answered(asked["history"].to_list())
     counts = [len(answer.items) for answer in answers]
     frame = pl.DataFrame(
@@ -125,6 +132,22 @@ def _batch(trained: Trained, file: Path, output: Path, answered: Callable[[list[
         frame.write_parquet(output)
     unknown, fallback = sum(len(answer.unknown) for answer in answers), sum(answer.fallback for answer in answers)
     say(f"{output}: {len(answers)} histories; {unknown} unknown items skipped; {fallback} answered by popularity")
+
+
+def _logged(run: Path, user: str | None = None) -> pl.DataFrame:
+    """`user` and `history` of the run's log, validation and test interactions among them; None: of all users."""
+    import polars as pl
+
+    from siftrec.cli.judged import experiment_of
+    from siftrec.errors import DataError
+
+    data = experiment_of(run).data
+    events = data.read().positives().frame
+    if user is not None:
+        events = events.filter(pl.col("user").cast(pl.String) == user)
+        if events.is_empty():
+            raise DataError(f"no user {user!r} in the log, or none that is left after data.core", data.path)
+    return events.group_by("user", maintain_order=True).agg(pl.col("item").alias("history"))
 
 
 def _histories(file: Path) -> pl.DataFrame:
