@@ -281,3 +281,19 @@ def test_real_features_are_those_of_their_item():
     code = Catalog(log.items).vocab.encode(pl.Series(["3"]))
     expected = np.load(SHARED / "ml1m" / "feat_text.npy", mmap_mode="r")[2].astype(np.float32)
     assert np.array_equal(aligned.vectors(code)[0], expected)
+
+
+def test_vectors_in_memory_are_what_a_file_of_them_would_be(tmp_path):
+    """Who computes embeddings in the same process should not have to write them down first, nor escape a check."""
+    vectors, ids = np.arange(12, dtype=np.float16).reshape(4, 3) + 1, ["a", "b", "c", "d"]
+    np.save(tmp_path / "a.npy", vectors)
+    mask = np.array([True, True, False, True])
+    known, stored = (features(each, ids=ids, mask=mask) for each in (vectors, tmp_path / "a.npy"))
+    assert np.array_equal(known.features, stored.features)
+    assert known.present.tolist() == stored.present.tolist() == mask.tolist()
+    assert known.ids.to_list() == ids
+    vectors[1, 1] = np.nan
+    with pytest.raises(DataError, match=r"array: row 2 \(item 'b'\) holds NaN"):
+        features(vectors, ids=ids)
+    with pytest.raises(DataError, match="array: holds int64; float16, float32 or float64 is needed"):
+        features(np.ones((4, 3), np.int64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from siftrec.data.readers.recbole import ATOMIC
 from siftrec.data.readers.text import open_text, readable, scan
 from siftrec.errors import DataError
 from siftrec.files import sha256
-from siftrec.modality.containers import contents, id_series, npy
+from siftrec.modality.containers import Contents, contents, id_series, npy
 from siftrec.settings import nearest
 
 _BLOCK_BYTES = 1 << 24
@@ -26,18 +27,18 @@ Ids = Path | str | Sequence[Any] | pl.Series
 
 
 def features(
-    path: Path | str,
+    path: Path | str | np.ndarray,
     *,
     ids: Ids | None = None,
     mask: Path | str | np.ndarray | None = None,
     id_column: str | None = None,
     vector_column: str | None = None,
 ) -> Modality:
-    """A modality from a file of vectors, one row per item.
+    """A modality from a file of vectors, one row per item, or from vectors in memory.
 
     Args:
         path: `.npy`, `.npz`, `.safetensors`, or Parquet / Arrow with a list column. Vectors stay on disk; only
-            Parquet and compressed `.npz` must be unpacked into memory.
+            Parquet and compressed `.npz` must be unpacked into memory. Or the (n, F) vectors themselves.
         ids: the item of each row: a `.tsv` or `.csv` with an item column, `.npy`, `.txt` (one per line), `.json` (a
             list), or the ids themselves. None: ids inside `path`, or rows in the catalog's order.
         mask: (n,) true where the row is present, as `.npy` or array; rows that are not present are never read.
@@ -45,22 +46,27 @@ def features(
         vector_column: name of the vectors' column or array in `path`.
 
     Returns:
-        The modality with the SHA-256 of `path`. float16 stays float16 and is cast where it is used.
+        The modality with the SHA-256 of the file, or of the vectors in memory. float16 stays float16 and is cast where it
+        is used.
 
     Raises:
         DataError: damaged or pickled files, shapes other than (n, F), types other than float, wrong row counts,
             duplicate ids, and present rows with NaN, infinity or nothing but zeros: a missing vector is a mask's job,
             not a zero's.
     """
-    path = Path(path)
-    found = contents(path, id_column if ids is None else None, vector_column)
+    if isinstance(path, np.ndarray):
+        given, digest = path, hashlib.sha256(path.tobytes()).hexdigest()
+        path, found = Path("array"), Contents(given)
+    else:
+        path = Path(path)
+        found, digest = contents(path, id_column if ids is None else None, vector_column), sha256(path)
     vectors = _matrix(found.vectors, path)
     names = found.ids if ids is None else _ids(ids, id_column)
     if names is not None:
         _check_ids(names, len(vectors), path)
     present = _mask(found.mask if mask is None else mask, len(vectors), path)
     _check_rows(vectors, present, names, path)
-    return Modality(vectors, present, names, str(path), sha256(path))
+    return Modality(vectors, present, names, str(path), digest)
 
 
 def _matrix(vectors: np.ndarray, path: Path) -> np.ndarray:
