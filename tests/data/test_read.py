@@ -121,6 +121,12 @@ def test_days_written_as_numbers_are_days(kind):
     assert no_day.frame["time"].to_list() == [20_240_230_000_000]
 
 
+@pytest.mark.parametrize("labels", [("1", "0"), ("1.0", "0.0"), ("true", "False"), ("TRUE", "false")])
+def test_a_label_is_a_number_or_a_truth(tmp_path, labels):
+    text = f"user,item,label\nu,a,{labels[0]}\nu,b,{labels[1]}\n"
+    assert read(put(tmp_path, "a.csv", text)).frame["label"].to_list() == [1, 0]
+
+
 def test_ids_that_were_hardly_meant_are_counted(tmp_path):
     """They stay what they are, for a film may be called None; unsaid, gaps would be recommended as an item."""
     events = read(put(tmp_path, "a.csv", "user,item,time\nu,nan,1\nu,NaN,2\nv, x,3\nv,x,4\n"))

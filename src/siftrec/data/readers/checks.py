@@ -152,6 +152,8 @@ def _numbers(raw: Raw, role: str) -> pl.Series:
     if not (given.dtype == pl.String or given.dtype.is_numeric() or given.dtype == pl.Boolean):
         raise DataError(f"{role} is {given.dtype}; numbers are needed", raw.place(0, role))
     raw.refuse(given.is_null(), role, f"{role} is empty")
+    if role == "label" and given.dtype == pl.String:
+        given = given.str.to_lowercase().replace({"true": "1", "false": "0"})
     numbers = given.cast(pl.Float64, strict=False)
     raw.refuse(numbers.is_null(), role, f"{role} {{}} is not a number")
     raw.refuse(~numbers.is_finite(), role, f"{role} {{}} is not a finite number")
