@@ -40,7 +40,7 @@ def plain(items_ND: torch.Tensor, user_D: torch.Tensor, k: int, exclude: set[int
     return sorted(able, key=lambda code: (-score[code], code))[:k]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 10**6),
     st.sampled_from([3, 40, 700]),
@@ -84,7 +84,7 @@ def model() -> Trained:
     return sr.fit(sr.CCL4Rec(dim=8, length=6), whole, Catalog(whole.items.ids, text=text), epochs=1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.sampled_from([*(f"v{i}" for i in range(9)), "zzz"]), max_size=9), min_size=1, max_size=11))
 def test_a_history_is_answered_alike_alone_and_in_a_batch(model: Trained, histories: list[list[str]]) -> None:
     assert model.recommend_many(histories, k=4) == [model.recommend(history, k=4) for history in histories]
@@ -177,7 +177,7 @@ def test_clusters_of_another_table_cost_time_and_no_items() -> None:
 
 
 @faiss
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(1, 60), st.booleans())
 def test_items_behind_the_clusters_are_found_exactly(seed: int, behind: int, some: bool) -> None:
     """An item that was added a moment ago, far better than all others, in one portion or in two."""

@@ -73,6 +73,8 @@ def log() -> siftrec.Interactions:
     ("call", "says"),
     [
         (lambda: siftrec.SASRec(dims=16), "SASRec.dims: no such setting; did you mean 'dim'?"),
+        (lambda: siftrec.SASRec(dim=-1), "SASRec.dim: input should be greater than or equal to 1, not -1"),
+        (lambda: siftrec.SASRec(16), "SASRec"),
         (lambda: siftrec.fit(siftrec.Popularity, siftrec.leave_one_out(log())), "give its settings, Popularity()"),
         (
             lambda: siftrec.fit(siftrec.Popularity(), log()),

@@ -53,7 +53,7 @@ class Data:
 
     Attributes:
         path: a table, or a folder in a known layout.
-        user, item, time, label, weight, rating, split: column names, where they are not recognised.
+        user, item, time, label, weight, rating, split: column names, where they are not recognised; "" = there is none.
         liked: make labels of ratings: what was rated was shown, and is labelled 1 where the rating is at least so much.
         core: keep the k-core; 1 keeps everything.
         titles: a table `item, title`, to show recommendations by title.

@@ -50,7 +50,7 @@ class SettingsError(SiftrecError):
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(f"{path}: {problem}" if path else problem)
-        self.path = path
+        self.path, self.problem = path, problem
 
 
 class ArtifactError(SiftrecError):

@@ -16,6 +16,7 @@ import dataclasses
 import difflib
 import functools
 import importlib
+import inspect
 import json
 import re
 import typing
@@ -41,15 +42,19 @@ _CONFIG = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 def settings(cls: type[T]) -> type[T]:
-    """Class decorator: a frozen, keyword-only, strictly validated dataclass; a misspelt name is told the nearest."""
+    """Class decorator: a frozen, keyword-only, strictly validated dataclass that refuses in one line (`SettingsError`)."""
     made = typing.cast(Any, _pydantic_dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls))
-    plain, names = made.__init__, {field.name for field in dataclasses.fields(made)}
+    plain, names = made.__init__, set(inspect.signature(made).parameters)
 
     @functools.wraps(plain)
     def init(self: Any, *args: Any, **given: Any) -> None:
         for name in given.keys() - names:
             raise SettingsError(f"{cls.__name__}.{name}", f"no such setting{nearest(name, names)}")
-        plain(self, *args, **given)
+        try:
+            plain(self, *args, **given)
+        except pydantic.ValidationError as error:
+            spot, problem = _first(error)
+            raise SettingsError(".".join([cls.__name__, *spot]), problem) from None
 
     made.__init__ = init
     return typing.cast(type[T], made)
@@ -125,21 +130,26 @@ def construct(cls: type[T], values: Mapping[str, Any], path: str, trust: tuple[s
         ready[key] = _value(value, hints[key], here, trust)
     try:
         return cls(**ready)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        spot = ".".join([path, *(str(part) for part in first["loc"][:1])]).strip(".")
-        given = "" if first["type"] == "missing" else f", not {_short(first['input'])}"
-        raise SettingsError(spot, _spoken(first) + given) from None
+    except SettingsError as error:
+        name, *spot = error.path.split(".")
+        if name != cls.__name__:
+            raise
+        raise SettingsError(".".join([path, *spot]).strip("."), error.problem) from None
+    except pydantic.ValidationError as error:  # of a class that `settings` has not made
+        spot, problem = _first(error)
+        raise SettingsError(".".join([path, *spot]).strip("."), problem) from None
 
 
-def _spoken(error: Any) -> str:
-    """Pydantic's complaint in the words of a configuration file."""
-    kind, message = error["type"], str(error["msg"])
+def _first(error: pydantic.ValidationError) -> tuple[list[str], str]:
+    """The key of pydantic's first complaint, and the complaint in the words of a configuration file."""
+    first = error.errors()[0]
+    kind, message = first["type"], str(first["msg"])
     if kind == "tuple_type":
-        return "must be a list"
-    if kind == "value_error":
-        return str(error["ctx"]["error"])
-    return message[0].lower() + message[1:]
+        message = "must be a list"
+    elif kind == "value_error":
+        message = str(first["ctx"]["error"])
+    given = "" if kind == "missing" else f", not {_short(first['input'])}"
+    return [str(part) for part in first["loc"][:1]], message[0].lower() + message[1:] + given
 
 
 def _value(value: Any, hint: Any, path: str, trust: tuple[str, ...]) -> Any:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from oracles import OnDisk
@@ -69,6 +70,8 @@ def test_json_alone_on_stdout(log: OnDisk, capsys: pytest.CaptureFixture[str]) -
         (["--features", "text"], 2, "--features 'text' is not NAME=PATH"),
         (["--features", "a=x.npy", "--features", "a=y.npy"], 2, "names 'a' twice"),
         (["--features", "a=x.npy"], 3, "x.npy"),
+        (["--features", "a=,ids.tsv"], 2, "is not NAME=PATH or NAME=PATH,IDS"),
+        (["--features", "a=x.npy,ids.tsv"], 3, "x.npy"),
     ],
 )
 def test_wrong_features_are_refused_in_one_line(
@@ -76,6 +79,20 @@ def test_wrong_features_are_refused_in_one_line(
 ) -> None:
     assert main.run(["audit", str(log.path), *arguments]) == code
     assert says in capsys.readouterr().err
+
+
+def test_vectors_are_given_with_the_ids_of_their_rows_and_a_comma_may_be_in_a_path(
+    log: OnDisk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = pl.read_parquet(log.path)["item"].unique().sort().to_list()
+    vectors = np.random.default_rng(1).normal(size=(len(items), 4)).astype(np.float32)
+    (tmp_path / "d,e").mkdir()
+    np.save(tmp_path / "d,e" / "v.npy", vectors)
+    (tmp_path / "rows.txt").write_text("\n".join(map(str, items)))
+    pl.DataFrame({"item": items, "vector": vectors}).write_parquet(tmp_path / "d,e" / "v.parquet")
+    for given in (f"{tmp_path / 'd,e' / 'v.npy'},{tmp_path / 'rows.txt'}", str(tmp_path / "d,e" / "v.parquet")):
+        assert main.run(["audit", str(log.path), "--quick", "--features", f"look={given}", "--json", "-"]) == 0
+        assert json.loads(capsys.readouterr().out)["modalities"]["look"] == {"width": 4, "coverage": 1.0}
 
 
 def test_the_folder_one_stands_in_is_refused_before_any_work_for_it_would_be_swapped_away(

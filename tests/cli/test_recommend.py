@@ -91,6 +91,18 @@ def test_an_id_with_a_comma_is_quoted(demure: Path, capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out)["unknown"] == ["a,b"]
 
 
+def test_ids_that_limit_nothing_are_said(demure: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt --exclude would let through what must not come."""
+    assert run(["recommend", str(demure), "--history", "v01", "--exclude", "v04,nope", "--json", "-"]) == 0
+    assert "--exclude: unknown and skipped: nope" in capsys.readouterr().err
+    assert run(["recommend", str(demure), "--history", "v01", "--only", "nope"]) == 2
+    assert "--only nope: none of these is in the catalog" in capsys.readouterr().err
+    assert run(["recommend", str(demure), "--history", 'v01,"v04']) == 2
+    assert "are no ids separated by commas" in capsys.readouterr().err
+    assert run(["recommend", str(demure), "--history", "v01,\nzzz", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["unknown"] == ["zzz"]
+
+
 def test_a_file_of_recommendations_is_called_what_it_is(demure: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["recommend", str(demure), "--file", "h.parquet", "-o", "o.csv"]) == 2
     assert "must end in .parquet" in capsys.readouterr().err
@@ -117,4 +129,4 @@ def test_users_of_the_log_are_asked_for_by_id(demure: Path, tmp_path: Path, caps
     assert listed.filter(pl.col("user") == user)["item"].to_list() == wanted
     capsys.readouterr()
     assert run(["recommend", str(demure), "--user", "nobody"]) == 3
-    assert "no user 'nobody' in the log" in capsys.readouterr().err
+    assert "has no user 'nobody'" in capsys.readouterr().err

@@ -112,13 +112,27 @@ def test_a_time_is_found_by_rarer_names_where_there_is_no_usual_one():
     assert read(both).frame["item"].to_list() == [3, 4]
 
 
+def test_a_rarer_name_plays_no_second_part_and_can_be_refused():
+    frame = pl.DataFrame({"user": [1, 1], "item": [3, 4], "date": ["1", "0"], "created": ["31/01/2024", "?"]})
+    assert read(frame, label="date", time="").frame["label"].to_list() == [1, 0]
+    with pytest.raises(DataError, match="columns 'date' and 'created' could both be the time; name one of them"):
+        read(frame)
+    with pytest.raises(DataError, match="time '31/01/2024' is not a number"):
+        read(frame.drop("date"))
+    assert read(frame, time="").time_kind == "order"
+
+
 @pytest.mark.parametrize("kind", [pl.Int64, pl.String])
 def test_days_written_as_numbers_are_days(kind):
     days = pl.Series("time", [20240301, 20240229], dtype=pl.Int64)
     events = read(pl.DataFrame({"user": [1, 1], "item": [1, 2], "time": days.cast(kind)}))
     assert events.frame["time"].to_list() == [1_709_164_800_000_000, 1_709_251_200_000_000]
-    no_day = read(pl.DataFrame({"user": [1], "item": [1], "time": [20240230]}))
-    assert no_day.frame["time"].to_list() == [20_240_230_000_000]
+    unknown = read(pl.DataFrame({"user": [1, 1], "item": [1, 2], "time": [0.0, 20240301.0]}))
+    assert unknown.frame["time"].to_list() == [0, 1_709_251_200_000_000]
+    with pytest.raises(DataError, match="time 20240230 is no day of the calendar, as most are"):
+        read(pl.DataFrame({"user": [1, 1, 1], "item": [1, 2, 3], "time": [20240229, 20240301, 20240230]}))
+    seconds = read(pl.DataFrame({"user": [1, 1], "item": [1, 2], "time": [20240230, 20240299]}))
+    assert seconds.frame["time"].to_list() == [20_240_230_000_000, 20_240_299_000_000]
 
 
 @pytest.mark.parametrize("labels", [("1", "0"), ("1.0", "0.0"), ("true", "False"), ("TRUE", "false")])

@@ -12,6 +12,7 @@ from siftrec.data.read import read
 from siftrec.data.split import TEST, TRAIN, VALID, LeaveOneOut, Predefined, TemporalSplit, leave_one_out
 from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError
+from siftrec.noise.inject import inject
 
 logs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), st.integers(0, 50)), min_size=4, max_size=60)
 
@@ -40,8 +41,18 @@ def test_leave_one_out_asks_for_the_last_and_the_last_but_one(log):
             assert split.items.decode(part.targets[row]).to_list() == [target]
             assert split.items.decode(part.histories[row]).to_list() == history
             assert split.items.decode(part.seen[row]).to_list() == [item for item in history if item != target]
+            assert part.repeats[row] == (target in history)
     expected = [items[:-2] if user in asked else items for user, items in sorted(users.items())]
     assert [split.items.decode(split.train[row]).to_list() for row in range(len(users))] == expected
+
+
+def test_repeats_are_those_of_the_log_before_noise_was_planted_in_it():
+    """A planted copy of the target is no habit of the user's: said so, noise would pass for people who come back."""
+    log = [(user, (user + time) % 8, time) for user in range(60) for time in range(4)]
+    split = leave_one_out(events_of(log))
+    noisy = inject(split, "replace", 0.9, 1).split
+    assert any(noisy.test.targets[row][0] in noisy.test.histories[row] for row in range(60))
+    assert (split.test.repeated, noisy.test.repeated) == (0, 0)
 
 
 def temporal(log):

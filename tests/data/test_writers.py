@@ -176,7 +176,7 @@ def test_typed_columns_and_metadata_stay(tmp_path: Path) -> None:
     assert after.schema.metadata[b"made by"] == b"them"
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(
     st.lists(
         st.tuples(*[st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=6)] * 3),
@@ -222,7 +222,7 @@ def test_records_end_where_the_reader_ends_them(tmp_path: Path, odd: str, end: s
     np.testing.assert_array_equal(weights_by_row(after), weights)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(st.lists(st.text('"a,\n', max_size=9), min_size=1, max_size=4))
 def test_the_writer_counts_the_rows_that_the_reader_counts(notes: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:

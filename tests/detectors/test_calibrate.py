@@ -42,7 +42,7 @@ def mixture(events: int, rho: float, shift: float, seed: int = 0, draws: int = 2
     return Mixture(truth, score, evidence, np.arange(events) // 6, background, there)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(st.floats(0, 1), st.floats(0, 4), st.integers(0, 1000))
 def test_the_bound_holds_up_to_sampling_error(rho: float, shift: float, seed: int) -> None:
     planted = mixture(4000, rho, shift, seed)
@@ -107,7 +107,7 @@ def test_false_discovery_is_at_most_what_was_asked_for(q: float) -> None:
     np.testing.assert_array_equal(found.flagged, found.at(q))
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 @given(st.sampled_from([0.05, 0.2, 0.5]), st.floats(0.05, 0.6), st.floats(0, 4), st.integers(0, 1000))
 def test_trusted_events_hold_at_most_that_much_noise(level: float, rho: float, shift: float, seed: int) -> None:
     planted = mixture(10_000, rho, shift, seed)
@@ -254,7 +254,7 @@ def test_tail_counts_the_background_at_or_above() -> None:
     np.testing.assert_allclose(tail(np.array([0.0, 1.0, 2.0, 2.5, 3.0, 9.0]), background), expected)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 0.9, 1.0]), max_size=9), st.floats(0, 1))
 def test_flag_is_the_largest_set_within_its_level(values: list[float], q: float) -> None:
     noise = np.array(values)

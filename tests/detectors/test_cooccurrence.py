@@ -20,7 +20,7 @@ from siftrec.synthetic import Name
 
 HISTORIES = st.lists(st.lists(st.integers(1, 7), max_size=8), min_size=2, max_size=8)
 NONE = torch.zeros(1, 0)
-FEW = settings(max_examples=60, deadline=None, derandomize=True)
+FEW = settings(max_examples=60, derandomize=True)
 
 
 def log_of(histories: list[list[int]]) -> Sequences:

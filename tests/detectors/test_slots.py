@@ -12,7 +12,7 @@ from siftrec.data.sequences import Sequences
 from siftrec.detectors.slots import Background, others, piece_rows, pieces, replaced
 
 HISTORIES = st.lists(st.lists(st.integers(1, 6), max_size=9), min_size=1, max_size=8)
-FEW = settings(max_examples=60, deadline=None, derandomize=True)
+FEW = settings(max_examples=60, derandomize=True)
 
 
 def log_of(histories: list[list[int]]) -> Sequences:

@@ -40,7 +40,7 @@ def as_lists(ranking: Ranking) -> dict[str, list]:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000),
     catalog=st.integers(3, 60),
@@ -58,7 +58,7 @@ def test_plain_scorer_equals_a_full_sort(seed: int, catalog: int, levels: int, b
         assert as_lists(ranking) == loop_oracle(scores, part, k)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), catalog=st.integers(3, 60), tile=st.sampled_from([1, 7, 16, 4096]))
 def test_vector_scorer_equals_a_full_sort_for_any_stretch_of_columns(seed: int, catalog: int, tile: int) -> None:
     rng = np.random.default_rng(seed)
@@ -147,7 +147,7 @@ def test_progress_counts_every_question_once() -> None:
     assert told[-1] == (150, 150)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), levels=st.sampled_from([1, 2, 50, 2000, 10**6]), k=st.integers(1, 9))
 def test_the_shortlist_is_exact(seed: int, levels: int, k: int) -> None:
     rng = np.random.default_rng(seed)

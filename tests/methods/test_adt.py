@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -85,6 +86,23 @@ def test_a_log_is_judged_by_what_came_before_and_what_comes_first_stays():
         scores = model.scores(torch.tensor([before[event]]))[0, 1:]
         assert judged.score[event] == pytest.approx(float(scores.log_softmax(0)[flat[event] - 1]), rel=1e-5)
     assert sorted(np.flatnonzero(judged.kept == 0)) == sorted(np.argsort(judged.score)[:3])
+
+
+def test_a_model_of_prefixes_is_asked_as_it_was_trained_after_the_end_of_each():
+    """After an inner column it never stood in training: what it lost there would say nothing of the interaction."""
+    method = ADT(base=replace(STILL, rows="prefix"))
+    model = model_of(method).train().eval()
+    histories = [[3, 8, 4, 2, 7, 1, 6], [5, 9]]
+    flat = np.array([item for history in histories for item in history], np.int32)
+    judged = method.judge(model, Sequences.from_items(flat, np.array([7, 2])))
+    assert np.flatnonzero(np.isnan(judged.score)).tolist() == [0, 7]
+    event = 0
+    for history in histories:
+        for end in range(1, len(history)):
+            scores = model.scores(torch.tensor([history[max(0, end - 5) : end]]))[0, 1:]
+            expected = float(scores.log_softmax(0)[history[end] - 1])
+            assert judged.score[event + end] == pytest.approx(expected, rel=1e-5)
+        event += len(history)
 
 
 @pytest.mark.parametrize(("objective", "least"), [("truncated", 0.65), ("reweighted", 0.8)])

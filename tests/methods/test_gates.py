@@ -54,7 +54,7 @@ def ready(causal: bool) -> Gating:
     return fitted(gating(causal=causal))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 500), kind=st.sampled_from(KINDS), causal=st.booleans())
 def test_weights_are_shared_out_among_what_is_present(seed: int, kind: str, causal: bool) -> None:
     gate, items = gating(kind, causal), histories(seed)
@@ -65,7 +65,7 @@ def test_weights_are_shared_out_among_what_is_present(seed: int, kind: str, caus
     assert (weight >= 0).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 500), causal=st.booleans(), padding=st.integers(0, 4))
 def test_padding_and_the_order_of_the_batch_change_nothing(seed: int, causal: bool, padding: int) -> None:
     gate, items = ready(causal), histories(seed)

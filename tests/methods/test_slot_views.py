@@ -73,7 +73,7 @@ def test_a_view_holds_the_clean_content_but_in_the_slots_it_replaced(damage: Dam
     assert torch.equal(view.present_BML & ~seen.present_BML, torch.zeros_like(seen.present_BML))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 500), count=st.integers(0, 40), share=st.floats(0, 1))
 def test_rows_are_drawn_among_the_able_as_many_as_asked_for_and_in_order(seed: int, count: int, share: float) -> None:
     able_B = torch.rand(count, generator=seeds.generator(seed, "able")) < 0.6

@@ -292,7 +292,9 @@ def test_vectors_in_memory_are_what_a_file_of_them_would_be(tmp_path):
     assert np.array_equal(known.features, stored.features)
     assert known.present.tolist() == stored.present.tolist() == mask.tolist()
     assert known.ids.to_list() == ids
+    assert known.sha256 != features(vectors.reshape(3, 4), ids=ids[:3]).sha256
     vectors[1, 1] = np.nan
+    assert np.isfinite(known.features).all(), "what was checked must not change afterwards"
     with pytest.raises(DataError, match=r"array: row 2 \(item 'b'\) holds NaN"):
         features(vectors, ids=ids)
     with pytest.raises(DataError, match="array: holds int64; float16, float32 or float64 is needed"):

@@ -13,7 +13,7 @@ from siftrec.nn.augment import MASK, anywhere, closed, crop, insert, lowest, mas
 
 SHARE = st.floats(0, 1)
 SEED = st.integers(0, 999)
-OFTEN = settings(deadline=None, max_examples=60)
+OFTEN = settings(max_examples=60)
 
 
 def rng(seed: int = 0) -> torch.Generator:

@@ -98,7 +98,7 @@ def test_zero_weights_give_zero_loss_and_finite_gradient():
 
 
 @given(st.integers(1, 6), st.sampled_from(["quality", "distance", "both", "equal"]), st.sampled_from(["pull", "push"]))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_strengths_sum_to_the_surviving_views(views, mode, action):
     damage, similar = torch.rand(9, views, generator=rng(1)), torch.rand(9, views, generator=rng(2))
     made = torch.rand(9, views, generator=rng(3)) < 0.6
@@ -202,7 +202,7 @@ def test_false_negative_mask_leaves_out_self_same_target_and_the_closest():
 
 
 @given(st.integers(2, 6), st.integers(0, 7), st.floats(0.1, 2.0))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_one_class_by_loop(members, others, temperature):
     """Each member's share of every other member; were members counted against themselves, collapse would pay."""
     m, o = unit(members, 5, seed=members), unit(others, 5, seed=9)

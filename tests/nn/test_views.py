@@ -34,7 +34,7 @@ def histories(rows: int, slots: int, seed: int = 0) -> tuple[torch.Tensor, torch
 
 
 @given(st.integers(3, 12), st.floats(0.05, 1.0), st.sampled_from(["positive", "negative"]), st.integers(0, 99))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_select_takes_the_stated_share_of_the_right_half(slots, share, side, seed):
     importance, real = histories(20, slots, seed)
     chosen = select(Plan(side, share, (0, 1)), ranks(importance, real), real, rng(seed))
@@ -96,7 +96,7 @@ def test_identical_substitute_destroys_nothing_and_kept_history_neither():
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(1, 12))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_pick_stays_within_the_band_and_the_allowed(low, width, allowed_count):
     high = min(1.0, low + width)
     related = torch.rand(200, 12, generator=rng(1))

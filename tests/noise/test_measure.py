@@ -24,7 +24,7 @@ def scores(noise: np.ndarray, evidence: int = 3, rho: float = 0.1) -> NoiseScore
     return NoiseScores(noise.astype(np.float32), flagged, evidences, score, rho, (0.0, rho), 0.2, "replace")
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(EVENTS)
 def test_curves_are_those_of_sklearn_with_ties(events: list[tuple[bool, float]]) -> None:
     truth, noise = np.array([each[0] for each in events]), np.array([each[1] for each in events])

@@ -19,7 +19,7 @@ from siftrec.report.summary import Names, lengths_histogram, log_view, popularit
 SEEDS = st.integers(0, 10_000)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS, users=st.integers(1, 40))
 def test_every_table_counts_every_interaction_once(seed: int, users: int) -> None:
     log, names, scores = sample.world(users, 30, seed)
@@ -50,7 +50,7 @@ def test_positions_are_counted_from_the_first_interaction_of_each_user() -> None
     assert (first.label, first.interactions) == ("1", int((log.lengths > 0).sum()))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS)
 def test_examples_are_histories_of_different_users_as_the_log_holds_them(seed: int) -> None:
     log, names, scores = sample.world(30, 30, seed)
@@ -123,7 +123,7 @@ def test_the_log_in_numbers() -> None:
     assert [(each.label, each.count) for each in found.lengths] == [("2", 1), ("3 to 5", 1)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(counts=st.lists(st.integers(0, 2000), max_size=60))
 def test_the_curve_rises_to_all_and_lengths_lose_no_user(counts: list[int]) -> None:
     values = np.array(counts, np.int64)

@@ -28,7 +28,7 @@ CHECKS = (
     negative_data_rejection,
     unsupported_method,
 )
-QUIET = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+QUIET = settings(suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 
 
 def fuzzed(process: Process, examples: int) -> set[tuple[str, int]]:

@@ -93,7 +93,7 @@ def node(code: str, given: Any) -> Any:
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
 
-@settings(max_examples=4, deadline=None, phases=(Phase.explicit, Phase.generate))  # each example starts node
+@settings(max_examples=4, phases=(Phase.explicit, Phase.generate))  # each example starts node
 @given(
     st.lists(st.tuples(st.lists(TEXT | st.sampled_from(sorted(HOSTILE)), max_size=5), st.integers(1, 100)), min_size=60)
 )

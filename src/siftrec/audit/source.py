@@ -82,7 +82,7 @@ def _modalities(layout: Layout, content: Given) -> dict[str, Modality]:
             for name, each in content.items()
         }
         named = {
-            name: each if each.ids or each.mask else beside.get(each.path.resolve(), each)
+            name: each if each.ids or each.mask else beside.get(Path(each.path).resolve(), each)
             for name, each in given.items()
         }
     return {name: features(each.path, ids=each.ids, mask=each.mask) for name, each in named.items()}

@@ -77,13 +77,15 @@ def _named(features: list[str]) -> dict[str, Vectors]:
     named: dict[str, Vectors] = {}
     for given in features:
         name, equals, path = given.partition("=")
-        if not equals or not name.isidentifier() or not path:
+        if not equals or not name.isidentifier() or not path.partition(",")[0]:
             raise UsageError(
                 f"--features {given!r} is not NAME=PATH or NAME=PATH,IDS, e.g. text=feat_text.npy,items.tsv"
             )
         if name in named:
             raise UsageError(f"--features names {name!r} twice")
-        vectors, _, ids = path.partition(",")
+        vectors, comma, ids = (path, "", "") if Path(path).exists() else path.rpartition(",")
+        if not comma:
+            vectors, ids = path, ""
         named[name] = Vectors(name, Path(vectors), Path(ids) if ids else None, None)
     return named
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from siftrec.data.interactions import Interactions
     from siftrec.data.layout import Layout
 
-Column = Annotated[Optional[str], typer.Option(help="Column name, where it is not recognised.")]  # noqa: UP045
+Column = Annotated[Optional[str], typer.Option(help="Column name, where it is not recognised; '' = there is none.")]  # noqa: UP045
 
 
 def data_command(  # noqa: PLR0913

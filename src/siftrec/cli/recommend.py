@@ -53,7 +53,7 @@ def recommend_command(  # noqa: PLR0913
         raise UsageError(f"-o {output}: must end in .parquet")
     use_threads(run)
     trained = load(run)
-    limits: dict[str, Any] = {"exclude": _ids(exclude), "seen": seen, "only": None if only is None else _ids(only)}
+    limits = _limits(trained, exclude, seen, only)
     if output is not None:
         histories = _logged(run) if file is None else _histories(file)
         _batch(histories, trained, output, lambda asked: trained.recommend_many(asked, k, **limits))
@@ -78,7 +78,27 @@ def recommend_command(  # noqa: PLR0913
 
 def _ids(text: str) -> list[str]:
     """Ids separated by commas; double quotes protect an id with a comma."""
-    return [part.strip() for part in next(csv.reader([text], skipinitialspace=True), []) if part.strip()]
+    from siftrec.errors import UsageError
+
+    try:
+        parts = next(csv.reader([" ".join(text.splitlines())], skipinitialspace=True, strict=True), [])
+    except csv.Error as error:
+        raise UsageError(f"{text!r} are no ids separated by commas: {error}") from None
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _limits(trained: Trained, exclude: str, seen: bool, only: str | None) -> dict[str, Any]:
+    """Arguments of `recommend_many`; ids that the catalog lacks are said, for a misspelt one limits nothing."""
+    from siftrec.errors import UsageError
+
+    limits: dict[str, Any] = {"exclude": _ids(exclude)} | ({} if only is None else {"only": _ids(only)})
+    for name, ids in limits.items():
+        unknown = [item for item, code in zip(ids, trained.codes(list(ids)), strict=True) if not code]
+        if name == "only" and len(unknown) == len(ids):
+            raise UsageError(f"--only {only}: none of these is in the catalog")
+        if unknown:
+            say(f"--{name}: unknown and skipped: {', '.join(unknown)}")
+    return limits | {"seen": seen}
 
 
 def _explanation_json(explanation: Explanation) -> dict[str, Any]:
@@ -146,7 +166,7 @@ def _logged(run: Path, user: str | None = None) -> pl.DataFrame:
     if user is not None:
         events = events.filter(pl.col("user").cast(pl.String) == user)
         if events.is_empty():
-            raise DataError(f"no user {user!r} in the log, or none that is left after data.core", data.path)
+            raise DataError(f"has no user {user!r}, or none with clicks that data.core leaves", data.path)
     return events.group_by("user", maintain_order=True).agg(pl.col("item").alias("history"))
 
 

@@ -21,7 +21,7 @@ class Modality:
         present: (n,) bool; a row that is not present is never read.
         ids: (n,) distinct raw item ids, or None: rows follow the catalog's order.
         source: file or encoder the vectors came from.
-        sha256: of the source, "" when made in memory.
+        sha256: of the source, or of the vectors; "" where nobody has taken it.
     """
 
     features: np.ndarray
@@ -45,7 +45,7 @@ class Content:
         width: F.
         coverage: share of the catalog's items that have it.
         source: file or encoder the vectors came from.
-        sha256: of the source, "" when made in memory.
+        sha256: of the source, or of the vectors; "" where nobody has taken it.
     """
 
     name: str

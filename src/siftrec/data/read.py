@@ -56,9 +56,10 @@ def read(
     Args:
         source: CSV, TSV, JSON lines, Parquet or Arrow file; a folder or file in a known layout (MicroLens, RecBole,
             MovieLens, KuaiRand, KuaiVideo, MicroVideo-1.7M); or a polars, pandas or pyarrow table.
-        user: column with user ids; columns are recognised by name where they are not given.
+        user: column with user ids; columns are recognised by name where they are not given, and "" says there is none.
         item: column with item ids.
-        time: column with times: s, ms or µs since 1970, ISO 8601 or datetimes. Without one, order in the source counts.
+        time: column with times: s, ms, µs or ns since 1970, 20240131, ISO 8601 or datetimes. Without one, the order in the
+            source counts.
         label: column with 1 (clicked) or 0 (shown, not clicked); of KuaiRand `is_click` or `long_view`.
         weight: column with weights in [0, 1].
         rating: column with ratings; kept, not interpreted.

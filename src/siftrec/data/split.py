@@ -32,6 +32,7 @@ class Part:
         targets: Q rows of one or more target items.
         seen: Q rows of items that filtered ranking leaves out: the original history minus the targets.
         items: whose codes these are; None = the caller knows.
+        repeats: (Q,) how many of its targets each user had before, in the original history; None = not known.
     """
 
     users: np.ndarray
@@ -40,23 +41,21 @@ class Part:
     targets: Sequences
     seen: Sequences
     items: Vocab | None = None
+    repeats: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.users)
 
     @property
-    def repeated(self) -> float:
-        """Share of the targets that stand in their own user's history: filtered ranking does not leave these out."""
-        if not len(self.targets.items):
-            return 0.0
-        width = int(max(self.targets.items.max(), self.histories.items.max(initial=0))) + 1
-        keys = [rows.owners.astype(np.int64) * width + rows.items for rows in (self.targets, self.histories)]
-        return float(np.isin(*keys).mean())
+    def repeated(self) -> float | None:
+        """Share of the targets that their user had before, noise aside: filtered ranking does not leave these out."""
+        return None if self.repeats is None else float(self.repeats.sum() / max(len(self.targets.items), 1))
 
     def take(self, rows: np.ndarray) -> Part:
         """The named questions."""
         parts = (self.histories.take(rows), self.targets.take(rows), self.seen.take(rows))
-        return Part(self.users[rows], self.user_ids.gather(rows), *parts, self.items)
+        repeats = None if self.repeats is None else self.repeats[rows]
+        return Part(self.users[rows], self.user_ids.gather(rows), *parts, self.items, repeats)
 
     def recode(self, items: Vocab) -> Part:
         """The same questions in a catalog's codes; without `self.items` they are in these codes already.
@@ -68,7 +67,7 @@ class Part:
             return replace(self, items=items)
         table = recoding(self.items, items)
         parts = (self.histories.recode(table), self.targets.recode(table), self.seen.recode(table))
-        return Part(self.users, self.user_ids, *parts, items)
+        return Part(self.users, self.user_ids, *parts, items, self.repeats)
 
     @property
     def fingerprint(self) -> str:
@@ -187,9 +186,12 @@ class Split:
         histories = self.log.where(self.role < role)
         original = self.log if self.original is None else self.original
         original_role = self.role if self.original_role is None else self.original_role
-        seen = original.where((original_role < role) & ~_among_targets(original, original_role == role))
+        before, is_target = original_role < role, original_role == role
+        among, again = _among_targets(original, is_target, before)
+        seen = original.where(before & ~among)
         asked = np.flatnonzero((targets.lengths > 0) & (histories.lengths > 0))
-        part = Part(np.arange(len(self.log)), self.users, histories, targets, seen, self.items)
+        repeats = np.bincount(original.owners[is_target], weights=again, minlength=len(original)).astype(np.int64)
+        part = Part(np.arange(len(self.log)), self.users, histories, targets, seen, self.items, repeats)
         return part.take(asked)
 
     def with_noise(self, log: Sequences, role: np.ndarray) -> Split:
@@ -199,10 +201,11 @@ class Split:
         return replace(self, log=log, role=role, original=original, original_role=original_role)
 
 
-def _among_targets(log: Sequences, is_target: np.ndarray) -> np.ndarray:
-    """(E,) bool: the event's item is one of its own row's targets."""
+def _among_targets(log: Sequences, is_target: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(E,) bool: the event's item is one of its own row's targets; (T,) bool: the target's item is among those before."""
     key = log.owners * (int(log.items.max(initial=0)) + 1) + log.items
-    return np.isin(key, key[is_target])
+    among = np.isin(key, key[is_target])
+    return among, np.isin(key[is_target], key[among & before])
 
 
 def recoding(old: Vocab, new: Vocab) -> np.ndarray:

@@ -203,7 +203,7 @@ def _paired(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Values of both sides, (S, Q) or (1, Q): a row per seed where rows can be paired, else their mean."""
     tables, many = [], [[run.about.seed for run in runs] for runs in (left, right) if len(runs) > 1]
-    paired = len(many) < 2 or (sorted(many[0]) == sorted(many[1]) and len(set(many[0])) == len(many[0]))
+    paired = len(many) < 2 or sorted(many[0]) == sorted(many[1])
     for runs in (left, right):
         rows = [run.per_user(metric, filter) for run in sorted(runs, key=lambda run: run.about.seed)]
         tables.append(np.stack(rows) if paired else np.mean(rows, axis=0, keepdims=True))

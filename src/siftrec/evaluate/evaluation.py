@@ -46,7 +46,8 @@ class About:
             was recommended to anyone; on impressions AUC and F1.
         slices: name → `users`, and means over those users, filtered and unfiltered.
         model: fingerprint of the model's settings and weights; "" in evaluations that were written before it was kept.
-        repeated: share of targets that their user had before; filtered ranking lets them be recommended.
+        repeated: share of targets that their user had before; filtered ranking lets these be recommended. None where that is
+            not known, and of impressions.
     """
 
     method: str
@@ -59,7 +60,7 @@ class About:
     coverage: dict[str, dict[str, float]]
     slices: dict[str, dict[str, Any]]
     model: str = ""
-    repeated: float = 0.0
+    repeated: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,7 +262,7 @@ def _about(
         coverage=coverage,
         slices=slices,
         model=trained.fingerprint,
-        repeated=part.repeated if isinstance(part, Part) else 0.0,
+        repeated=part.repeated if isinstance(part, Part) else None,
     )
 
 

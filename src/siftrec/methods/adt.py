@@ -18,7 +18,7 @@ from siftrec.data.split import Fitting
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.judgement import Judgement
 from siftrec.methods.model import SequenceModel, Step
-from siftrec.methods.positions import Causal, asked
+from siftrec.methods.positions import asked, states
 from siftrec.methods.sasrec import SASRec
 from siftrec.nn.losses.softmax import every_item
 from siftrec.settings import Fraction, Size, Weight, settings
@@ -101,24 +101,24 @@ class ADT:
 
     @torch.no_grad()
     def judge(self, model: Model, log: Sequences) -> Judgement:
-        """See `Denoiser`: log p over the whole catalog of every interaction after those before it in its window.
+        """See `Denoiser`: log p over the whole catalog of every interaction after those before it, asked as in training.
 
         The first of a history is no target: it is not judged, and stays. `truncated` drops its share of the largest losses
         in the log.
         """
         model = cast(SequenceModel, model.eval())
-        loader = Loader(log, "sequence", self.length, _ROWS, 0)
+        loader = Loader(log, self.rows, self.length, _ROWS, 0)
         users, ends = loader.drawn(np.random.default_rng(0))
         order = np.argsort(np.minimum(ends, self.length), kind="stable")
         lost, drawn = torch.full((len(log.items),), torch.nan), every_item(len(model.items()))
         for block in np.array_split(order, max(1, len(order) // _ROWS)):
             batch = loader.batch(users[block], ends[block])
-            vectors_BLD = model.history(model.kept, batch.items_BL, batch.shown_BLM).vectors_BLD
-            states_BLD = cast(Causal, model.encoder).states(vectors_BLD, batch.items_BL > 0, None)
-            asked, back = batch.targets_BP > 0, np.arange(1 - batch.targets_BP.shape[1], 1)
+            history = model.history(model.kept, batch.items_BL, batch.shown_BLM)
+            states_BPD = states(model, history, batch, None)
+            there_BP, back = batch.targets_BP > 0, np.arange(1 - batch.targets_BP.shape[1], 1)
             at_BP = torch.from_numpy((log.offsets[users[block]] + ends[block])[:, None] + back)
-            lost_R = model.target_losses(model.kept, states_BLD[asked], batch.targets_BP[asked], drawn)
-            lost[at_BP[asked]] = lost_R.clamp_min(0)  # rounding may take it below
+            lost_R = model.target_losses(model.kept, states_BPD[there_BP], batch.targets_BP[there_BP], drawn)
+            lost[at_BP[there_BP]] = lost_R.clamp_min(0)  # rounding may take it below
         kept, targets = torch.ones_like(lost), ~lost.isnan()
         kept[targets] = self.kept(lost[targets], self.share)
         return Judgement(-lost.numpy(), kept.numpy())

@@ -33,7 +33,7 @@ class HSD:
     every position would have judged the history it is predicted from.
 
     Attributes:
-        base: what reads the rest; its objective must be `softmax`.
+        base: what reads the rest; its objective must be `softmax`, and its `rows` are not asked.
         weight: λ of the loss by which the sequential signal learns: to find an interaction from those around it.
         temperature: τ of Gumbel-softmax.
     """

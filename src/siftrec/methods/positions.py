@@ -54,10 +54,16 @@ def read(
     """
     local = model.local(batch.items_BL, batch.targets_BP, batch.shown_BLM, negatives)
     history = model.history(local, batch.items_BL, batch.shown_BLM)
+    return local, history, states(model, history, batch, rng)
+
+
+def states(model: SequenceModel, history: History, batch: Batch, rng: torch.Generator | None) -> torch.Tensor:
+    """states_BPD, as of `read`; rng None: without dropout."""
     real_BL = batch.items_BL > 0
     if batch.targets_BP.shape[1] == 1:
-        return local, history, model.encoder(history.vectors_BLD, real_BL, rng).unsqueeze(1)
-    return local, history, cast(Causal, model.encoder).states(history.vectors_BLD, real_BL, rng)
+        last_BD: torch.Tensor = model.encoder(history.vectors_BLD, real_BL, rng)
+        return last_BD.unsqueeze(1)
+    return cast(Causal, model.encoder).states(history.vectors_BLD, real_BL, rng)
 
 
 def asked(

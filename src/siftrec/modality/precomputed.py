@@ -55,8 +55,9 @@ def features(
             not a zero's.
     """
     if isinstance(path, np.ndarray):
-        given, digest = path, hashlib.sha256(path.tobytes()).hexdigest()
-        path, found = Path("array"), Contents(given)
+        # What is checked here must stay what was checked; a memory map is left where it is.
+        found = Contents(path if isinstance(path, np.memmap) else path.copy())
+        path, digest = Path("array"), None
     else:
         path = Path(path)
         found, digest = contents(path, id_column if ids is None else None, vector_column), sha256(path)
@@ -66,7 +67,16 @@ def features(
         _check_ids(names, len(vectors), path)
     present = _mask(found.mask if mask is None else mask, len(vectors), path)
     _check_rows(vectors, present, names, path)
-    return Modality(vectors, present, names, str(path), digest)
+    return Modality(vectors, present, names, str(path), digest or _digest(vectors))
+
+
+def _digest(vectors: np.ndarray) -> str:
+    """SHA-256 of the type, the shape and the rows."""
+    found = hashlib.sha256(f"{vectors.dtype.str} {vectors.shape}".encode())
+    step = max(1, _BLOCK_BYTES // (vectors.shape[1] * vectors.itemsize))
+    for start in range(0, len(vectors), step):
+        found.update(vectors[start : start + step].tobytes())
+    return found.hexdigest()
 
 
 def _matrix(vectors: np.ndarray, path: Path) -> np.ndarray:

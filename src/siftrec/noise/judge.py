@@ -46,7 +46,8 @@ def judge(
         SettingsError: `Agreement` without content.
         UsageError: a log that is not histories in codes, or items that the catalog lacks.
     """
-    _check(log, catalog)
+    for each in (log,) if fitted_on is None else (log, fitted_on):
+        _check(each, catalog)
     how, source = detector or (QUICK if quick else Likelihood()), log if fitted_on is None else fitted_on
     counts_N = torch.from_numpy(source.counts(len(catalog)).astype(np.float32))
     content_NG = units(content_of(catalog, counts_N))

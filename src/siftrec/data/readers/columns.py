@@ -57,7 +57,7 @@ def recognised(role: str, names: Sequence[str], where: str) -> str | None:
 
 @dataclass(frozen=True)
 class Columns:
-    """Column names given by the user; None means: recognise it."""
+    """Column names given by the user; None means: recognise it, "" means: there is none."""
 
     user: str | None = None
     item: str | None = None
@@ -70,7 +70,7 @@ class Columns:
     @property
     def named(self) -> dict[str, str]:
         """Only those the user gave."""
-        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name))}
 
     def find(self, names: Sequence[str], where: str) -> dict[str, str]:
         """Role → column name, for the roles that the source has.
@@ -84,9 +84,13 @@ class Columns:
         """
         refuse_twice(names, where)
         roles: dict[str, str] = {}
+        taken = set(self.named.values())
         for role in (field.name for field in fields(self)):
-            name = self.named.get(role)
-            found = recognised(role, names, where) if name is None else _exactly(role, name, names, where)
+            name = getattr(self, role)
+            if name is None:
+                found = recognised(role, [each for each in names if each not in taken], where)
+            else:
+                found = _exactly(role, name, names, where) if name else None
             if found is not None:
                 roles[role] = found
         for role in ("user", "item"):

@@ -80,10 +80,8 @@ def _parsed(times: pl.Series, refuse: Refuse) -> pl.Series:
 
 
 def _scaled(times: pl.Series, refuse: Refuse) -> pl.Series:
-    if times.dtype.is_integer() and times.is_between(*_DAYS).all():
-        days = times.cast(pl.String).str.to_date("%Y%m%d", strict=False)
-        if not days.null_count():
-            return days.cast(pl.Datetime("us")).to_physical()
+    if (days := _days(times, refuse)) is not None:
+        return days
     largest = times.max()
     if largest is not None and _NANO <= largest <= _YEAR_2100 * 10**9:  # type: ignore[operator]
         refuse(
@@ -102,3 +100,16 @@ def _scaled(times: pl.Series, refuse: Refuse) -> pl.Series:
     if times.dtype.is_float():
         return (times.cast(pl.Float64) * unit.scale).round().cast(pl.Int64)
     return times.cast(pl.Int64) * unit.scale
+
+
+def _days(times: pl.Series, refuse: Refuse) -> pl.Series | None:
+    """µs of days as `20240131`, 0 staying 0; None where most numbers are no such days."""
+    given = times != 0
+    if not given.any() or not (times.is_between(*_DAYS) | ~given).all():
+        return None
+    days = times.cast(pl.Int64).cast(pl.String).str.to_date("%Y%m%d", strict=False)
+    wrong = given & (days.is_null() | (times != times.floor() if times.dtype.is_float() else False))
+    if 2 * wrong.sum() >= given.sum():
+        return None
+    refuse(wrong, "time", "time {} is no day of the calendar, as most are; days are written 20240131")
+    return days.cast(pl.Datetime("us")).to_physical().fill_null(0)

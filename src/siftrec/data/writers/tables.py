@@ -10,7 +10,7 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 from siftrec.data.readers import arrow, movielens, pairs
-from siftrec.data.readers.columns import KNOWN, Columns, plain
+from siftrec.data.readers.columns import KNOWN, LESS_OFTEN, Columns, plain
 from siftrec.data.readers.delimited import header_of, table
 from siftrec.data.readers.text import open_bytes, readable, scan
 from siftrec.data.writers.marks import WEIGHT, Marks, refuse_weight
@@ -43,7 +43,7 @@ def whole(source: Path, kind: str) -> pa.Table:
 
 
 def _typed(frame: pl.DataFrame) -> pl.DataFrame:
-    numeric = KNOWN["time"] | KNOWN["rating"] | KNOWN["label"]
+    numeric = KNOWN["time"] | LESS_OFTEN["time"] | KNOWN["rating"] | KNOWN["label"]
     for name in frame.columns:
         for kind in (pl.Int64, pl.Float64) if plain(name) in numeric else ():
             numbers = frame[name].cast(kind, strict=False)
