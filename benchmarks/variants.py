@@ -333,6 +333,7 @@ PAIRS = (
     ("ccl4rec-falling", "ccl4rec-next-falling"),
     ("ccl4rec", "sasrec-prefixes"),
     ("ccl4rec", "sasrec-content-prefixes"),
+    ("ccl4rec-denoise", "sasrec-content-prefixes"),
     ("sasrec-prefixes", "sasrec"),
     ("ccl4rec", "bprmf"),
     ("ccl4rec", "gru4rec"),
