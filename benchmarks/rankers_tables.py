@@ -56,8 +56,8 @@ ANSWERS = (
 PAIRED = (
     "Test GAUC, grouped training; 95 % interval of a bootstrap that draws users and seeds together, *p* corrected by Holm "
     "over all lines here, verdict at 5 %. *Share of the gap*: (CCL4Rec − two towers) / (DIN − two towers). Where DIN is "
-    "below two towers there is nothing to recover, and it is the part of DIN's loss that CCL4Rec shares; it means nothing where the "
-    "interval of DIN − two towers holds 0."
+    "below two towers there is nothing to recover, and it is the part of DIN's loss that CCL4Rec shares; it means nothing "
+    "where the interval of DIN − two towers holds 0."
 )
 
 
