@@ -74,14 +74,15 @@ def test_two_sentences_hold_the_figures() -> None:
         assert figure in told
 
 
-def evaluation(values: np.ndarray) -> Evaluation:
-    about = About("m", 1, "test", "leave-one-out", 50, {"train": "", "test": "same"}, 0.0, {}, {})
+def evaluation(values: np.ndarray, seed: int = 1) -> Evaluation:
+    about = About("m", seed, "test", "leave-one-out", 50, {"train": "", "test": "same"}, 0.0, {}, {})
     table = values[None]
     return Evaluation(pl.Series(range(len(values))), ("ndcg@50",), {"seen": table, "none": table}, about)
 
 
 def pair(name: str, one: Sequence[np.ndarray], other: Sequence[np.ndarray], against: str = "raw") -> Pair:
-    return Pair(name, against, tuple(map(evaluation, one)), tuple(map(evaluation, other)))
+    sides = (tuple(evaluation(values, seed) for seed, values in enumerate(side)) for side in (one, other))
+    return Pair(name, against, *sides)
 
 
 def family(*pairs: Pair) -> dict[str, Gain]:
