@@ -29,6 +29,8 @@ from siftrec.settings import build, describe
 
 KIND, VERSION = "artifact", 1
 ABOUT, WEIGHTS, CATALOG = "artifact.json", "weights.safetensors", "catalog.arrow"
+_CONFIG, _CHECKPOINTS = "config.toml", "checkpoints"
+"""What a run folder holds before it holds an artifact."""
 _ID_TYPES = (pl.String, pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
 T = TypeVar("T", Facts, Content)
 
@@ -89,7 +91,11 @@ def load(folder: str | Path, trust: Iterable[str] = ("siftrec",)) -> Trained:
     Raises:
         ArtifactError: anything damaged, incomplete, of another version, or of a package that is not trusted.
     """
-    found = files.unseal(place(Path(folder)), KIND, VERSION, (ABOUT, WEIGHTS, CATALOG))
+    standing = place(Path(folder))
+    if _unfinished(standing):
+        again = f"siftrec train {standing / _CONFIG} -o {standing} --resume"
+        raise ArtifactError(f"{standing}: its training has not ended; `{again}` goes on with it")
+    found = files.unseal(standing, KIND, VERSION, (ABOUT, WEIGHTS, CATALOG))
     about = files.read_json(found[ABOUT])
     method = _method(about, found[ABOUT], tuple(trust))
     facts = _dataclass(Facts, about.get("facts"), found[ABOUT])
@@ -109,6 +115,11 @@ def place(folder: Path) -> Path:
     """The artifact, given its run folder or itself."""
     inner = folder / KIND
     return inner if not (folder / files.MANIFEST).exists() and files.stands(inner) else folder
+
+
+def _unfinished(run: Path) -> bool:
+    """Whether a folder is a run that has no artifact yet."""
+    return not (run / files.MANIFEST).exists() and (run / _CONFIG).is_file() and (run / _CHECKPOINTS).is_dir()
 
 
 def _method(about: dict[str, Any], path: Path, trust: tuple[str, ...]) -> Method:

@@ -207,6 +207,8 @@ class Experiment:
         how = {name: source.impute for name, source in self.modality.items()}
         filled, imputed = impute(catalog, train.recode(recoding(parts.items, catalog.vocab)), how)
         notes = notes | _missing(catalog, imputed, how)
+        if injected and injected.taken_later:
+            notes |= {"planted interactions with what their user takes in the test part": injected.taken_later}
         return Prepared(parts, filled, injected, foreign, imputed, notes, events.time_kind)
 
     def _check_impressions(self) -> None:

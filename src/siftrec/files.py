@@ -43,7 +43,7 @@ def seal(folder: Path, writers: Mapping[str, Writer], kind: str, version: int) -
         EnvironmentProblem: disk full, read-only folder, a folder there that holds anything else. Nothing half-written
             stays.
     """
-    folder = folder.absolute()  # `.` has no name
+    folder = folder.absolute()
     work = _beside(folder, "writing")
     with clear_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -63,6 +63,7 @@ def seal(folder: Path, writers: Mapping[str, Writer], kind: str, version: int) -
 
 
 def _beside(folder: Path, role: str) -> Path:
+    folder = folder.absolute()  # `.` has no name
     return folder.with_name(f".{folder.name}.{role}")
 
 
@@ -155,6 +156,8 @@ def stands(folder: Path) -> bool:
 
 def _manifest(folder: Path, kind: str) -> dict[str, Any]:
     if not (folder / MANIFEST).exists():
+        if not folder.is_dir():
+            raise ArtifactError(f"{folder}: {'is a file, not a folder' if folder.exists() else 'no such folder'}")
         raise ArtifactError(f"{folder}: no {MANIFEST}; this is not a complete siftrec {kind}")
     manifest = read_json(folder / MANIFEST)
     if not isinstance(manifest.get("files"), dict):

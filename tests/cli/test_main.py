@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
@@ -34,22 +33,6 @@ COMMANDS = (
 )
 SIFTREC = (sys.executable, "-m", "siftrec")
 HEAVY = {"torch", "polars", "pydantic", "numpy", "rich", "pyarrow", "scipy"}
-
-
-@pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained popularity run on 40 users and 30 items, item 1 the most popular."""
-    folder = tmp_path_factory.mktemp("run")
-    rng = np.random.default_rng(1)
-    rows = [(u, int(i) + 1, t) for u in range(40) for t, i in enumerate([0, *(rng.permutation(29)[:6] + 1)])]
-    pl.DataFrame(rows, schema=["user", "item", "time"], orient="row").write_csv(folder / "events.csv")
-    pl.DataFrame({"item": ["1", "2"], "title": ["One", "Two, too"]}).write_csv(folder / "titles.csv")
-    (folder / "exp.toml").write_text(
-        '[data]\npath = "events.csv"\ntitles = "titles.csv"\n[method]\nuse = "siftrec:Popularity"\n'
-        "[evaluate]\ncutoffs = [3]\n"
-    )
-    assert main.run(["train", str(folder / "exp.toml"), "-o", str(folder / "run")]) == 0
-    return folder / "run"
 
 
 def called(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -233,7 +216,11 @@ def test_recommend_answers_a_file_as_it_answers_one_history(run_folder: Path, tm
     ("frame", "says"),
     [
         (pl.DataFrame({"user": ["a"], "items": [["1"]]}), "no column 'history'"),
-        (pl.DataFrame({"user": ["a"], "history": ["1,2"]}), "must be a list, not String"),
+        (pl.DataFrame({"user": ["a"], "history": ["1,2"]}), "must be a list of item ids, not String"),
+        (
+            pl.DataFrame({"user": ["a"], "history": [[["1"], ["2"]]]}),
+            "must be a list of item ids, not List(List(String))",
+        ),
         (None, "no such file"),
     ],
 )
@@ -246,11 +233,6 @@ def test_a_wrong_file_of_histories_is_refused(
     assert main.run(asked) == 3
     assert says in capsys.readouterr().err
     assert not (tmp_path / "o.parquet").exists()
-
-
-def test_doctor_names_versions_and_extras(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["doctor"]) == 0
-    assert {"python", "torch", "extra", "memory"} <= {line.split()[0] for line in capsys.readouterr().out.splitlines()}
 
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:

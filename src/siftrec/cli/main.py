@@ -22,7 +22,7 @@ from siftrec.cli.recommend import recommend_command
 from siftrec.cli.serve import feedback_command, serve_command
 from siftrec.cli.similar import similar_command
 from siftrec.cli.train import train_command
-from siftrec.errors import SiftrecError
+from siftrec.errors import EnvironmentProblem, SiftrecError
 
 INTERRUPTED = 130
 
@@ -100,6 +100,9 @@ def _explain(error: Exception) -> int:
         context = getattr(error, "ctx", None)
         complain(f"{error.format_message().rstrip('.')}; see: {context.command_path if context else 'siftrec'} --help")
         return 2
+    if isinstance(error, OSError) and error.filename is not None:
+        complain(f"{error.filename}: {error.strerror}")
+        return EnvironmentProblem.exit_code
     complain(f"internal error: {type(error).__name__}: {error}; `siftrec --traceback …` shows where")
     return 1
 

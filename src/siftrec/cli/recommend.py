@@ -51,6 +51,8 @@ def recommend_command(  # noqa: PLR0913
         raise UsageError("--json and --explain go with --history and --user; --file and --all-users write Parquet")
     if output is not None and output.suffix != ".parquet":
         raise UsageError(f"-o {output}: must end in .parquet")
+    if output is not None and file is not None and output.resolve() == file.resolve():
+        raise UsageError(f"-o {output}: is the file of histories itself; name another")
     use_threads(run)
     trained = load(run)
     limits = _limits(trained, exclude, seen, only)
@@ -136,7 +138,7 @@ def _batch(
 ) -> None:
     import polars as pl
 
-    from siftrec.files import clear_errors
+    from siftrec.files import write_file
 
     answers = answered(asked["history"].to_list())
     counts = [len(answer.items) for answer in answers]
@@ -148,10 +150,16 @@ def _batch(
             "score": pl.Series([score for answer in answers for score in answer.scores], dtype=pl.Float32),
         }
     )
-    with clear_errors(output):
-        frame.write_parquet(output)
+    write_file(output, frame.write_parquet)
     unknown, fallback = sum(len(answer.unknown) for answer in answers), sum(answer.fallback for answer in answers)
     say(f"{output}: {len(answers)} histories; {unknown} unknown items skipped; {fallback} answered by popularity")
+    again = asked.height - asked["user"].n_unique()
+    if again:
+        say(f"{again} histories are of a user who has one already; `user` and `rank` do not tell them apart")
+    if unknown and fallback == len(answers):
+        say(
+            f"no id of any history is in the catalog, whose ids are {trained.items.ids.dtype} like {trained.items.ids[0]!r}"
+        )
 
 
 def _logged(run: Path, user: str | None = None) -> pl.DataFrame:
@@ -184,6 +192,9 @@ def _histories(file: Path) -> pl.DataFrame:
     for column in ("user", "history"):
         if column not in asked.columns:
             raise DataError(f"has no column {column!r}; it needs `user` and `history` (a list of item ids)", str(file))
-    if not isinstance(asked.schema["history"], pl.List):
-        raise DataError(f"column 'history' must be a list, not {asked.schema['history']}", str(file))
+    if isinstance(asked.schema["history"], pl.Array):
+        asked = asked.with_columns(pl.col("history").arr.to_list())
+    kind = asked.schema["history"]
+    if not isinstance(kind, pl.List) or kind.inner.is_nested():
+        raise DataError(f"column 'history' must be a list of item ids, not {kind}", str(file))
     return asked.with_columns(pl.col("history").fill_null([]).list.drop_nulls())

@@ -75,8 +75,13 @@ class Vocab:
             (n,) int32.
 
         Raises:
-            DataError: an unknown id, named, when `unknown` is None.
+            DataError: an unknown id, named, when `unknown` is None; a column of lists.
         """
+        if ids.dtype.is_nested():
+            raise DataError(f"ids are text or whole numbers, not {ids.dtype}")
+        if ids.dtype.is_float():  # what pandas makes of whole numbers where one of them is missing
+            whole = ids.cast(pl.Int64, strict=False)
+            ids = whole.set((whole.cast(ids.dtype) != ids).fill_null(True), None)
         typed = ids.cast(self.ids.dtype, strict=False).rename("id")
         if ids.dtype not in (typed.dtype, pl.Null):
             exact = typed.cast(ids.dtype, strict=False) == ids

@@ -70,7 +70,7 @@ def explain_many(trained: Trained, histories: Sequence[Sequence[Any]]) -> list[E
     if not isinstance(model, SequenceModel) or not _opinionated(model):
         name = type(trained.method).__name__
         raise UsageError(f"{name} has no opinion of single interactions; train siftrec:CCL4Rec or siftrec:Demure")
-    coded = [trained.codes(list(history)) for history in histories]
+    coded = [trained.codes(history) for history in histories]
     found: list[list[Weighed]] = []
     for start in range(0, len(coded), BLOCK):
         found += _block(trained, model, coded[start : start + BLOCK])

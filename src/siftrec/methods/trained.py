@@ -18,7 +18,7 @@ from siftrec.data.catalog import Content
 from siftrec.data.loader import pad
 from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
-from siftrec.errors import UsageError
+from siftrec.errors import DataError, UsageError
 from siftrec.index import Approximate, Exact, Found, Index, allowed, best
 from siftrec.methods.added import check_near, covered, new_titles, newcomers
 from siftrec.methods.base import Counted, Extensible, Method, Model, Scorer, VectorScorer
@@ -135,10 +135,7 @@ class Trained:
         """`recommend` for many histories: the same numbers."""
         if k < 1:
             raise UsageError(f"k must be at least 1, not {k}")
-        for given in (*histories, exclude, only):
-            if isinstance(given, str):
-                raise UsageError(f"{given!r} is text; a list of item ids is needed, [{given!r}]")
-        coded = [self.codes(list(history)) for history in histories]
+        coded = [self.codes(history) for history in histories]
         banned, among = self._known(exclude), None if only is None else self._known(only)
         excluded = [_codes(banned if seen else np.concatenate([banned, codes])) for codes in coded]
         found = self._found(coded, k, excluded, None if among is None else _codes(among))
@@ -153,7 +150,7 @@ class Trained:
             UsageError: the method counts, and has no vectors.
         """
         with torch.inference_mode():
-            return self._users(self._vectors(), [self.codes(list(history)) for history in histories])
+            return self._users(self._vectors(), [self.codes(history) for history in histories])
 
     def similar(self, item: Any, k: int = 10) -> list[tuple[Any, float]]:
         """The k items whose vectors point most nearly where this one's does: (raw id, cosine), nearest first.
@@ -241,9 +238,21 @@ class Trained:
             digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
-    def codes(self, ids: list[Any]) -> np.ndarray:
-        """(n,) int32 item codes of raw ids; 0 = unknown."""
-        return self.items.encode(pl.Series(ids, dtype=None if ids else self.items.ids.dtype), unknown=0)
+    def codes(self, ids: Iterable[Any]) -> np.ndarray:
+        """(n,) int32 item codes of raw ids; 0 = unknown.
+
+        Raises:
+            UsageError: text in place of a list.
+            DataError: ids that are neither text nor numbers, or some of each.
+        """
+        if isinstance(ids, str):
+            raise UsageError(f"{ids!r} is text; a list of item ids is needed, [{ids!r}]")
+        listed = list(ids)
+        try:
+            typed = pl.Series(listed, dtype=None if listed else self.items.ids.dtype)
+        except TypeError:
+            raise DataError(f"ids are all text or all whole numbers, not {listed[:3]!r}") from None
+        return self.items.encode(typed, unknown=0)
 
     def padded(self, coded: list[np.ndarray]) -> torch.Tensor:
         """At most BLOCK histories as they are read, without unknown items: items_BL of one shape for all.
@@ -257,7 +266,7 @@ class Trained:
         return torch.nn.functional.pad(items_BL, (short, 0))
 
     def _known(self, ids: Iterable[Any]) -> np.ndarray:
-        codes = self.codes(list(ids))
+        codes = self.codes(ids)
         return np.unique(codes[codes > 0])
 
     def _vectors(self) -> VectorScorer:

@@ -119,7 +119,7 @@ def _ids_of_file(path: Path, column: str | None) -> pl.Series:
     column = column or recognised("item", header, str(path)) or ("id" if "id" in header else "")
     if column not in header:
         named = f"no column {column!r}{nearest(column, header)}" if column else f"no item column among {header[:8]}"
-        raise DataError(f"has {named}", str(path))
+        raise DataError(f"has {named}; its first line names the columns (ids alone, one per line: .txt)", str(path))
     order = ["row"] if "row" in header and column != "row" else []
     frame = table(path, header, [column, *order], dialect, found)
     if order and frame["row"].to_list() != [str(row) for row in range(frame.height)]:

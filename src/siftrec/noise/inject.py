@@ -42,6 +42,16 @@ class Injected:
     noisy: np.ndarray
     mechanism: Mechanism
 
+    @property
+    def taken_later(self) -> int:
+        """How many planted interactions are with an item that the same user has in the test part.
+
+        Nothing planted looks at the test part, so some are in dense logs: to a model they look like a hint at the answer.
+        """
+        split = self.split
+        keys = split.log.owners * np.int64(len(split.items)) + split.log.items
+        return int(np.isin(keys[self.noisy], keys[split.role == TEST]).sum())
+
     def truth(self) -> pl.DataFrame:
         """One row per planted interaction: `row` in the source (-1 = added), raw `user`, raw `item`, `mechanism`."""
         log = self.split.log

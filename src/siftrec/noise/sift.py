@@ -65,18 +65,30 @@ class Sifted:
             rewrite(source, Path(path), marks)
 
 
-def sift(trained: Trained, events: Interactions, *, q: float = 0.2, seed: int = 7) -> Sifted:
+def sift(
+    trained: Trained, events: Interactions, catalog: Catalog | None = None, *, q: float = 0.2, seed: int = 7
+) -> Sifted:
     """Judge every interaction of a log.
 
     Args:
-        trained: CCL4Rec judges by what it has learned; under any other method the log is judged by itself.
+        trained: CCL4Rec judges by what it has learned; under any other method the log is judged by itself and by the
+            content of its items, see `judged`.
         events: the log; interactions with items that the model does not know are not judged.
+        catalog: items and content that the model was trained with; only a model without content can do without.
         q: share of genuine interactions aimed at among the flagged.
         seed: of the background.
+
+    Raises:
+        UsageError: content is needed and was not given.
     """
     kept = events.positives()
     if not isinstance(trained.method, CCL4Rec):
-        return judged(events, Catalog(kept.items), q=q, seed=seed)
+        if catalog is None and trained.contents:
+            names = ", ".join(each.name for each in trained.contents)
+            raise UsageError(
+                f"the model was trained with content ({names}); give its catalog: sift(model, events, catalog)"
+            )
+        return judged(events, Catalog(kept.items) if catalog is None else catalog, q=q, seed=seed)
     known = replace(kept, frame=kept.frame.filter(pl.col("item").is_in(trained.items.ids.implode())))
     log = known.sequences(known.users, trained.items)
     return Sifted(events, log.rows, judged_by(trained, log, q=q, seed=seed)[0])
