@@ -140,7 +140,12 @@ def test_parquet_cut_off(tmp_path):
     [
         ({"user": [1, None], "item": [1, 2]}, "memory: row 2, column 'user': user is empty"),
         ({"uid": ["a", "b"], "item": ["x", ""]}, "memory: row 2, column 'item': item is empty"),
-        ({"user": [1.0, float("nan")], "item": [1, 2]}, "memory: row 1, column 'user': user ids are Float64"),
+        (
+            {"user": [1.0, float("nan")], "item": [1, 2]},
+            "memory: row 2, column 'user': user is empty, which made numbers",
+        ),
+        ({"user": [1.0, 2.5], "item": [1, 2]}, "memory: row 2, column 'user': user ids are numbers with a fraction"),
+        ({"user": [1.0, float("inf")], "item": [1, 2]}, "row 2, column 'user': user ids are numbers with a fraction"),
         ({"user": [True, False], "item": [1, 2]}, "user ids are Boolean"),
         ({"user": [[1], [2]], "item": [1, 2]}, "user ids are List"),
         ({"user": [1, 2], "item": [1, 2], "ts": [1, None]}, "row 2, column 'ts': time is empty"),

@@ -283,6 +283,21 @@ def test_real_features_are_those_of_their_item():
     assert np.array_equal(aligned.vectors(code)[0], expected)
 
 
+def test_a_table_in_memory_is_what_a_file_of_it_would_be(tmp_path):
+    """`sr.read` takes frames; who has the vectors in one should not have to write it down first."""
+    frame = pl.DataFrame({"item": ["a", "b", "c"], "vector": [[1.0, 2.0], None, [3.0, 4.0]]})
+    frame.write_parquet(tmp_path / "a.parquet")
+    stored = features(tmp_path / "a.parquet")
+    for table in (frame, frame.lazy(), frame.to_arrow(), frame.to_pandas()):
+        known = features(table)
+        assert np.array_equal(known.features, stored.features)
+        assert known.ids.to_list() == stored.ids.to_list() == ["a", "c"]
+    with pytest.raises(DataError, match="table: row 2 has 1 numbers, the first row 2"):
+        features(pl.DataFrame({"item": ["a", "b"], "vector": [[1.0, 2.0], [1.0]]}))
+    with pytest.raises(DataError, match="dict is no path and no table"):
+        features({"a": [1.0]})
+
+
 def test_vectors_in_memory_are_what_a_file_of_them_would_be(tmp_path):
     """Who computes embeddings in the same process should not have to write them down first, nor escape a check."""
     vectors, ids = np.arange(12, dtype=np.float16).reshape(4, 3) + 1, ["a", "b", "c", "d"]

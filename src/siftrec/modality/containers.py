@@ -167,6 +167,15 @@ def _table(path: Path, id_column: str | None, vector_column: str | None) -> Cont
         except pa.ArrowException as error:
             kind = "Parquet" if path.suffix == ".parquet" else "Arrow"
             raise DataError(f"is not a complete {kind} file: {str(error).splitlines()[0]}", str(path)) from None
+    return _of_columns(table, path)
+
+
+def frame_contents(table: pa.Table, path: Path, id_column: str | None, vector_column: str | None) -> Contents:
+    """The arrays of a table in memory, as those of a Parquet file; `path` stands for its name."""
+    return _of_columns(table.select(_columns(table.schema, path, id_column, vector_column)), path)
+
+
+def _of_columns(table: pa.Table, path: Path) -> Contents:
     ids = pl.Series("id", pl.from_arrow(table.column(0))) if table.num_columns == 2 else None
     vectors = table.column(table.num_columns - 1)
     if vectors.null_count and ids is None:

@@ -12,13 +12,14 @@ import numpy as np
 import polars as pl
 
 from siftrec.data.catalog import Modality
+from siftrec.data.readers.arrow import in_memory
 from siftrec.data.readers.columns import recognised
 from siftrec.data.readers.delimited import CSV, header_of, table
 from siftrec.data.readers.recbole import ATOMIC
 from siftrec.data.readers.text import open_text, readable, scan
 from siftrec.errors import DataError
 from siftrec.files import sha256
-from siftrec.modality.containers import Contents, contents, id_series, npy
+from siftrec.modality.containers import Contents, contents, frame_contents, id_series, npy
 from siftrec.settings import nearest
 
 _BLOCK_BYTES = 1 << 24
@@ -27,7 +28,7 @@ Ids = Path | str | Sequence[Any] | pl.Series
 
 
 def features(
-    path: Path | str | np.ndarray,
+    path: Path | str | np.ndarray | Any,
     *,
     ids: Ids | None = None,
     mask: Path | str | np.ndarray | None = None,
@@ -38,7 +39,8 @@ def features(
 
     Args:
         path: `.npy`, `.npz`, `.safetensors`, or Parquet / Arrow with a list column. Vectors stay on disk; only
-            Parquet and compressed `.npz` must be unpacked into memory. Or the (n, F) vectors themselves.
+            Parquet and compressed `.npz` must be unpacked into memory. Or the (n, F) vectors themselves; or a polars,
+            pandas or pyarrow table with a column of lists.
         ids: the item of each row: a `.tsv` or `.csv` with an item column, `.npy`, `.txt` (one per line), `.json` (a
             list), or the ids themselves. None: ids inside `path`, or rows in the catalog's order.
         mask: (n,) true where the row is present, as `.npy` or array; rows that are not present are never read.
@@ -58,6 +60,10 @@ def features(
         # What is checked here must stay what was checked; a memory map is left where it is.
         found = Contents(path if isinstance(path, np.memmap) else path.copy())
         path, digest = Path("array"), None
+    elif not isinstance(path, str | Path):
+        table = in_memory(path, "table")
+        path, digest = Path("table"), None
+        found = frame_contents(table, path, id_column if ids is None else None, vector_column)
     else:
         path = Path(path)
         found, digest = contents(path, id_column if ids is None else None, vector_column), sha256(path)

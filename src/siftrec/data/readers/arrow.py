@@ -97,16 +97,26 @@ def table(frame: Any, columns: Columns, source: str = "memory") -> Interactions:
     Raises:
         DataError: no table, and all that `interactions` refuses.
     """
+    arrow = in_memory(frame, source)
+    return _checked(arrow, columns.find(arrow.column_names, source), source, None)
+
+
+def in_memory(frame: Any, source: str) -> pa.Table:
+    """A frame as an Arrow table.
+
+    Raises:
+        DataError: it is none.
+    """
     if isinstance(frame, pl.LazyFrame):
         frame = frame.collect()
+    if isinstance(frame, pl.DataFrame):
+        return frame.to_arrow()
     if not hasattr(frame, "__arrow_c_stream__"):
         raise DataError(f"{type(frame).__name__} is no path and no table; give a polars, pandas or pyarrow table")
     try:
-        arrow = frame if isinstance(frame, pl.DataFrame | pa.Table) else pa.table(frame)
+        return pa.table(frame)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise DataError(f"cannot be read as a table: {str(error).splitlines()[0]}", source) from None
-    names = arrow.columns if isinstance(arrow, pl.DataFrame) else arrow.column_names
-    return _checked(arrow, columns.find(names, source), source, None)
 
 
 def _checked(arrow: Any, roles: dict[str, str], source: str, kind: TimeKind | None) -> Interactions:

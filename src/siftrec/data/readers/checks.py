@@ -127,6 +127,17 @@ def _ids(raw: Raw, role: str) -> pl.Series:
     ids = raw.frame[role]
     if isinstance(ids.dtype, pl.Categorical | pl.Enum):
         ids = ids.cast(pl.String)
+    if ids.dtype.is_float():  # what pandas makes of whole numbers where one is missing
+        raw.refuse(
+            ids.is_null() | ids.is_nan(), role, f"{role} is empty, which made numbers of all ids; leave the row out"
+        )
+        whole = ids.cast(pl.Int64, strict=False)
+        raw.refuse(
+            (whole.cast(ids.dtype) != ids).fill_null(True),
+            role,
+            f"{role} ids are numbers with a fraction; ids are text or whole numbers",
+        )
+        ids = whole
     if ids.dtype != pl.String and not ids.dtype.is_integer():
         raise DataError(f"{role} ids are {ids.dtype}; ids are text or whole numbers", raw.place(0, role))
     raw.refuse(ids.is_null(), role, f"{role} is empty")
