@@ -197,7 +197,16 @@ FALLING = {
     f"{name}-falling": replace(VARIANTS[name], what=f"{VARIANTS[name].what}, falling rate", data="ml1m")
     for name in ("sasrec", "ccl4rec-next", "ccl4rec")
 }
-VARIANTS |= FALLING
+VARIANTS |= FALLING | {
+    f"{name}-recent": Variant(
+        f"{VARIANTS[name].what}, recent interaction apart",
+        lambda contrast=contrast: CCL4Rec(dim=64, encoder="recent", contrast=contrast),
+        content=True,
+        training={"epochs": 8},
+        data="ml1m",
+    )
+    for name, contrast in (("ccl4rec-next", NEXT), ("ccl4rec", Contrast()))
+}
 
 for _name in dict.fromkeys(name for names in MODALITIES.values() for name in names):
     VARIANTS[f"late-{_name}"] = Variant(
@@ -331,6 +340,12 @@ PAIRS = (
     ("ccl4rec", "sasrec-content"),
     *((f"{a}-falling", f"{b}-falling") for a, b in (("ccl4rec", "sasrec"), ("ccl4rec-next", "sasrec"))),
     ("ccl4rec-falling", "ccl4rec-next-falling"),
+    *(
+        (f"{name}-recent", other)
+        for name in ("ccl4rec", "ccl4rec-next")
+        for other in ("sasrec-falling", f"{name}-falling")
+    ),
+    ("ccl4rec-recent", "ccl4rec-next-recent"),
     ("ccl4rec", "sasrec-prefixes"),
     ("ccl4rec", "sasrec-content-prefixes"),
     ("ccl4rec-denoise", "sasrec-content-prefixes"),

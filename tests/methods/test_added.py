@@ -27,7 +27,10 @@ from train.tiny import Tiny, split, weights_hash
 SMALL: dict[str, Any] = {"dim": 8, "length": 6}
 SENSITIVE = sr.Denoise(pooling=True, detector=Likelihood(folds=2, dim=4, epochs=1, steps=5))
 METHODS: dict[str, Method] = {
-    **{f"ccl4rec {name}": sr.CCL4Rec(encoder=name, **SMALL) for name in ("context", "mean", "gru", "transformer")},
+    **{
+        f"ccl4rec {name}": sr.CCL4Rec(encoder=name, **SMALL)
+        for name in ("context", "recent", "mean", "gru", "transformer")
+    },
     "ccl4rec without ids": sr.CCL4Rec(ids=False, **SMALL),
     "late": sr.LateFusion(**SMALL),
     "demure late": sr.Demure(base=sr.LateFusion(**SMALL)),

@@ -83,12 +83,12 @@ def test_contrast_does_no_harm_without_noise():
     assert gauc["full"] >= gauc["next-item"] - 0.005
 
 
-@pytest.mark.parametrize("encoder", ["context", "mean", "gru", "transformer"])
+@pytest.mark.parametrize("encoder", ["context", "recent", "mean", "gru", "transformer"])
 def test_contract_around_each_encoder(encoder):
     check_method(CCL4Rec(dim=16, length=8, encoder=encoder, negatives=64, views=Views(queue=64, offers=16)))
 
 
-@pytest.mark.parametrize("encoder", ["context", "transformer"])
+@pytest.mark.parametrize("encoder", ["context", "recent", "transformer"])
 def test_contract_with_a_target_after_every_position(encoder):
     small = {"dim": 16, "length": 8, "negatives": 64, "views": Views(queue=64, offers=16)}
     check_method(CCL4Rec(rows="sequence", encoder=encoder, **small))

@@ -10,7 +10,7 @@ from siftrec.nn.encoders import make_encoder
 from siftrec.nn.pooling import reading_logits
 from siftrec.nn.towers import ItemTower
 
-ENCODERS = ["context", "mean", "gru", "transformer"]
+ENCODERS = ["context", "recent", "mean", "gru", "transformer"]
 
 
 def made(name: str, dim: int = 8, length: int = 12) -> torch.nn.Module:
@@ -44,21 +44,21 @@ def test_an_empty_history_is_finite(name):
     assert torch.isfinite(made(name)(vectors, real, None)).all()
 
 
-@pytest.mark.parametrize("name", ["context", "gru", "transformer"])
+@pytest.mark.parametrize("name", ["context", "recent", "gru", "transformer"])
 def test_order_matters_where_it_should(name):
     encoder = made(name)
-    if name == "context":
+    if name in ("context", "recent"):
         with torch.no_grad():
             encoder.position.normal_(generator=torch.Generator().manual_seed(2))
     vectors, real = rows([6], 6)
     assert (encoder(vectors, real, None) - encoder(vectors.flip(1), real, None)).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("name", ["context", "gru"])
+@pytest.mark.parametrize("name", ["context", "recent", "gru"])
 def test_states_are_what_the_encoder_makes_of_every_prefix(name):
     """Trained on states, it is asked with whole histories. (The transformer's positions count from the window's end.)"""
     encoder = made(name)
-    if name == "context":
+    if name in ("context", "recent"):
         with torch.no_grad():
             encoder.position.normal_(generator=torch.Generator().manual_seed(2))
     vectors, real = rows([6, 4, 1], 6)
@@ -94,14 +94,14 @@ def test_logits_of_every_column_have_the_gradients_autograd_finds():
         torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("name", ["context", "gru", "transformer"])
+@pytest.mark.parametrize("name", ["context", "recent", "gru", "transformer"])
 def test_states_never_read_the_future(name):
     encoder = made(name)
     vectors, real = rows([6, 4], 6)
     changed = vectors.clone()
     changed[:, 4:] *= torch.linspace(-2, 2, 8)
     before, after = encoder.states(vectors, real, None), encoder.states(changed, real, None)
-    first = 0 if name == "context" else 2  # what the others say of padding is never asked for
+    first = 0 if name in ("context", "recent") else 2  # what the others say of padding is never asked for
     torch.testing.assert_close(before[:, first:4], after[:, first:4])
     assert (before[:, 4:] - after[:, 4:]).abs().min(dim=2).values.max() > 1e-4
 
@@ -143,6 +143,18 @@ def test_parts_of_an_item_start_on_one_scale_whatever_their_width():
     assert vectors(parts).norm(dim=1).mean().item() == pytest.approx(1.0, rel=0.1)
 
 
+def test_the_most_recent_interaction_is_read_apart_from_the_pool():
+    """Were it only pooled, two histories of the same items would differ by attention alone."""
+    encoder = made("recent")
+    with torch.no_grad():
+        encoder.ask.zero_()  # every interaction gets the same share
+    vectors, real = rows([6], 6)
+    swapped = vectors[:, [0, 1, 2, 3, 5, 4]]
+    earlier = vectors[:, [1, 0, 2, 3, 4, 5]]
+    torch.testing.assert_close(encoder(earlier, real, None), encoder(vectors, real, None))
+    assert (encoder(swapped, real, None) - encoder(vectors, real, None)).abs().max() > 0.05
+
+
 @pytest.mark.parametrize("name", ENCODERS)
 def test_full_trust_changes_nothing(name):
     encoder = made(name)
@@ -151,14 +163,15 @@ def test_full_trust_changes_nothing(name):
     torch.testing.assert_close(trusted, encoder(vectors, real, None), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("place", [2, 5])
 @pytest.mark.parametrize("name", ENCODERS)
-def test_what_is_not_believed_is_not_read(name):
+def test_what_is_not_believed_is_not_read(name, place):
     encoder = made(name)
     vectors, real = rows([6, 6], 6)
     trust = torch.zeros(2, 6)
-    trust[:, 2] = -60.0
+    trust[:, place] = -60.0
     other = vectors.clone()
-    other[:, 2] = 5.0
+    other[:, place] = 5.0
     heard = encoder(other, real, None, torch.zeros(2, 6)) - encoder(vectors, real, None, torch.zeros(2, 6))
     assert heard.abs().max() > 1e-3
     torch.testing.assert_close(encoder(other, real, None, trust), encoder(vectors, real, None, trust))

@@ -45,7 +45,8 @@ class CCL4Rec:
         rows: what is a training row. `prefix`: every interaction, with everything before it as its history and with views
             of its own. `sequence`: every window of `length` targets, read once and asked after every position, with views
             of the whole window alone; faster where histories are long, for encoders with a state after every position.
-        encoder: how a history becomes a user vector.
+        encoder: how a history becomes a user vector. `context` pools it by what fits the whole; `recent` reads the most
+            recent interaction apart as well, for logs where what comes next hangs on what came last, such as ml1m.
         blocks: transformer blocks (encoder `transformer` only).
         heads: attention heads (encoder `transformer` only).
         ids: whether items have an id embedding beside their content; without it every new item works at once.
@@ -79,8 +80,8 @@ class CCL4Rec:
         """See `Learned.build`."""
         if not self.ids and not catalog.modalities:
             raise SettingsError("method.ids", "false needs at least one modality; the catalog has none")
-        if self.views.importance == "attention" and self.encoder != "context":
-            raise SettingsError("method.views.importance", "'attention' needs encoder = 'context'")
+        if self.views.importance == "attention" and self.encoder not in ("context", "recent"):
+            raise SettingsError("method.views.importance", "'attention' needs encoder = 'context' or 'recent'")
         if self.encoder == "transformer" and self.dim % self.heads:
             raise SettingsError("method.heads", f"must divide dim={self.dim}, {self.heads} does not")
         if self.rows == "sequence":

@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812  the usual name
 from siftrec.nn.dropout import dropout
 from siftrec.nn.pooling import reading_logits
 
-EncoderName = Literal["context", "mean", "gru", "transformer"]
+EncoderName = Literal["context", "recent", "mean", "gru", "transformer"]
 
 
 def masked_mean(
@@ -64,9 +64,15 @@ class Context(nn.Module):
     c = mean_t e_t;  a = softmax_t( wᵀ tanh(W [e_t; c; √D e_t∘c] + p_t) );  s = Σ_t a_t e_t;  h = s + MLP(s)
 
     The product e∘c is what lets attention see agreement; with [e; c] alone it stays flat for hundreds of steps.
+
+    Args:
+        dim: D.
+        length: longest history.
+        rate: dropout.
+        recent: whether the most recent interaction e_L is read apart too: h = s + MLP([s; e_L]).
     """
 
-    def __init__(self, dim: int, length: int, rate: float) -> None:
+    def __init__(self, dim: int, length: int, rate: float, recent: bool = False) -> None:
         super().__init__()
         self.rate = rate
         self.own = nn.Linear(dim, dim, bias=False)
@@ -74,7 +80,7 @@ class Context(nn.Module):
         self.product = nn.Linear(dim, dim, bias=False)
         self.position = nn.Parameter(torch.zeros(length, dim))
         self.ask = nn.Parameter(torch.randn(dim) / dim**0.5)
-        self.lift = Lift(dim)
+        self.lift = Lift(dim, recent)
 
     def forward(
         self,
@@ -85,7 +91,11 @@ class Context(nn.Module):
     ) -> torch.Tensor:
         vectors_BLD = dropout(vectors_BLD, self.rate, rng)
         shares_BL = self.shares(vectors_BLD, real_BL, log_trust_BL)
-        lifted: torch.Tensor = self.lift(torch.bmm(shares_BL.unsqueeze(1), vectors_BLD).squeeze(1))
+        pooled_BD = torch.bmm(shares_BL.unsqueeze(1), vectors_BLD).squeeze(1)
+        last_BD = vectors_BLD[:, -1] * real_BL[:, -1:]
+        if log_trust_BL is not None:
+            last_BD = last_BD * log_trust_BL[:, -1:].exp()
+        lifted: torch.Tensor = self.lift(pooled_BD, last_BD)
         return lifted
 
     def shares(
@@ -106,7 +116,7 @@ class Context(nn.Module):
         # Of a column of padding every logit is the least there is, so that columns after it must be named.
         before_LL = torch.ones(real_BL.shape[1], real_BL.shape[1], dtype=torch.bool).tril()
         shares_BLL = _shares(self._logits(vectors_BLD, context_BLD), real_BL.unsqueeze(1) & before_LL)
-        lifted: torch.Tensor = self.lift(torch.bmm(shares_BLL, vectors_BLD))
+        lifted: torch.Tensor = self.lift(torch.bmm(shares_BLL, vectors_BLD), vectors_BLD * real_BL1)
         return lifted
 
     def _logits(self, vectors_BLD: torch.Tensor, context_BCD: torch.Tensor) -> torch.Tensor:
@@ -215,14 +225,18 @@ class Block(nn.Module):
 
 
 class Lift(nn.Module):
-    """h = s + MLP(s)."""
+    """h = s + MLP(s); with `recent`, h = s + MLP([s; e]), where e is the most recent interaction, else e is not read."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, recent: bool = False) -> None:
         super().__init__()
         self.wide, self.back = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self.last = nn.Linear(dim, dim, bias=False) if recent else None
 
-    def forward(self, pooled_BD: torch.Tensor) -> torch.Tensor:
-        lifted: torch.Tensor = pooled_BD + self.back(F.gelu(self.wide(pooled_BD)))
+    def forward(self, pooled_BD: torch.Tensor, last_BD: torch.Tensor | None = None) -> torch.Tensor:
+        wide_BD = self.wide(pooled_BD)
+        if self.last is not None:
+            wide_BD = wide_BD + self.last(last_BD)
+        lifted: torch.Tensor = pooled_BD + self.back(F.gelu(wide_BD))
         return lifted
 
 
@@ -258,8 +272,8 @@ def _rolled(vectors_BLD: torch.Tensor, real_BL: torch.Tensor, sign: int) -> torc
 
 def make_encoder(name: EncoderName, dim: int, length: int, rate: float, blocks: int, heads: int) -> nn.Module:
     """The named encoder; `blocks` and `heads` matter to `transformer` only."""
-    if name == "context":
-        return Context(dim, length, rate)
+    if name in ("context", "recent"):
+        return Context(dim, length, rate, name == "recent")
     if name == "mean":
         return Mean(dim, rate)
     if name == "gru":
