@@ -48,10 +48,12 @@ def evaluate_command(
     ] = None,
 ) -> None:
     """Rank the whole catalog, filtered and unfiltered, or the impressions of every user; keep the values per user."""
+    from siftrec.evaluate.evaluation import kept_at
+
     evaluations = {}
     for run in runs:
         evaluations[str(run)] = evaluation = _evaluated(folder(run), split.value)
-        evaluation.write(_kept(run, split))
+        evaluation.write(kept_at(folder(run), split.value))
         if json_file != "-":
             print(_report(str(run), evaluation), end="\n\n")
     if json_file is not None:
@@ -74,10 +76,10 @@ def compare_command(
 ) -> None:
     """Test every pair of runs on every metric: paired t, bootstrap interval, Holm over all lines, equivalence."""
     from siftrec.evaluate.compare import compare_family
-    from siftrec.evaluate.evaluation import Evaluation
+    from siftrec.evaluate.evaluation import kept
     from siftrec.evaluate.tables import as_json, as_latex, as_text
 
-    models = {name: [Evaluation.read(_kept(Path(run), split)) for run in name.split(",")] for name in runs}
+    models = {name: [kept(folder(Path(run)), split.value) for run in name.split(",")] for name in runs}
     chosen: Filter = "none" if filter is FilterName.none else "seen"
     if filter is None:
         chosen = next(iter(next(iter(models.values()))[0].values))
@@ -86,10 +88,6 @@ def compare_command(
         write_result(as_json(family), "-")
     else:
         print(as_latex(family) if format is Format.latex else as_text(family))
-
-
-def _kept(run: Path, split: SplitName) -> Path:
-    return folder(run) / "evaluations" / f"{split.value}.parquet"
 
 
 def _evaluated(run: Path, split: str) -> Evaluation:
