@@ -108,7 +108,7 @@ def _evaluated(run: Path, split: str) -> Evaluation:
         raise DataError(f"the data have changed since {run} was trained; train again", experiment.data.path)
     part = parts.test if split == "test" else parts.valid
     with _progress(f"evaluate {run}", len(part)) as progress:
-        return evaluate(trained, part, experiment.evaluate.cutoffs, split=split, progress=progress)
+        return evaluate(trained, part, experiment.evaluate.cutoffs, progress=progress)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from siftrec.data.impressions import Impressions
 from siftrec.data.split import Part
 from siftrec.errors import ArtifactError, DataError, SettingsError, UsageError
+from siftrec.evaluate.asked import check_unseen, name_of
 from siftrec.evaluate.impressions import evaluate_impressions
 from siftrec.evaluate.metrics import METRICS, Ranks, accuracy, arp, item_coverage, names, parse
 from siftrec.evaluate.rank import BLOCK_BYTES, FILTERS, Filter, Progress, Ranking, rank
@@ -220,7 +221,8 @@ def evaluate(
     part: Part | Impressions,
     cutoffs: tuple[int, ...] = CUTOFFS,
     *,
-    split: str = "test",
+    split: str | None = None,
+    unseen: bool = False,
     progress: Progress | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Evaluation:
@@ -230,26 +232,31 @@ def evaluate(
         trained: what `fit` returned.
         part: e.g. `split.test`.
         cutoffs: the k of every metric; impressions have their own (see `siftrec.evaluate.impressions`).
-        split: name of the part, for the record.
+        split: name of a part that was made by hand, for the record; parts of a split know theirs.
+        unseen: True vouches that the model was fitted on none of the targets, and lets it answer the test part of another
+            split than its own.
         progress: called with (questions done, questions).
         block_bytes: budget for scores; no number depends on it.
 
     Raises:
         SettingsError: a cut-off below 1 or over the catalog.
-        UsageError: not a part of a split.
+        UsageError: not a part of a split, or the test part of another split than the model was fitted on.
         DataError: no questions, or items that the model's catalog lacks.
     """
     if not isinstance(part, Part | Impressions):
         raise UsageError(f"part: {type(part).__name__} asks no questions; give a part of a split, e.g. split.test")
+    named = name_of(part, split)
     if isinstance(part, Impressions):
-        return _of_impressions(trained, part, split)
+        return _of_impressions(trained, part, named, unseen)
     items = len(trained.items) - 1
     cutoffs = tuple(sorted(set(cutoffs)))
     if not cutoffs or cutoffs[0] < 1 or cutoffs[-1] > items:
         raise SettingsError("evaluate.cutoffs", f"{list(cutoffs)} must be from 1 to the catalog's {items} items")
     if not len(part):
-        raise DataError(f"the {split} part asks no question: no user has both a history and a target in it")
-    part = part.recode(trained.items)
+        raise DataError(f"the {named} part asks no question: no user has both a history and a target in it")
+    asked, part = part, part.recode(trained.items)
+    if not unseen:
+        check_unseen(trained, asked)
     ranking = rank(trained.scorer, trained.method.length, part, cutoffs[-1], progress=progress, block_bytes=block_bytes)
     metrics = names([*METRICS, "arp"], cutoffs)
     values = {filter: _values(ranking, filter, trained.popularity, cutoffs) for filter in FILTERS}
@@ -259,13 +266,13 @@ def evaluate(
     }
     slices = by_history(part.histories.lengths, metrics, values)
     slices["cold_items"] = cold_items(ranking, trained.popularity, cutoffs)
-    about = _about(trained, part, split, float(ranking.tied.mean()), coverage, slices)
+    about = _about(trained, part, named, float(ranking.tied.mean()), coverage, slices)
     return Evaluation(part.user_ids, metrics, values, about)
 
 
-def _of_impressions(trained: Trained, part: Impressions, split: str) -> Evaluation:
+def _of_impressions(trained: Trained, part: Impressions, split: str, unseen: bool) -> Evaluation:
+    judged = evaluate_impressions(trained, part, unseen=unseen)
     part = part.recode(trained.items)
-    judged = evaluate_impressions(trained, part)
     values, means = judged.per_user, judged.means()
     other = {"unfiltered": {name: mean for name, mean in means.items() if name not in values}}
     about = _about(trained, part, split, judged.tied, other, {})
