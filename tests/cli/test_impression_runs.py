@@ -180,7 +180,7 @@ def test_a_measure_that_says_nothing_is_null(runs: Path, tmp_path: Path) -> None
     """JSON has no NaN; a reader that stops at it would lose the other figures too."""
     split, _ = config.load(runs / "exp.toml").load_data()
     clicked = replace(split.test, labels=np.ones_like(split.test.labels))
-    found = evaluate(sr.load(runs / "ours"), clicked)
+    found = evaluate(sr.load(runs / "ours"), clicked, unseen=True)
     found.write(tmp_path / "test.parquet")
     means = Evaluation.read(tmp_path / "test.parquet").to_json("run")["metrics"]["unfiltered"]
     assert means["auc"] is means["gauc"] is means[f"f1@{DEPTH}/weighted"] is None

@@ -118,6 +118,37 @@ def test_compare_in_every_format(runs: Path, capsys: pytest.CaptureFixture[str])
     assert "are taken for seeds of one model, but are siftrec:Markov and siftrec:Popularity" in capsys.readouterr().err
 
 
+def test_other_cutoffs_after_training(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A reviewer asks for ndcg@15; training again for it would cost hours, and another cut-off is not the answer."""
+    names = [str(tmp_path / name) for name in ("markov", "popularity")]
+    for name in names:
+        shutil.copytree(runs / Path(name).name, name)
+    shutil.copy(runs / "log.csv", tmp_path)
+    assert run(["evaluate", *names]) == 0
+    assert run(["evaluate", names[0], "--cutoffs", "15,3,5,10"]) == 0
+    capsys.readouterr()
+    compare = ["compare", *names, "--metric", "ndcg@15", "--metric", "ndcg@10"]
+    assert run(compare) == 2
+    wanted = f"siftrec evaluate {names[1]} --split test --cutoffs 5,10,15"
+    assert capsys.readouterr().err == f"error: {names[1]}: not evaluated at @15; run `{wanted}`\n"
+    assert run(wanted.split()[1:]) == 0
+    assert run(compare) == 0
+    assert [line[:7] for line in capsys.readouterr().out.splitlines() if line.startswith("ndcg@")] == [
+        "ndcg@15",
+        "ndcg@10",
+    ]
+    assert run(["compare", *names, "--metric", "hr@7", "--metric", "hr@3"]) == 2
+    asked = f"{' and '.join(names)}: not evaluated at @3, @7; run `siftrec evaluate {' '.join(names)} --split test"
+    assert f"{asked} --cutoffs 3,5,7,10,15`" in capsys.readouterr().err
+    for given, code, told in (
+        ("15;100", 2, "--cutoffs '15;100' must be whole numbers with commas between them, e.g. 15,100"),
+        ("0", 3, "evaluate.cutoffs: "),
+        ("5,31", 3, "evaluate.cutoffs: 31 is more than the catalog's 30 items"),
+    ):
+        assert run(["evaluate", names[0], "--cutoffs", given]) == code
+        assert f"error: {told}" in capsys.readouterr().err
+
+
 def test_figures_of_a_model_that_was_trained_on_since_are_refused(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
