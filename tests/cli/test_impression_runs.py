@@ -104,6 +104,8 @@ def test_compare_pairs_the_runs(runs: Path, capsys: pytest.CaptureFixture[str]) 
     assert "Family of 1 on impressions by user: " in capsys.readouterr().out
     assert run(["compare", *both]) == 2
     assert "metric 'ndcg@10' was not evaluated" in capsys.readouterr().err
+    assert run(["evaluate", both[0], "--cutoffs", "10"]) == 3
+    assert "evaluate.cutoffs: impressions are judged by AUC, GAUC and the 50 best" in capsys.readouterr().err
 
 
 def test_the_epoch_of_the_best_validation_gauc_is_kept(runs: Path) -> None:
