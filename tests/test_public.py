@@ -3,7 +3,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -84,6 +86,14 @@ def log() -> siftrec.Interactions:
             lambda: siftrec.evaluate(siftrec.fit(siftrec.Popularity(), siftrec.leave_one_out(log())), log()),
             "asks no questions; give a part of a split, e.g. split.test",
         ),
+        (
+            lambda: siftrec.fit(siftrec.Popularity(), siftrec.leave_one_out(log())).recommend([0], k=3.0),
+            "k must be a whole number of at least 1, not 3.0",
+        ),
+        (lambda: siftrec.Catalog([1, "b"]), "ids: [1, 'b'] must all be text, or all whole numbers"),
+        (lambda: siftrec.Catalog([1.5, 2]), "ids: [1.5, 2] must all be text, or all whole numbers"),
+        (lambda: siftrec.Catalog("ab"), "ids: 'ab' is no list of item ids; give one, e.g. ['ab']"),
+        (lambda: siftrec.Catalog(3), "ids: 3 is no list of item ids; give one, e.g. [3]"),
         (lambda: siftrec.judge(log(), siftrec.Catalog(log().items)), "is not histories in the codes of a catalog"),
         (
             lambda: siftrec.judge(siftrec.leave_one_out(log()).train, siftrec.Catalog(log().items[:1])),
@@ -97,6 +107,11 @@ def test_the_usual_slips_are_told_in_one_line(call: Callable[[], object], says: 
         call()
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ids", [[3, 1, 2], ("b", "a", "007"), np.array([3, 1, 2]), range(3)])
+def test_a_list_of_ids_makes_a_catalog(ids: Any) -> None:
+    assert siftrec.Catalog(ids).vocab == siftrec.Catalog(pl.Series(list(ids))).vocab
 
 
 def test_importing_siftrec_loads_nothing_heavy() -> None:

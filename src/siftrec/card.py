@@ -11,7 +11,7 @@ import numpy as np
 
 from siftrec.artifact import parameters
 from siftrec.errors import ArtifactError, DataError
-from siftrec.evaluate.evaluation import Evaluation
+from siftrec.evaluate.evaluation import Evaluation, kept, kept_at
 from siftrec.evaluate.impressions import weighted
 from siftrec.evaluate.rank import FILTERS
 from siftrec.files import read_json
@@ -90,7 +90,7 @@ def _figures(trained: Trained, run: Path, record: dict[str, Any]) -> str:
     if not record:
         return "None: no evaluation of this model is at hand."
     for split in ("test", "valid"):
-        found = _evaluation(trained, run / "evaluations" / f"{split}.parquet")
+        found = _evaluation(trained, run, split)
         if found is not None:
             shown = _chosen(found.metrics)
             names = [FILTERS[each] for each in found.values]
@@ -108,7 +108,7 @@ def _figures(trained: Trained, run: Path, record: dict[str, Any]) -> str:
         some = [(metric, f"{means[metric]:.4f}") for metric in _chosen(means) if means[metric] is not None]
         if some:
             head = (f"validation, {name}", "mean over users")
-            return _table(head, some) + "\n\nThe test part was not evaluated."
+            return f"{_table(head, some)}\n\n{_without_test(run)}"
     return "None: no evaluation of this model is at hand."
 
 
@@ -116,9 +116,18 @@ def _chosen(metrics: Iterable[str]) -> list[str]:
     return [metric for metric in metrics if metric.startswith(_SHOWN)]
 
 
-def _evaluation(trained: Trained, path: Path) -> Evaluation | None:
+def _without_test(run: Path) -> str:
+    """Why there are no figures of the test part."""
+    if kept_at(run, "test").exists():
+        return (
+            "The evaluation that is kept of the test part is of another model, as before more training; evaluate again."
+        )
+    return "The test part was not evaluated."
+
+
+def _evaluation(trained: Trained, run: Path, split: str) -> Evaluation | None:
     try:
-        found = Evaluation.read(path)
+        found = kept(run, split)
     except DataError:
         return None
     facts, about = trained.facts, found.about

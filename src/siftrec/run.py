@@ -149,7 +149,7 @@ def _validation(trained: Trained, prepared: Prepared, experiment: Experiment, fo
         return {"schema": 1, "run": str(folder), "split": "valid", "users": 0, "metrics": {}}
     return {
         "schema": 1,
-        **evaluate(trained, valid, experiment.evaluate.cutoffs, split="valid").to_json(str(folder)),
+        **evaluate(trained, valid, experiment.evaluate.cutoffs).to_json(str(folder)),
     }
 
 

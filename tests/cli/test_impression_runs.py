@@ -104,6 +104,8 @@ def test_compare_pairs_the_runs(runs: Path, capsys: pytest.CaptureFixture[str]) 
     assert "Family of 1 on impressions by user: " in capsys.readouterr().out
     assert run(["compare", *both]) == 2
     assert "metric 'ndcg@10' was not evaluated" in capsys.readouterr().err
+    assert run(["evaluate", both[0], "--cutoffs", "10"]) == 3
+    assert "evaluate.cutoffs: impressions are judged by AUC, GAUC and the 50 best" in capsys.readouterr().err
 
 
 def test_the_epoch_of_the_best_validation_gauc_is_kept(runs: Path) -> None:
@@ -180,7 +182,7 @@ def test_a_measure_that_says_nothing_is_null(runs: Path, tmp_path: Path) -> None
     """JSON has no NaN; a reader that stops at it would lose the other figures too."""
     split, _ = config.load(runs / "exp.toml").load_data()
     clicked = replace(split.test, labels=np.ones_like(split.test.labels))
-    found = evaluate(sr.load(runs / "ours"), clicked)
+    found = evaluate(sr.load(runs / "ours"), clicked, unseen=True)
     found.write(tmp_path / "test.parquet")
     means = Evaluation.read(tmp_path / "test.parquet").to_json("run")["metrics"]["unfiltered"]
     assert means["auc"] is means["gauc"] is means[f"f1@{DEPTH}/weighted"] is None

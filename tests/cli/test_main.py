@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 
 from siftrec.cli import main
 from siftrec.cli.console import counting, duration, table
+from siftrec.cli.train import training_was_short
 from siftrec.errors import ArtifactError, NonFiniteLossError, Terminated
+from siftrec.train.events import EpochEnded, Estimate, Started, Stopped
+from siftrec.train.log import Log
 
 COMMANDS = (
     "demo",
@@ -172,6 +175,56 @@ def test_train_says_what_was_accepted_and_what_was_left_out(tmp_path: Path, caps
     said = capsys.readouterr().err.splitlines()
     for note in ("duplicate rows: 1", "equal times: 1", "rows shown but not clicked, left out: 20"):
         assert said.count(f"note: {note}") == 1
+
+
+def test_train_says_where_it_was_too_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a small log the defaults make fifty steps; who is not told takes half of what the method can for its best."""
+    rows = [(u, (u + t) % 12, t) for u in range(520) for t in range(5)]
+    pl.DataFrame(rows, schema=["user", "item", "time"], orient="row").write_parquet(tmp_path / "log.parquet")
+    (tmp_path / "exp.toml").write_text(
+        '[data]\npath = "log.parquet"\n[method]\nuse = "siftrec:SASRec"\ndim = 8\n[evaluate]\ncutoffs = [3]\n'
+        "[train]\nepochs = 1\nbatch_size = 256\n"
+    )
+    train = ["train", str(tmp_path / "exp.toml"), "-o"]
+    assert main.run([*train, str(tmp_path / "short")]) == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if "the last epoch" in line]
+    assert notes == [
+        "note: the last epoch has the best ndcg@10, after only 3 steps; more may help: a smaller --set train.batch_size=…, "
+        "a larger --set train.epochs=… (now 256 and 1)"
+    ]
+    assert main.run([*train, str(tmp_path / "long"), "--set", "train.batch_size=1"]) == 0
+    assert "the last epoch" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("values", "steps", "best", "told"),
+    [
+        (
+            [0.1, 0.2],
+            100,
+            1,
+            "the last epoch has the best ndcg@10, after only 200 steps, still up from 0.1000 to 0.2000",
+        ),
+        ([0.1, 0.103], 250, 1, "the last epoch has the best ndcg@10, still up from 0.1000 to 0.1030"),
+        ([0.1, 0.101], 100, 1, "the last epoch has the best ndcg@10, after only 200 steps"),
+        ([0.1, 0.101], 250, 1, ""),  # a falling rate that came to its end
+        ([0.2, 0.1], 100, 0, ""),
+        ([0.0, 0.1], 250, 1, "the last epoch has the best ndcg@10, still up from 0.0000 to 0.1000"),
+        ([None, None], 100, 1, ""),
+        ([], 100, 0, ""),
+    ],
+)
+def test_training_was_short_only_if_more_would_have_been_better(
+    tmp_path: Path, values: list[float | None], steps: int, best: int, told: str
+) -> None:
+    """A note after every run is one that nobody reads; a run that was resumed is judged from its first epoch on."""
+    log, count = Log(tmp_path / "log.jsonl"), len(values)
+    for epoch, value in enumerate(values):
+        log.write(Started("siftrec:SASRec", 9, epoch, 0, count, steps, Estimate(), {}))
+        log.write(EpochEnded(epoch, "ndcg@10", value, True, 0.1))
+    log.write(Stopped("done", count, best, "ndcg@10", max((v for v in values if v), default=None)))
+    log.close()
+    assert training_was_short(tmp_path / "log.jsonl") == told
 
 
 def test_a_used_folder_is_refused(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

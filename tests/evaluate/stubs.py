@@ -60,7 +60,7 @@ def questions(targets: Rows[Rows[int]], seen: Rows[Rows[int]], lengths: Rows[int
     """Question q has a history of the given length (default 1) that ends with q."""
     histories = [[1] * (length - 1) + [q] for q, length in enumerate(lengths or [1] * len(targets))]
     ids = pl.Series([f"u{q:05d}" for q in range(len(targets))])
-    return Part(np.arange(len(targets)), ids, ragged(histories), ragged(targets), ragged(seen))
+    return Part(np.arange(len(targets)), ids, ragged(histories), ragged(targets), ragged(seen), role="test")
 
 
 def random_questions(rng: np.random.Generator, count: int, catalog: int, most_targets: int = 4) -> Part:
@@ -79,4 +79,4 @@ def random_questions(rng: np.random.Generator, count: int, catalog: int, most_ta
 def trained(scorer: object, catalog: int, popularity: np.ndarray | None = None, seed: int = 7) -> Trained:
     items = Vocab(pl.Series("id", [f"i{code:06d}" for code in range(1, catalog)]))
     popularity = np.arange(catalog) if popularity is None else popularity
-    return Trained(Stub(), scorer, items, popularity, Facts(seed, "leave-one-out", "train", "test"))
+    return Trained(Stub(), scorer, items, popularity, Facts(seed, "leave-one-out", "train"))

@@ -130,10 +130,45 @@ def test_other_splits_one_model_and_unknown_metrics_are_refused() -> None:
         compare(a, sampled)
     with pytest.raises(UsageError, match="two models"):
         compare_family({"x": a})
-    with pytest.raises(UsageError, match="did you mean"):
-        compare(a, a, "ndcg@11")
+    with pytest.raises(UsageError, match=r"Stub \(a\): metric 'ndgc@10' was not evaluated; did you mean 'ndcg@10'\?"):
+        compare(a, a, "ndgc@10")
     with pytest.raises(DataError, match="two users"):
         compare(evaluated(0.1, users=1), evaluated(0.1, users=1))
+
+
+def test_another_cutoff_is_another_figure_and_is_not_proposed() -> None:
+    """Who takes 'did you mean ndcg@5' for the answer to ndcg@11 reports another measure than the table says."""
+    a = evaluated(0.1)
+    with pytest.raises(UsageError, match=r"only ndcg at 5, 10; evaluate with cutoffs=\(5, 10, 11\)$"):
+        compare(a, a, "ndcg@11")
+    for asked, told in {
+        "ndgc@11": "was not evaluated; did you mean 'ndcg'?",
+        "ndcg": "was not evaluated, only ndcg at 5, 10",
+        "ndcg@010": "was not evaluated, only ndcg at 5, 10",
+        "item_coverage@10": "is one number for all users, not one per user; it is among the means",
+    }.items():
+        assert a.lacks(asked) == f"metric {asked!r} {told}"
+    assert a.lacks("arp@5") == ""
+
+
+def test_the_note_says_over_what_the_interval_is() -> None:
+    """With seeds drawn too, interval and p may disagree; a table that hides it lets the reader pick either."""
+    one, many = {"a": evaluated(0.5, 1), "b": evaluated(0.1, 2)}, [evaluated(0.5, seed) for seed in (1, 2)]
+    base = [evaluated(0.1, seed) for seed in (3, 4)]
+    base = [replace(each, about=replace(each.about, seed=seed)) for each, seed in zip(base, (1, 2), strict=True)]
+    caution = "(with few seeds that differ it is too narrow, and p the better judge)"
+    for models, told in (
+        (one, "paired t test over users, Holm-corrected over the family; bootstrap interval over users; equiv"),
+        (
+            {"a": many, "b": base},
+            f"test over users and seeds, Holm-corrected over the family; bootstrap interval over the same {caution}; equiv",
+        ),
+        ({"many": many, **one}, "test over users, and over seeds where runs pair by seed, Holm"),
+    ):
+        family = compare_family(models)
+        for written in (as_text(family), as_latex(family)):
+            assert told in written.splitlines()[-1]
+            assert (caution in written) == (models is not one)
 
 
 def test_one_family_as_text_json_and_latex() -> None:

@@ -7,8 +7,10 @@ import polars as pl
 import pytest
 
 from siftrec import artifact, config
+from siftrec.card import card
 from siftrec.cli.main import run
-from siftrec.evaluate.evaluation import Evaluation, evaluate
+from siftrec.errors import DataError
+from siftrec.evaluate.evaluation import Evaluation, evaluate, kept
 from siftrec.methods.base import Method
 from siftrec.methods.markov import Markov
 from siftrec.methods.popularity import Popularity
@@ -114,6 +116,86 @@ def test_compare_in_every_format(runs: Path, capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out.startswith("\\begin{tabular}")
     assert run(["compare", f"{names[0]},{names[1]}", names[1]]) == 3
     assert "are taken for seeds of one model, but are siftrec:Markov and siftrec:Popularity" in capsys.readouterr().err
+
+
+def test_other_cutoffs_after_training(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A reviewer asks for ndcg@15; training again for it would cost hours, and another cut-off is not the answer."""
+    names = [str(tmp_path / name) for name in ("markov", "popularity")]
+    for name in names:
+        shutil.copytree(runs / Path(name).name, name)
+    shutil.copy(runs / "log.csv", tmp_path)
+    assert run(["evaluate", *names]) == 0
+    assert run(["evaluate", names[0], "--cutoffs", "15,3,5,10"]) == 0
+    capsys.readouterr()
+    compare = ["compare", *names, "--metric", "ndcg@15", "--metric", "ndcg@10"]
+    assert run(compare) == 2
+    wanted = f"siftrec evaluate {names[1]} --split test --cutoffs 5,10,15"
+    assert capsys.readouterr().err == f"error: {names[1]}: not evaluated at @15; run `{wanted}`\n"
+    assert run(wanted.split()[1:]) == 0
+    assert run(compare) == 0
+    assert [line[:7] for line in capsys.readouterr().out.splitlines() if line.startswith("ndcg@")] == [
+        "ndcg@15",
+        "ndcg@10",
+    ]
+    assert run(["compare", *names, "--metric", "hr@7", "--metric", "hr@3"]) == 2
+    asked = f"{' and '.join(names)}: not evaluated at @3, @7; run `siftrec evaluate {' '.join(names)} --split test"
+    assert f"{asked} --cutoffs 3,5,7,10,15`" in capsys.readouterr().err
+    for given, code, told in (
+        ("15;100", 2, "--cutoffs '15;100' must be whole numbers with commas between them, e.g. 15,100"),
+        ("0", 3, "evaluate.cutoffs: "),
+        ("5,31", 3, "evaluate.cutoffs: 31 is more than the catalog's 30 items"),
+    ):
+        assert run(["evaluate", names[0], "--cutoffs", given]) == code
+        assert f"error: {told}" in capsys.readouterr().err
+
+
+def test_figures_of_a_model_that_was_trained_on_since_are_refused(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever goes on with a run and compares it would report what the old weights reached, under the new one's name."""
+    shutil.copy(runs / "log.csv", tmp_path)
+    small = ["--set", "method.dim=8", "--set", "method.length=5", "--set", 'train.schedule="constant"']
+    text = '[data]\npath = "log.csv"\n[method]\nuse = "siftrec:SASRec"\n[evaluate]\ncutoffs = [5, 10]\n'
+    (tmp_path / "exp.toml").write_text(text)
+    train = ["train", str(tmp_path / "exp.toml"), "-o", str(tmp_path / "run"), *small, "--set"]
+    compare = ["compare", str(tmp_path / "run"), str(runs / "popularity")]
+    assert run([*train, "train.epochs=1"]) == 0
+    assert run(["evaluate", str(tmp_path / "run"), str(runs / "popularity")]) == 0
+    assert run(compare) == 0
+    assert run([*train, "train.epochs=3", "--resume"]) == 0
+    capsys.readouterr()
+    assert run(compare) == 3
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.splitlines()[-1]) == (
+        "",
+        f"error: {tmp_path / 'run'}: was evaluated before it was trained on; "
+        f"run `siftrec evaluate {tmp_path / 'run'} --split test`",
+    )
+    told = card(artifact.load(tmp_path / "run"), tmp_path / "run")
+    assert "validation, filtered" in told
+    assert "The evaluation that is kept of the test part is of another model" in told
+    assert run(["evaluate", str(tmp_path / "run" / "artifact")]) == 0
+    assert run(compare) == 0
+
+
+@pytest.mark.parametrize("method", ["Popularity", "ItemKNN", "Markov", "EASE", "BPRMF", "GRU4Rec", "CCL4Rec", "DIN"])
+def test_a_run_is_the_model_that_was_evaluated(runs: Path, tmp_path: Path, method: str) -> None:
+    """If what is loaded had another fingerprint than what was trained, every comparison of it would be refused."""
+    shutil.copy(runs / "log.csv", tmp_path)
+    text = f'[data]\npath = "log.csv"\n[method]\nuse = "siftrec:{method}"\n[evaluate]\ncutoffs = [5, 10]\n'
+    (tmp_path / "exp.toml").write_text(text)
+    assert run(["train", str(tmp_path / "exp.toml"), "-o", str(tmp_path / "run"), "--set", "train.epochs=1"]) == 0
+    assert run(["evaluate", str(tmp_path / "run")]) == 0
+    assert len(kept(tmp_path / "run", "test").users) == 80
+
+
+def test_a_record_that_names_no_model_is_refused(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "markov", tmp_path / "run")
+    shutil.copy(runs / "log.csv", tmp_path)
+    assert run(["evaluate", str(tmp_path / "run")]) == 0
+    (tmp_path / "run" / "run.json").write_text('{"fingerprints": {}}')
+    with pytest.raises(DataError, match="does not say which model the run holds; train it again"):
+        kept(tmp_path / "run", "test")
 
 
 def test_targets_that_repeat_are_counted_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

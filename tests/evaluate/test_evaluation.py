@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,7 @@ from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError, SettingsError, UsageError
 from siftrec.evaluate.compare import compare
 from siftrec.evaluate.evaluation import Evaluation, evaluate, validation_metric
+from siftrec.evaluate.rank import FILTERS
 
 CATALOG = 60
 
@@ -169,11 +171,17 @@ def test_files_that_are_no_evaluation_are_refused(tmp_path: Path, evaluation: Ev
         Evaluation.read(path)
 
 
-@pytest.mark.parametrize("cutoffs", [(), (0,), (5, CATALOG)])
-def test_cutoffs_outside_the_catalog_are_refused(problem: tuple[Vectors, Part], cutoffs: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("cutoffs", [(), (0,), (5, CATALOG), 0, 10.0, [5.0], "10", True, None])
+def test_cutoffs_outside_the_catalog_are_refused(problem: tuple[Vectors, Part], cutoffs: Any) -> None:
     scorer, part = problem
-    with pytest.raises(SettingsError, match=r"evaluate\.cutoffs"):
+    with pytest.raises(SettingsError, match=r"evaluate\.cutoffs: .* must be whole numbers from 1 to the catalog's 59"):
         evaluate(trained(scorer, CATALOG), part, cutoffs)
+
+
+@pytest.mark.parametrize("cutoffs", [10, np.int64(10), [10], range(10, 11), np.array([10, 10])])
+def test_a_single_cutoff_needs_no_list(problem: tuple[Vectors, Part], cutoffs: Any) -> None:
+    scorer, part = problem
+    assert evaluate(trained(scorer, CATALOG), part, cutoffs).cutoffs == (10,)
 
 
 def test_no_questions_and_unknown_names_are_refused(problem: tuple[Vectors, Part], evaluation: Evaluation) -> None:
@@ -182,8 +190,15 @@ def test_no_questions_and_unknown_names_are_refused(problem: tuple[Vectors, Part
         evaluate(trained(scorer, CATALOG), part.take(np.array([], np.int64)), (5,))
     with pytest.raises(UsageError, match="did you mean 'ndcg@10'"):
         evaluation.per_user("ndgc@10")
-    with pytest.raises(UsageError, match="filter"):
-        evaluation.per_user("ndcg@10", "sen")
+    for asked in (lambda word: evaluation.per_user("ndcg@10", word), evaluation.means, evaluation.slices):
+        for name, spelled in FILTERS.items():
+            assert str(asked(name)) == str(asked(spelled))
+        with pytest.raises(UsageError, match=r"filter 'sen' was not evaluated, 'seen' \(filtered\) and 'none'"):
+            asked("sen")
+    assert compare(evaluation, evaluation, filter="unfiltered").filter == "none"
+    ours = replace(evaluation, values={"none": evaluation.values["none"]})
+    with pytest.raises(UsageError, match=r"filter 'seen' was not evaluated, 'none' \(unfiltered\) was"):
+        ours.means()
 
 
 def test_a_larger_catalog_is_asked_in_its_own_codes(problem: tuple[Vectors, Part], evaluation: Evaluation) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -46,12 +46,19 @@ def evaluate_command(
     json_file: Annotated[
         str | None, typer.Option("--json", metavar="F", help="Also write JSON to F; `-` prints JSON alone.")
     ] = None,
+    cutoffs: Annotated[
+        str | None,
+        typer.Option(metavar="K,K", help="The k of every metric, instead of the experiment's.", show_default=False),
+    ] = None,
 ) -> None:
     """Rank the whole catalog, filtered and unfiltered, or the impressions of every user; keep the values per user."""
+    from siftrec.evaluate.evaluation import kept_at
+
+    wanted = [] if cutoffs is None else [f"evaluate.cutoffs={_numbers(cutoffs)}"]
     evaluations = {}
     for run in runs:
-        evaluations[str(run)] = evaluation = _evaluated(folder(run), split.value)
-        evaluation.write(_kept(run, split))
+        evaluations[str(run)] = evaluation = _evaluated(folder(run), split.value, wanted)
+        evaluation.write(kept_at(folder(run), split.value))
         if json_file != "-":
             print(_report(str(run), evaluation), end="\n\n")
     if json_file is not None:
@@ -74,10 +81,12 @@ def compare_command(
 ) -> None:
     """Test every pair of runs on every metric: paired t, bootstrap interval, Holm over all lines, equivalence."""
     from siftrec.evaluate.compare import compare_family
-    from siftrec.evaluate.evaluation import Evaluation
+    from siftrec.evaluate.evaluation import kept
     from siftrec.evaluate.tables import as_json, as_latex, as_text
 
-    models = {name: [Evaluation.read(_kept(Path(run), split)) for run in name.split(",")] for name in runs}
+    each = {run: kept(folder(Path(run)), split.value) for name in runs for run in name.split(",")}
+    _check_cutoffs(each, metric, split)
+    models = {name: [each[run] for run in name.split(",")] for name in runs}
     chosen: Filter = "none" if filter is FilterName.none else "seen"
     if filter is None:
         chosen = next(iter(next(iter(models.values()))[0].values))
@@ -88,11 +97,31 @@ def compare_command(
         print(as_latex(family) if format is Format.latex else as_text(family))
 
 
-def _kept(run: Path, split: SplitName) -> Path:
-    return folder(run) / "evaluations" / f"{split.value}.parquet"
+def _numbers(text: str) -> list[int]:
+    from siftrec.errors import UsageError
+
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--cutoffs {text!r} must be whole numbers with commas between them, e.g. 15,100") from None
 
 
-def _evaluated(run: Path, split: str) -> Evaluation:
+def _check_cutoffs(runs: Mapping[str, Evaluation], metrics: Iterable[str], split: SplitName) -> None:
+    """Whether what every run kept has the cut-offs asked for; says how to get them if not."""
+    from siftrec.errors import UsageError
+
+    missing = {run: {kept.missing_cutoff(metric) for metric in metrics} - {None} for run, kept in runs.items()}
+    lacking = [run for run, cutoffs in missing.items() if cutoffs]
+    if lacking:
+        new = sorted({k for cutoffs in missing.values() for k in cutoffs if k is not None})
+        every = sorted({*new, *(k for run in lacking for k in runs[run].cutoffs)})
+        raise UsageError(
+            f"{' and '.join(lacking)}: not evaluated at {', '.join(f'@{k}' for k in new)}; run `siftrec evaluate "
+            f"{' '.join(lacking)} --split {split.value} --cutoffs {','.join(map(str, every))}`"
+        )
+
+
+def _evaluated(run: Path, split: str, overrides: Iterable[str]) -> Evaluation:
     from siftrec import artifact, config
     from siftrec.errors import DataError
     from siftrec.evaluate.evaluation import evaluate
@@ -103,14 +132,14 @@ def _evaluated(run: Path, split: str) -> Evaluation:
         raise DataError(
             "is a model alone, without the config.toml that says what it was trained on; give a run folder", str(run)
         )
-    experiment = config.load(run / "config.toml")
+    experiment = config.load(run / "config.toml", overrides)
     note_leak(experiment.split)
     parts, _ = experiment.load_data()
     if parts.train.fingerprint != trained.facts.train:
         raise DataError(f"the data have changed since {run} was trained; train again", experiment.data.path)
     part = parts.test if split == "test" else parts.valid
     with _progress(f"evaluate {run}", len(part)) as progress:
-        return evaluate(trained, part, experiment.evaluate.cutoffs, split=split, progress=progress)
+        return evaluate(trained, part, experiment.evaluate.cutoffs, progress=progress)
 
 
 @contextmanager

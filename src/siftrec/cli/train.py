@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import Annotated
 import typer
 
 from siftrec.cli.console import Reporter, metrics_table, note_leak, say
+
+_FEW_STEPS = 500
+_STILL_RISING = 0.02
+"""Of the figure on validation, as a share, over the last epoch."""
 
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. method.dim=32; repeatable.")
@@ -27,6 +32,7 @@ def train_command(
     from siftrec import config
     from siftrec.files import read_json
     from siftrec.run import METRICS, run
+    from siftrec.train.folder import LOG
 
     loaded = config.load(experiment, overrides or [])
     note_leak(loaded.split)
@@ -35,7 +41,33 @@ def train_command(
     metrics = read_json(output / METRICS)["metrics"]
     if metrics:
         typer.echo(metrics_table("validation", metrics))
+    if short := training_was_short(output / LOG):
+        now = f"now {loaded.train.batch_size} and {loaded.train.epochs}"
+        say(f"note: {short}; more may help: a smaller --set train.batch_size=…, a larger --set train.epochs=… ({now})")
     say(f"run folder: {output}")
+
+
+def training_was_short(log: Path) -> str:
+    """That the last epoch was the best on validation and why more would have been better, in words; "" if it may be enough.
+
+    Where the rate falls the last epoch is often the best, so that alone says nothing.
+
+    Args:
+        log: `log.jsonl` of a run that has ended, in one go or in several.
+    """
+    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    last = {line["event"]: line for line in lines}
+    values = {line["epoch"]: line["value"] for line in lines if line["event"] == "epoch_ended"}
+    if "stopped" not in last or not (epochs := last["stopped"]["epochs"]):
+        return ""
+    value, before = values.get(epochs - 1), values.get(epochs - 2)
+    if value is None or last["stopped"]["best_epoch"] != epochs - 1:
+        return ""
+    steps = epochs * last["started"]["steps"]
+    why = [f"after only {steps:,} steps"] if steps < _FEW_STEPS else []
+    if before is not None and value > before * (1 + _STILL_RISING):
+        why.append(f"still up from {before:.4f} to {value:.4f}")
+    return f"the last epoch has the best {last['stopped']['metric']}, {', '.join(why)}" if why else ""
 
 
 def return_large_blocks() -> None:

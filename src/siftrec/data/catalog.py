@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -91,15 +93,16 @@ class Catalog:
     """Item ids and their modalities, aligned by id.
 
     Args:
-        ids: raw item ids, any order; codes follow the sorted order.
+        ids: raw item ids, as a column or a list, in any order; codes follow the sorted order.
         modalities: name → `Modality`. A modality without ids must have one row per item, in sorted id order.
 
     Raises:
-        DataError: a modality that cannot be aligned, or that covers no item at all.
+        DataError: a list of ids that are not all text or all whole numbers; a modality that cannot be aligned, or that
+            covers no item at all.
     """
 
-    def __init__(self, ids: pl.Series, **modalities: Modality) -> None:
-        self.vocab = Vocab.of(ids)
+    def __init__(self, ids: pl.Series | Iterable[Any], **modalities: Modality) -> None:
+        self.vocab = Vocab.of(ids if isinstance(ids, pl.Series) else _column(ids))
         self.modalities = {name: self._align(name, modality) for name, modality in modalities.items()}
 
     @classmethod
@@ -150,3 +153,17 @@ class Catalog:
     def coverage(self) -> dict[str, float]:
         """Share of the catalog's items that have each modality."""
         return {name: float(aligned.present[1:].mean()) for name, aligned in self.modalities.items()}
+
+
+def _column(ids: Iterable[Any]) -> pl.Series:
+    """A list of raw ids as a column."""
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise DataError(f"{ids!r} is no list of item ids; give one, e.g. [{ids!r}]", "ids")
+    listed = list(ids)
+    try:
+        column = pl.Series("id", listed)
+    except (TypeError, OverflowError, pl.exceptions.PolarsError):
+        column = pl.Series("id", [None])
+    if column.has_nulls() or not (column.dtype == pl.String or column.dtype.is_integer()):
+        raise DataError(f"{reprlib.repr(listed)} must all be text, or all whole numbers", "ids")
+    return column

@@ -52,7 +52,7 @@ class ImpressionSplit:
     def fitting(self) -> Fitting:
         """What `fit` receives: nothing of the test part."""
         nobody, none = np.empty(0, np.int64), Sequences.from_items(np.empty(0, np.int32), np.empty(0, np.int64))
-        valid = Part(nobody, self.train.user_ids.head(0), none, none, none, self.items)
+        valid = Part(nobody, self.train.user_ids.head(0), none, none, none, self.items, role="valid")
         return Fitting(self.train.clicks, valid, self.items, (self.train, self.valid))
 
 
@@ -111,7 +111,8 @@ class ImpressionCut:
                 raise DataError(f"the split leaves no {name} impression", events.source)
         cut = _Cut(log, labels, role, users, items)
         protocol = f"{CANDIDATES[self.candidates]} by {self.by}"
-        return ImpressionSplit(cut.part(TRAIN, self.group), cut.part(VALID), cut.part(TEST), protocol)
+        valid, test = replace(cut.part(VALID), role="valid"), replace(cut.part(TEST), role="test")
+        return ImpressionSplit(cut.part(TRAIN, self.group), valid, test, protocol)
 
 
 def impressions(events: Interactions, **cut: Any) -> ImpressionSplit:

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
 
 from siftrec.data.sequences import Sequences
-from siftrec.data.split import recoding
+from siftrec.data.split import Role, recoding
 from siftrec.data.vocab import Vocab
 
 
@@ -28,6 +28,8 @@ class Impressions:
         labels: (E,) float32 of each shown item: 1 = clicked.
         user_ids: (U,) raw user ids.
         items: whose codes these are.
+        role: which part of its split it is; None = the training part, or made by hand.
+        of: the whole part where these are some of its groups, or cut otherwise; None = these are all.
     """
 
     clicks: Sequences
@@ -37,9 +39,16 @@ class Impressions:
     labels: np.ndarray
     user_ids: pl.Series
     items: Vocab
+    role: Role | None = None
+    of: Impressions | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.users)
+
+    @property
+    def whole(self) -> Impressions:
+        """The part of the split that these impressions are of."""
+        return self.of or self
 
     @property
     def odds(self) -> float:
@@ -51,13 +60,14 @@ class Impressions:
         """The named groups."""
         kept = self.shown.take(groups)
         at = np.arange(len(kept.items)) + np.repeat(self.shown.offsets[groups] - kept.offsets[:-1], kept.lengths)
-        return replace(self, users=self.users[groups], ends=self.ends[groups], shown=kept, labels=self.labels[at])
+        chosen = replace(self, users=self.users[groups], ends=self.ends[groups], shown=kept, labels=self.labels[at])
+        return replace(chosen, of=self.whole)
 
     def ungrouped(self) -> Impressions:
         """Every impression a group of its own, with the same history: the same questions, each asked alone."""
         owners = self.shown.owners
         alone = Sequences.from_items(self.shown.items, np.ones(len(owners), np.int64))
-        return replace(self, users=self.users[owners], ends=self.ends[owners], shown=alone)
+        return replace(self, users=self.users[owners], ends=self.ends[owners], shown=alone, of=self.whole)
 
     def recode(self, items: Vocab) -> Impressions:
         """The same impressions in a catalog's codes.

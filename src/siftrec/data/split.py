@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from siftrec.data.impressions import Impressions
 
 TRAIN, VALID, TEST = 0, 1, 2
+Role = Literal["valid", "test"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Part:
         seen: Q rows of items that filtered ranking leaves out: the original history minus the targets.
         items: whose codes these are; None = the caller knows.
         repeats: (Q,) how many of its targets each user had before, in the original history; None = not known.
+        role: which part of its split it is; None = it was made by hand.
+        of: the whole part where these are some of its questions; None = these are all.
     """
 
     users: np.ndarray
@@ -42,9 +45,16 @@ class Part:
     seen: Sequences
     items: Vocab | None = None
     repeats: np.ndarray | None = None
+    role: Role | None = None
+    of: Part | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.users)
+
+    @property
+    def whole(self) -> Part:
+        """The part of the split that these questions are of."""
+        return self.of or self
 
     @property
     def repeated(self) -> float | None:
@@ -55,7 +65,7 @@ class Part:
         """The named questions."""
         parts = (self.histories.take(rows), self.targets.take(rows), self.seen.take(rows))
         repeats = None if self.repeats is None else self.repeats[rows]
-        return Part(self.users[rows], self.user_ids.gather(rows), *parts, self.items, repeats)
+        return Part(self.users[rows], self.user_ids.gather(rows), *parts, self.items, repeats, self.role, self.whole)
 
     def recode(self, items: Vocab) -> Part:
         """The same questions in a catalog's codes; without `self.items` they are in these codes already.
@@ -67,7 +77,7 @@ class Part:
             return replace(self, items=items)
         table = recoding(self.items, items)
         parts = (self.histories.recode(table), self.targets.recode(table), self.seen.recode(table))
-        return Part(self.users, self.user_ids, *parts, items, self.repeats)
+        return Part(self.users, self.user_ids, *parts, items, self.repeats, self.role, self.of)
 
     @property
     def fingerprint(self) -> str:
@@ -164,12 +174,12 @@ class Split:
     @property
     def valid(self) -> Part:
         """Questions asked while fitting, for early stopping and choosing settings."""
-        return self._part(VALID)
+        return replace(self._part(VALID), role="valid")
 
     @property
     def test(self) -> Part:
         """Questions asked once, at the end."""
-        return self._part(TEST)
+        return replace(self._part(TEST), role="test")
 
     @property
     def fitting(self) -> Fitting:
@@ -192,7 +202,7 @@ class Split:
         asked = np.flatnonzero((targets.lengths > 0) & (histories.lengths > 0))
         repeats = np.bincount(original.owners[is_target], weights=again, minlength=len(original)).astype(np.int64)
         part = Part(np.arange(len(self.log)), self.users, histories, targets, seen, self.items, repeats)
-        return part.take(asked)
+        return replace(part.take(asked), of=None)
 
     def with_noise(self, log: Sequences, role: np.ndarray) -> Split:
         """The same questions and filtered items over a corrupted log (see `siftrec.noise.inject`)."""

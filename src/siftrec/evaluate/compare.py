@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from siftrec.errors import DataError, UsageError
 from siftrec.evaluate.evaluation import Evaluation
-from siftrec.evaluate.rank import FILTERS, Filter
+from siftrec.evaluate.rank import FILTERS, AnyFilter, Filter
 from siftrec.evaluate.significance import bootstrap_interval, effect_size, equivalence, holm, paired_t
 
 MARGIN = 0.02
@@ -87,14 +87,14 @@ def p_text(p: float) -> str:
     return "< 0.0001" if p < 0.0001 else f"= {p:.4f}"
 
 
-def compare(a: Runs, b: Runs, metric: str = "ndcg@10", filter: Filter = "seen", *, seed: int = 7) -> Comparison:
+def compare(a: Runs, b: Runs, metric: str = "ndcg@10", filter: AnyFilter = "seen", *, seed: int = 7) -> Comparison:
     """Compare two models on one metric.
 
     Args:
         a: an evaluation, or one per seed.
         b: the baseline, likewise.
         metric: e.g. `ndcg@10`.
-        filter: `seen` or `none`.
+        filter: `seen` or `none`, or as reports spell them.
         seed: of the bootstrap.
 
     Raises:
@@ -110,14 +110,14 @@ def compare(a: Runs, b: Runs, metric: str = "ndcg@10", filter: Filter = "seen", 
 
 
 def compare_family(
-    models: Mapping[str, Runs], metrics: Sequence[str] = ("ndcg@10",), filter: Filter = "seen", *, seed: int = 7
+    models: Mapping[str, Runs], metrics: Sequence[str] = ("ndcg@10",), filter: AnyFilter = "seen", *, seed: int = 7
 ) -> tuple[Comparison, ...]:
     """Every pair of models on every metric, corrected together by Holm.
 
     Args:
         models: name → evaluation, or one per seed. In each pair the earlier model is a, the later one b.
         metrics: names, e.g. `ndcg@10`.
-        filter: `seen` or `none`.
+        filter: `seen` or `none`, or as reports spell them.
         seed: of the bootstrap.
 
     Raises:
@@ -138,13 +138,15 @@ def _listed(runs: Runs) -> list[Evaluation]:
 
 
 def _compared(
-    a: tuple[str, list[Evaluation]], b: tuple[str, list[Evaluation]], metric: str, filter: Filter, seed: int
+    a: tuple[str, list[Evaluation]], b: tuple[str, list[Evaluation]], metric: str, filter: AnyFilter, seed: int
 ) -> Comparison:
     (name_a, left), (name_b, right) = a, b
     for name, runs in (a, b):
         _check_seeds(name, runs)
         for run in runs:
             _check_same(left[0], name_a, run, name)
+            if problem := run.lacks(metric):
+                raise UsageError(f"{name}: {problem}")
     values_a, values_b = _paired(left, right, metric, filter)
     difference = values_a - values_b
     if difference.shape[1] < 2:
@@ -155,7 +157,7 @@ def _compared(
         a=name_a,
         b=name_b,
         metric=metric,
-        filter=filter,
+        filter=left[0].filter_named(filter),
         protocol=left[0].about.protocol,
         users=difference.shape[1],
         seeds=len(difference),
@@ -199,7 +201,7 @@ def _check_same(one: Evaluation, one_name: str, other: Evaluation, other_name: s
 
 
 def _paired(
-    left: list[Evaluation], right: list[Evaluation], metric: str, filter: Filter
+    left: list[Evaluation], right: list[Evaluation], metric: str, filter: AnyFilter
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Values of both sides, (S, Q) or (1, Q): a row per seed where rows can be paired, else their mean."""
     tables, many = [], [[run.about.seed for run in runs] for runs in (left, right) if len(runs) > 1]

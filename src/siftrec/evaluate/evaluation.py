@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -16,12 +17,13 @@ import pyarrow.parquet as pq
 
 from siftrec.data.impressions import Impressions
 from siftrec.data.split import Part
-from siftrec.errors import DataError, SettingsError, UsageError
+from siftrec.errors import ArtifactError, DataError, SettingsError, UsageError
+from siftrec.evaluate.asked import check_unseen, name_of
 from siftrec.evaluate.impressions import evaluate_impressions
 from siftrec.evaluate.metrics import METRICS, Ranks, accuracy, arp, item_coverage, names, parse
-from siftrec.evaluate.rank import BLOCK_BYTES, FILTERS, Filter, Progress, Ranking, rank
+from siftrec.evaluate.rank import BLOCK_BYTES, FILTERS, AnyFilter, Filter, Progress, Ranking, rank
 from siftrec.evaluate.slices import by_history, cold_items
-from siftrec.files import clear_errors
+from siftrec.files import clear_errors, read_json
 from siftrec.methods.base import Scorer
 from siftrec.methods.trained import Trained
 from siftrec.settings import nearest, spelled
@@ -79,28 +81,77 @@ class Evaluation:
     values: Mapping[Filter, np.ndarray]
     about: About
 
-    def per_user(self, metric: str, filter: Filter = "seen") -> np.ndarray:
+    def filter_named(self, filter: str) -> Filter:
+        """The filter by its name, `seen` or `none`, or as reports spell it, `filtered` or `unfiltered`.
+
+        Raises:
+            UsageError: a filter that was not evaluated.
+        """
+        for name in self.values:
+            if filter in (name, FILTERS[name]):
+                return name
+        spelled = " and ".join(f"{name!r} ({FILTERS[name]})" for name in self.values)
+        raise UsageError(f"filter {filter!r} was not evaluated, {spelled} was")
+
+    def per_user(self, metric: str, filter: AnyFilter = "seen") -> np.ndarray:
         """(Q,) one metric in the order of `users`.
 
         Raises:
             UsageError: a metric or filter that was not evaluated.
         """
-        if filter not in self.values:
-            spelled = " and ".join(f"{name!r} ({FILTERS[name]})" for name in self.values)
-            raise UsageError(f"filter {filter!r} was not evaluated, {spelled} was")
-        if metric not in self.metrics:
-            raise UsageError(f"metric {metric!r} was not evaluated{nearest(metric, self.metrics)}")
-        column: np.ndarray = self.values[filter][self.metrics.index(metric)]
+        values = self.values[self.filter_named(filter)]
+        if problem := self.lacks(metric):
+            raise UsageError(problem)
+        column: np.ndarray = values[self.metrics.index(metric)]
         return column
 
-    def means(self, filter: Filter = "seen") -> dict[str, float]:
-        """Metric → mean over users, and what is not of users (see `About.coverage`)."""
-        means = dict(zip(self.metrics, self.values[filter].mean(axis=1).tolist(), strict=True))
-        return means | self.about.coverage[FILTERS[filter]]
+    def means(self, filter: AnyFilter = "seen") -> dict[str, float]:
+        """Metric → mean over users, and what is not of users (see `About.coverage`).
 
-    def slices(self, filter: Filter = "seen") -> dict[str, dict[str, float]]:
-        """Slice → metric → mean over the slice's users; empty where there are none."""
-        return {name: block[FILTERS[filter]] for name, block in self.about.slices.items()}
+        Raises:
+            UsageError: a filter that was not evaluated.
+        """
+        name = self.filter_named(filter)
+        means = dict(zip(self.metrics, self.values[name].mean(axis=1).tolist(), strict=True))
+        return means | self.about.coverage[FILTERS[name]]
+
+    def slices(self, filter: AnyFilter = "seen") -> dict[str, dict[str, float]]:
+        """Slice → metric → mean over the slice's users; empty where there are none.
+
+        Raises:
+            UsageError: a filter that was not evaluated.
+        """
+        spelled = FILTERS[self.filter_named(filter)]
+        return {name: block[spelled] for name, block in self.about.slices.items()}
+
+    @property
+    def cutoffs(self) -> tuple[int, ...]:
+        """The k of every metric, ascending; none of impressions, which have their own."""
+        return tuple(sorted({int(k) for name in self.metrics if (k := name.partition("@")[2]).isdecimal()}))
+
+    def missing_cutoff(self, metric: str) -> int | None:
+        """The k of a metric that was evaluated, but not there; None where it is not for that."""
+        kind, _, k = metric.partition("@")
+        known = {f"{kind}@{each}" for each in self.cutoffs} & set(self.metrics)
+        return int(k) if known and metric not in self.metrics and re.fullmatch("[1-9][0-9]*", k) else None
+
+    def lacks(self, metric: str) -> str:
+        """Why there are no values of a metric, and what would be right; "" where there are.
+
+        Another cut-off is another figure, so none is proposed.
+        """
+        if metric in self.metrics:
+            return ""
+        if any(metric in means for means in self.about.coverage.values()):
+            return f"metric {metric!r} is one number for all users, not one per user; it is among the means"
+        told, (kind, _, k) = f"metric {metric!r} was not evaluated", metric.partition("@")
+        if at := [name.partition("@")[2] for name in self.metrics if name.partition("@")[0] == kind]:
+            more = self.missing_cutoff(metric)
+            wider = "" if more is None else f"; evaluate with cutoffs={tuple(sorted({*self.cutoffs, more}))}"
+            return f"{told}, only {kind} at {', '.join(at)}{wider}"
+        alike = [name for name in self.metrics if name.partition("@")[2] == k]
+        kinds = {name.partition("@")[0] for name in self.metrics} if self.cutoffs else self.metrics
+        return told + (nearest(metric, alike) if alike else nearest(kind, kinds))
 
     @cached_property
     def table(self) -> pl.DataFrame:
@@ -186,12 +237,42 @@ class Evaluation:
         return read
 
 
+def kept_at(run: Path, split: str) -> Path:
+    """Where a run folder keeps the evaluation of a part."""
+    return run / "evaluations" / f"{split}.parquet"
+
+
+def kept(run: Path, split: str) -> Evaluation:
+    """The evaluation of a part that a run folder keeps, of the model that is there now.
+
+    A folder without `run.json` does not say which model that is, so its evaluation is taken as it is.
+
+    Args:
+        run: the run folder.
+        split: `test` or `valid`.
+
+    Raises:
+        DataError: none is kept, it is damaged, or the run was trained on since.
+    """
+    found, record = Evaluation.read(kept_at(run, split)), run / "run.json"
+    try:
+        now = read_json(record)["fingerprints"]["model"] if record.exists() else found.about.model
+    except (ArtifactError, KeyError, TypeError):
+        raise DataError("does not say which model the run holds; train it again", str(record)) from None
+    if found.about.model != now:
+        raise DataError(
+            f"was evaluated before it was trained on; run `siftrec evaluate {run} --split {split}`", str(run)
+        )
+    return found
+
+
 def evaluate(
     trained: Trained,
     part: Part | Impressions,
-    cutoffs: tuple[int, ...] = CUTOFFS,
+    cutoffs: int | Iterable[int] = CUTOFFS,
     *,
-    split: str = "test",
+    split: str | None = None,
+    unseen: bool = False,
     progress: Progress | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Evaluation:
@@ -200,27 +281,30 @@ def evaluate(
     Args:
         trained: what `fit` returned.
         part: e.g. `split.test`.
-        cutoffs: the k of every metric; impressions have their own (see `siftrec.evaluate.impressions`).
-        split: name of the part, for the record.
+        cutoffs: the k of every metric, or a single one; impressions have their own (see `siftrec.evaluate.impressions`).
+        split: name of a part that was made by hand, for the record; parts of a split know theirs.
+        unseen: True vouches that the model was fitted on none of the targets, and lets it answer the test part of another
+            split than its own.
         progress: called with (questions done, questions).
         block_bytes: budget for scores; no number depends on it.
 
     Raises:
-        SettingsError: a cut-off below 1 or over the catalog.
-        UsageError: not a part of a split.
+        SettingsError: a cut-off below 1 or over the catalog, or no whole number.
+        UsageError: not a part of a split, or the test part of another split than the model was fitted on.
         DataError: no questions, or items that the model's catalog lacks.
     """
     if not isinstance(part, Part | Impressions):
         raise UsageError(f"part: {type(part).__name__} asks no questions; give a part of a split, e.g. split.test")
+    named = name_of(part, split)
     if isinstance(part, Impressions):
-        return _of_impressions(trained, part, split)
+        return _of_impressions(trained, part, named, unseen)
     items = len(trained.items) - 1
-    cutoffs = tuple(sorted(set(cutoffs)))
-    if not cutoffs or cutoffs[0] < 1 or cutoffs[-1] > items:
-        raise SettingsError("evaluate.cutoffs", f"{list(cutoffs)} must be from 1 to the catalog's {items} items")
+    cutoffs = _cutoffs(cutoffs, items)
     if not len(part):
-        raise DataError(f"the {split} part asks no question: no user has both a history and a target in it")
-    part = part.recode(trained.items)
+        raise DataError(f"the {named} part asks no question: no user has both a history and a target in it")
+    asked, part = part, part.recode(trained.items)
+    if not unseen:
+        check_unseen(trained, asked)
     ranking = rank(trained.scorer, trained.method.length, part, cutoffs[-1], progress=progress, block_bytes=block_bytes)
     metrics = names([*METRICS, "arp"], cutoffs)
     values = {filter: _values(ranking, filter, trained.popularity, cutoffs) for filter in FILTERS}
@@ -230,13 +314,22 @@ def evaluate(
     }
     slices = by_history(part.histories.lengths, metrics, values)
     slices["cold_items"] = cold_items(ranking, trained.popularity, cutoffs)
-    about = _about(trained, part, split, float(ranking.tied.mean()), coverage, slices)
+    about = _about(trained, part, named, float(ranking.tied.mean()), coverage, slices)
     return Evaluation(part.user_ids, metrics, values, about)
 
 
-def _of_impressions(trained: Trained, part: Impressions, split: str) -> Evaluation:
+def _cutoffs(given: int | Iterable[int], items: int) -> tuple[int, ...]:
+    """Each cut-off once, ascending; a single number is a list of one."""
+    listed = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    whole = all(isinstance(k, int | np.integer) and not isinstance(k, bool) for k in listed)
+    if not listed or not whole or min(listed) < 1 or max(listed) > items:
+        raise SettingsError("evaluate.cutoffs", f"{listed} must be whole numbers from 1 to the catalog's {items} items")
+    return tuple(sorted({int(k) for k in listed}))
+
+
+def _of_impressions(trained: Trained, part: Impressions, split: str, unseen: bool) -> Evaluation:
+    judged = evaluate_impressions(trained, part, unseen=unseen)
     part = part.recode(trained.items)
-    judged = evaluate_impressions(trained, part)
     values, means = judged.per_user, judged.means()
     other = {"unfiltered": {name: mean for name, mean in means.items() if name not in values}}
     about = _about(trained, part, split, judged.tied, other, {})

@@ -24,6 +24,7 @@ import torch
 
 from siftrec.data.impressions import Impressions
 from siftrec.errors import DataError, NonFiniteLossError
+from siftrec.evaluate.asked import check_unseen
 from siftrec.evaluate.rank import evaluating
 from siftrec.methods.base import CandidateScorer, Scorer, VectorScorer
 from siftrec.methods.trained import Trained
@@ -87,19 +88,24 @@ def weighted(metric: str) -> bool:
     return metric == "gauc" or metric.endswith("/weighted")
 
 
-def evaluate_impressions(trained: Trained, part: Impressions) -> Judged:
+def evaluate_impressions(trained: Trained, part: Impressions, *, unseen: bool = False) -> Judged:
     """Judge what users were shown, each from the clicks before the part.
 
     Args:
         trained: what `fit` returned, of any method.
         part: e.g. `split.test`.
+        unseen: True vouches that the model was fitted on none of these impressions (see `siftrec.evaluate.asked`).
 
     Raises:
         DataError: nothing was shown, or items that the model's catalog lacks.
+        UsageError: the test part of another split than the model was fitted on.
     """
     if not len(part):
         raise DataError("the part has no impression")
-    return judge_impressions(trained.scorer, trained.method.length, part.recode(trained.items))
+    coded = part.recode(trained.items)
+    if not unseen:
+        check_unseen(trained, part)
+    return judge_impressions(trained.scorer, trained.method.length, coded)
 
 
 def judge_impressions(scorer: Scorer, length: int, part: Impressions) -> Judged:

@@ -25,6 +25,8 @@ from siftrec.methods.base import Scorer, VectorScorer
 from siftrec.nn.topk import top_k
 
 Filter = Literal["seen", "none"]
+AnyFilter = Literal["seen", "none", "filtered", "unfiltered"]
+"""A filter by its name, or as reports spell it."""
 FILTERS: dict[Filter, str] = {"seen": "filtered", "none": "unfiltered"}
 """Each filter as reports spell it. `seen`: items the user has seen cannot be recommended; `none`: all items can."""
 

@@ -60,7 +60,14 @@ def escaped(text: str) -> str:
 
 
 def _note(family: Sequence[Comparison]) -> str:
+    """What was done; with seeds, that the interval and p do not say the same (see `significance`)."""
+    fewest, most = (end(comparison.seeds for comparison in family) for end in (min, max))
+    sampled, caution = "users", ""
+    if most > 1:
+        sampled = "users and seeds" if fewest > 1 else "users, and over seeds where runs pair by seed"
+        caution = " (with few seeds that differ it is too narrow, and p the better judge)"
     return (
-        f"Family of {len(family)} on {family[0].protocol}: paired t test, Holm-corrected over the family; "
-        "bootstrap interval over users; equivalence by two one-sided tests, ±2 % of b"
+        f"Family of {len(family)} on {family[0].protocol}: paired t test over {sampled}, Holm-corrected over the family; "
+        f"bootstrap interval over {'the same' if most > 1 else 'users'}{caution}; "
+        "equivalence by two one-sided tests, ±2 % of b"
     )

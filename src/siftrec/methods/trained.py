@@ -133,8 +133,7 @@ class Trained:
         only: Iterable[Any] | None = None,
     ) -> list[Recommendations]:
         """`recommend` for many histories: the same numbers."""
-        if k < 1:
-            raise UsageError(f"k must be at least 1, not {k}")
+        check_count(k)
         coded = [self.codes(history) for history in histories]
         banned, among = self._known(exclude), None if only is None else self._known(only)
         excluded = [_codes(banned if seen else np.concatenate([banned, codes])) for codes in coded]
@@ -160,8 +159,7 @@ class Trained:
         Raises:
             UsageError: an unknown item, or a method that counts and has no vectors.
         """
-        if k < 1:
-            raise UsageError(f"k must be at least 1, not {k}")
+        check_count(k)
         code, items_ND = int(self.codes([item])[0]), self._vectors().items()
         if not code:
             raise UsageError(f"item {item!r} is not in the catalog of {len(self.items) - 1} items")
@@ -317,6 +315,16 @@ class Trained:
         items = self.items.raw(found.codes_K.numpy())
         unknown = [raw for raw, code in zip(history, codes, strict=True) if code == 0]
         return Recommendations(items, found.scores_K.tolist(), unknown, not codes.any())
+
+
+def check_count(k: int) -> None:
+    """Whether so many items can be asked for.
+
+    Raises:
+        UsageError: not a whole number, or below 1.
+    """
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise UsageError(f"k must be a whole number of at least 1, not {k!r}")
 
 
 def without_vectors(method: Method) -> UsageError:
