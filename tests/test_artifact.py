@@ -14,7 +14,7 @@ import torch
 import damage
 from siftrec.artifact import ABOUT, CATALOG, WEIGHTS, load, save
 from siftrec.data.catalog import Catalog, Modality
-from siftrec.errors import ArtifactError, EnvironmentProblem
+from siftrec.errors import ArtifactError, EnvironmentProblem, UsageError
 from siftrec.methods.ease import EASE
 from siftrec.methods.itemknn import ItemKNN
 from siftrec.methods.markov import Markov
@@ -161,8 +161,16 @@ def test_damage_is_refused_by_name(folder: Path, name: str) -> None:
 
 
 def test_a_name_in_a_file_is_code_to_be_run(folder: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"would run code of 'train'; pass trust=\[\.\.\.\]"):
+    with pytest.raises(ArtifactError, match=r"would run code of 'train'; .*--trust train, or trust=\['train'\]"):
         load(folder)
+    assert load(folder, trust=["train"]).items == load(folder, trust=TRUST).items  # siftrec's own need not be said
+
+
+def test_trust_is_a_list_of_packages(folder: Path) -> None:
+    """Text is a list of letters to Python: whoever gave it would be told that their package is not trusted."""
+    for wrong in ("train", ["train.tiny"], ["train:Tiny"]):
+        with pytest.raises(UsageError, match=r"^trust "):
+            load(folder, trust=wrong)
 
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:

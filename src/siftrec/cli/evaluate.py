@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from siftrec.cli.console import note_leak, say, table, write_result
-from siftrec.cli.runs import folder, use_threads
+from siftrec.cli.runs import Trust, experiment_of, folder, load_run
 
 if TYPE_CHECKING:
     from siftrec.evaluate.evaluation import Evaluation
@@ -46,11 +46,12 @@ def evaluate_command(
     json_file: Annotated[
         str | None, typer.Option("--json", metavar="F", help="Also write JSON to F; `-` prints JSON alone.")
     ] = None,
+    trust: Trust = None,
 ) -> None:
     """Rank the whole catalog, filtered and unfiltered, or the impressions of every user; keep the values per user."""
     evaluations = {}
     for run in runs:
-        evaluations[str(run)] = evaluation = _evaluated(folder(run), split.value)
+        evaluations[str(run)] = evaluation = _evaluated(folder(run), split.value, trust)
         evaluation.write(_kept(run, split))
         if json_file != "-":
             print(_report(str(run), evaluation), end="\n\n")
@@ -92,18 +93,12 @@ def _kept(run: Path, split: SplitName) -> Path:
     return folder(run) / "evaluations" / f"{split.value}.parquet"
 
 
-def _evaluated(run: Path, split: str) -> Evaluation:
-    from siftrec import artifact, config
+def _evaluated(run: Path, split: str, trust: Trust) -> Evaluation:
     from siftrec.errors import DataError
     from siftrec.evaluate.evaluation import evaluate
 
-    use_threads(run)
-    trained = artifact.load(run)
-    if not (run / "config.toml").is_file():
-        raise DataError(
-            "is a model alone, without the config.toml that says what it was trained on; give a run folder", str(run)
-        )
-    experiment = config.load(run / "config.toml")
+    trained = load_run(run, trust)
+    experiment = experiment_of(run, trust)
     note_leak(experiment.split)
     parts, _ = experiment.load_data()
     if parts.train.fingerprint != trained.facts.train:

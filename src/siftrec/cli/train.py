@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from siftrec.cli.console import Reporter, metrics_table, note_leak, say
+from siftrec.cli.runs import look_here
 
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. method.dim=32; repeatable.")
@@ -28,7 +29,8 @@ def train_command(
     from siftrec.files import read_json
     from siftrec.run import METRICS, run
 
-    loaded = config.load(experiment, overrides or [])
+    look_here()
+    loaded = config.load(experiment, overrides or [], on_note=lambda text: say(f"note: {text}"))
     note_leak(loaded.split)
     with Reporter() as reporter:
         run(loaded, output, resume, reporter, shlex.join(["siftrec", *sys.argv[1:]]))
