@@ -41,12 +41,13 @@ class Last:
 
 @contextmanager
 def beside(folder: Path, **modules: str) -> Iterator[None]:
-    """Work in a folder that holds these modules; afterwards Python has forgotten them and where they were."""
+    """Work in a folder that holds these modules; afterwards Python has forgotten all that it found there."""
     for name, text in modules.items():
         (folder / f"{name}.py").write_text(text, "utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(sys, "path", [each for each in sys.path if each not in ("", str(folder))])
         yield
-    for name in modules:
-        sys.modules.pop(name, None)
+    for name, module in list(sys.modules.items()):
+        if Path(getattr(module, "__file__", None) or "/").is_relative_to(folder):
+            del sys.modules[name]
