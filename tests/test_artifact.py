@@ -124,6 +124,7 @@ DAMAGES = damage.every(WEIGHTS, (ABOUT, CATALOG)) | {
     "method a text": about(lambda a: a.update(method="siftrec:SASRec")),
     "method without use": about(lambda a: a["method"].pop("use")),
     "method of a module that is not": about(lambda a: a["method"].update(use="siftrec.nowhere:Tiny")),
+    "method of a module that runs a command": about(lambda a: a["method"].update(use="siftrec.__main__:Tiny")),
     "method that is no method": about(lambda a: a.update(method={"use": "siftrec:LeaveOneOut"})),
     "method with an unknown setting": about(lambda a: a["method"].update(dimm=8)),
     "method of another size": about(lambda a: a["method"].update(dim=9)),
