@@ -14,7 +14,7 @@ from siftrec.errors import SettingsError, UsageError
 from siftrec.methods.itemknn import ItemKNN
 from siftrec.methods.popularity import Popularity
 from siftrec.methods.sasrec import SASRec
-from siftrec.settings import settings, toml_lines
+from siftrec.settings import describe, settings, toml_lines
 
 MINIMAL = '[data]\npath = "events.csv"\n[method]\nuse = "siftrec:Popularity"\n'
 
@@ -271,3 +271,39 @@ def test_another_method_starts_its_table_anew(tmp_path: Path) -> None:
     assert told.method == SASRec(dim=32)
     kept = config.load(write(tmp_path, text), ["method.use=siftrec:Demure"])
     assert kept.method == config.load(write(tmp_path, text)).method
+
+
+def test_settings_said_with_another_method_are_its_own_wherever_they_stand(tmp_path: Path) -> None:
+    """`--set method.dim=32 --set method.use=…` would train with a dimension that nobody asked for."""
+    text = MINIMAL.replace('"siftrec:Popularity"', '"siftrec:CCL4Rec"\ndim = 16\nlength = 9\ndropout = 0.1')
+    said: list[str] = []
+    before = ["method.dim=32", "method.use=siftrec:SASRec"]
+    told = config.load(write(tmp_path, text), before, on_note=said.append)
+    assert told.method == SASRec(dim=32) == config.load(write(tmp_path, text), before[::-1]).method
+    assert said == ["[method] of exp.toml: length, dropout belong to siftrec:CCL4Rec and are dropped"]
+    within = ["method.base.dim=8", "method.base.use=siftrec:SASRec", "method.use=siftrec:Demure"]
+    assert describe(config.load(write(tmp_path, text), within).method)["base"]["dim"] == 8
+
+
+def test_what_is_not_dropped_is_not_told(tmp_path: Path) -> None:
+    text = MINIMAL.replace('"siftrec:Popularity"', '"siftrec:SASRec"\ndim = 16')
+    said: list[str] = []
+    same = config.load(write(tmp_path, text), ["method.use=siftrec:SASRec", "seed=3"], on_note=said.append)
+    assert same.method == SASRec(dim=16)
+    config.load(write(tmp_path, text), ["method.use=siftrec:GRU4Rec", "method.dim=16"], on_note=said.append)
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [(".2", 0.2), ("+.25", 0.25), ("2.5e-1", 0.25), (".5e-1", 0.05), ("0.", 0.0)]
+)
+def test_a_number_is_one_without_a_digit_on_both_sides(tmp_path: Path, text: str, value: float) -> None:
+    """TOML wants 0.2; who types .2 at a command line means the number."""
+    told = config.load(write(tmp_path, MINIMAL), ["split.use=siftrec:TemporalSplit", f"split.test={text}"])
+    assert told.split == TemporalSplit(test=value)
+
+
+def test_what_only_looks_like_a_number_stays_text(tmp_path: Path) -> None:
+    """Names of columns and ids keep their zeros and dots."""
+    told = config.load(write(tmp_path, MINIMAL), ["data.user=007", "data.item=.", "data.time=1.2.3"])
+    assert (told.data.user, told.data.item, told.data.time) == ("007", ".", "1.2.3")

@@ -3,6 +3,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from cli.modal import small_detectors
 from data.shown import sides
 from data.test_impression_readers import kuairand_folder
 from followed import Followed
+from own import beside
 from siftrec import config
 from siftrec.cli.main import run
 from siftrec.methods.ccl4rec import CCL4Rec
@@ -117,14 +119,18 @@ def test_the_command_lines_run_on_the_data_they_name(
 
 @pytest.mark.parametrize("page", sorted((DOCS / "howto").glob("*.md")), ids=lambda page: page.stem)
 def test_a_howto_can_be_followed(page: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Block after block: TOML becomes exp.toml, commands and Python run; what another program reads does not."""
+    """Block after block: TOML becomes exp.toml, Python that begins with the name of a file becomes that file, commands and
+    other Python run; what another program reads does not."""
     small_detectors(monkeypatch)
     pl.DataFrame({"user": ["new"], "history": [["v17", "v203"]]}).write_parquet("histories.parquet")
     names, missing = dict[str, Any](), set[str]()
-    with Followed() as follow:
+    with Followed() as follow, beside(data):
+        sys.path.append(str(data))  # as for Python that was started there
         for language, block in re.findall(r"^```(\w+)\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
             if language == "toml":
                 Path("exp.toml").write_text(block, "utf-8")
+            elif language == "python" and (file := re.match(r"# (\w+\.py)\n", block)):
+                Path(file[1]).write_text(block, "utf-8")
             elif language == "python" and absent(block):
                 missing |= absent(block)
             elif language == "python":

@@ -18,10 +18,12 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.interactions import Interactions
 from siftrec.data.loader import Batch
 from siftrec.data.split import Fitting, Split
+from siftrec.errors import UsageError
 from siftrec.methods.base import Losses, Model, Scorer
 from siftrec.methods.popularity import Popularity
 from siftrec.settings import settings
 from siftrec.testing import check_method, check_reader
+from train.tiny import split
 
 Bend = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 CALLS = itertools.count()
@@ -159,6 +161,14 @@ class Table(Model):
         return self.table
 
 
+WRONG: dict[str, Callable[[torch.Tensor], Any]] = {
+    "shape": lambda part: {"next": part[None]},
+    "tensor": lambda part: part,
+    "none": lambda part: {},
+    "number": lambda part: {"next": 0.5},
+}
+
+
 @settings
 class Learner:
     """The smallest learned method; `fault` breaks one promise."""
@@ -174,7 +184,7 @@ class Learner:
         model = Table(len(catalog))
         if self.fault == "seed":
             torch.nn.init.ones_(model.table)
-        return model
+        return torch.nn.Linear(1, 1) if self.fault == "module" else model  # type: ignore[return-value]
 
     def start_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
         pass
@@ -182,11 +192,11 @@ class Learner:
     def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
         targets = batch.targets_BP[:, -1]
         logits = model.users(batch.items_BL) @ model.items().T
-        if self.fault == "seed":
-            logits = logits * 0
         part = torch.nn.functional.cross_entropy(logits, targets)
-        if self.fault == "shape":
-            return {"next": part[None]}
+        if self.fault == "seed":
+            return {"size": model.items().square().mean()}
+        if self.fault in WRONG:
+            return WRONG[self.fault](part)
         if self.fault == "nan":
             return {"next": part, "bad": part * torch.tensor(torch.nan)}
         return {"next": part}
@@ -201,13 +211,94 @@ def test_notices_a_seed_that_does_nothing() -> None:
         check_method(Learner(fault="seed"))
 
 
-@pytest.mark.parametrize(("fault", "message"), [("shape", "scalar is due"), ("nan", "'bad' is nan")])
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("shape", r"loss: part 'next' has shape \(1,\) where a scalar is due"),
+        ("nan", "loss: part 'bad' is nan"),
+        ("tensor", "loss must give a mapping of named scalars, .* not a Tensor"),
+        ("none", "loss must give a mapping of named scalars, .* not none"),
+        ("number", "loss: part 'next' has a float where a scalar is due"),
+        ("module", "build: gives Linear, which is not a siftrec.methods.base.Model"),
+    ],
+)
 def test_notices_a_broken_loss(fault: str, message: str) -> None:
-    import siftrec.testing
+    with pytest.raises(AssertionError, match=f"^{message}"):
+        check_method(Learner(fault=fault))
 
-    data = siftrec.testing._Data.planted(7)
-    with pytest.raises(AssertionError, match=message):
-        siftrec.testing._check_loss(Learner(fault=fault), data.catalog, data.split.fitting, 7)
+
+@settings
+class NoStart:
+    """A learned method whose author has not heard of `start_epoch`."""
+
+    length: int = 20
+    rows: str = "prefix"
+
+    def build(self, catalog: Catalog) -> Model:
+        return Table(len(catalog))
+
+    def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
+        return {}
+
+
+class Unset:
+    """A method without `@settings`."""
+
+    length = 1
+
+    def fit(self, data: Fitting) -> Scorer:
+        return Popularity().fit(data)
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> Scorer:
+        return Popularity().restore(tensors)
+
+
+@settings
+class Scoreless:
+    """Fits something that is no scorer."""
+
+    length: int = 1
+
+    def fit(self, data: Fitting) -> Any:
+        return object()
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> Any:
+        return object()
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (NoStart(), r"NoStart is neither Learned \(lacks start_epoch\) nor Counted \(lacks fit, restore\)"),
+        (Popularity, r"Popularity is a class; give its settings, Popularity\(\)"),
+        (Unset(), "Unset is not a settings class; put @settings of siftrec.settings above it"),
+        (3, r"int is neither Learned \(lacks length, rows, build, start_epoch, loss\) nor Counted \(lacks length, fit"),
+    ],
+)
+def test_what_is_no_method_is_told_what_it_lacks(method: Any, message: str) -> None:
+    """The commonest slips of who writes a first method; an AttributeError from within names nothing they wrote."""
+    with pytest.raises(AssertionError, match=f"^method: {message}"):
+        check_method(method)
+    with pytest.raises(UsageError, match=f"^method: {message}"):
+        siftrec.train.fit.fit(method, split())
+
+
+def test_what_a_counted_method_fits_is_a_scorer() -> None:
+    with pytest.raises(AssertionError, match=r"^fit: gives object, no Scorer \(lacks scores, tensors\)"):
+        check_method(Scoreless())
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("tensor", "loss must give a mapping of named scalars"),
+        ("shape", "loss: part 'next' has shape"),
+        ("module", "build gives Linear, which is not a siftrec"),
+    ],
+)
+def test_training_names_what_a_method_breaks(fault: str, message: str) -> None:
+    with pytest.raises(UsageError, match=f"^{message}"):
+        siftrec.train.fit.fit(Learner(fault=fault), split(), metric="ndcg@3")
 
 
 GOOD = pl.DataFrame({"user": ["a", "a", "b"], "item": ["x", "y", "x"], "time": [1, 2, 1], "row": [0, 1, 2]})

@@ -23,9 +23,9 @@ from siftrec.data.catalog import Catalog, Content
 from siftrec.data.vocab import Vocab
 from siftrec.detectors.state import check_state
 from siftrec.errors import ArtifactError, DataError, SettingsError
-from siftrec.methods.base import Counted, Extensible, Learned, Method, Model, Scorer
+from siftrec.methods.base import Counted, Extensible, Method, Model, Scorer, refusal
 from siftrec.methods.trained import Facts, Trained
-from siftrec.settings import build, describe
+from siftrec.settings import build, describe, trusting
 
 KIND, VERSION = "artifact", 1
 ABOUT, WEIGHTS, CATALOG = "artifact.json", "weights.safetensors", "catalog.arrow"
@@ -81,23 +81,24 @@ def parameters(trained: Trained) -> dict[str, int]:
     return {"embedding": sum(n for per_item, n in sizes if per_item), "other": sum(n for each, n in sizes if not each)}
 
 
-def load(folder: str | Path, trust: Iterable[str] = ("siftrec",)) -> Trained:
+def load(folder: str | Path, trust: Iterable[str] = ()) -> Trained:
     """The model that `save` wrote.
 
     Args:
         folder: a run folder or the artifact in it.
-        trust: packages whose methods may be loaded: a name in a file is code to be run.
+        trust: packages whose methods may be loaded beside siftrec's: a name in a file is code to be run.
 
     Raises:
         ArtifactError: anything damaged, incomplete, of another version, or of a package that is not trusted.
+        UsageError: `trust` is no list of packages.
     """
-    standing = place(Path(folder))
+    packages, standing = trusting(trust), place(Path(folder))
     if _unfinished(standing):
         again = f"siftrec train {standing / _CONFIG} -o {standing} --resume"
         raise ArtifactError(f"{standing}: its training has not ended; `{again}` goes on with it")
     found = files.unseal(standing, KIND, VERSION, (ABOUT, WEIGHTS, CATALOG))
     about = files.read_json(found[ABOUT])
-    method = _method(about, found[ABOUT], tuple(trust))
+    method = _method(about, found[ABOUT], packages)
     facts = _dataclass(Facts, about.get("facts"), found[ABOUT])
     listed = about.get("modalities")
     contents = tuple(
@@ -127,11 +128,12 @@ def _method(about: dict[str, Any], path: Path, trust: tuple[str, ...]) -> Method
     if not isinstance(table, dict):
         raise ArtifactError(f"{path}: does not say which method it holds")
     try:
-        method = build(table, "method", trust)
+        method: Method = build(table, "method", trust)
     except (SettingsError, TypeError, RecursionError) as error:
         raise ArtifactError(f"{path}: {error}") from None
-    if not isinstance(method, Learned | Counted):
-        raise ArtifactError(f"{path}: method.use = {table['use']!r} is not a method")
+    problem = refusal(method)
+    if problem:
+        raise ArtifactError(f"{path}: method.use = {table['use']!r} is not a method: {problem}")
     return method
 
 

@@ -35,14 +35,15 @@ from siftrec.data.interactions import Interactions, TimeKind
 from siftrec.data.read import read
 from siftrec.data.split import LeaveOneOut, Split, recoding
 from siftrec.errors import SettingsError, UsageError
-from siftrec.methods.base import Counted, Learned, Method
+from siftrec.methods.base import Learned, Method, refusal
 from siftrec.methods.demure import Demure
 from siftrec.methods.late import LateFusion
 from siftrec.modality.impute import Impute, impute
 from siftrec.modality.precomputed import features
 from siftrec.noise.foreign import Foreign, ForeignContent
 from siftrec.noise.inject import Inject, Injected
-from siftrec.settings import Count, Size, build, construct, describe, nearest, settings, toml_lines
+from siftrec.overrides import override
+from siftrec.settings import ANY, Count, Size, build, construct, describe, nearest, settings, toml_lines, trusting
 from siftrec.train.loop import check_impressed, check_ranked
 from siftrec.train.settings import Training
 
@@ -237,23 +238,34 @@ def _missing(catalog: Catalog, imputed: Mapping[str, np.ndarray], how: Mapping[s
     return {note: count for note, count in notes.items() if count}
 
 
-def load(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Experiment:
+def load(
+    path: str | os.PathLike[str],
+    overrides: Iterable[str] = (),
+    *,
+    trust: Iterable[str] = ANY,
+    on_note: Callable[[str], None] | None = None,
+) -> Experiment:
     """The experiment a TOML file describes.
 
     Args:
         path: the file; relative paths in it are relative to its folder.
         overrides: `"method.dim=32"`: a dotted key and a TOML value, or plain text. Another `use` starts its table anew,
-            for the settings beside it are those of something else.
+            for the settings beside it in the file are those of something else; other overrides, before it or behind,
+            are settings of the new one.
+        trust: packages whose code the file may name beside siftrec's. Any, for whoever trains has written it; of a run
+            from elsewhere, whose `config.toml` is such a file too, say which.
+        on_note: called with what is to be known and stops nothing, e.g. which settings another `use` has dropped.
 
     Raises:
         SettingsError: naming file:line:column, or the key path.
         UsageError: an override that is not `key=value`.
     """
     file = Path(path)
-    table = _parse(file)
-    for override in overrides:
-        _override(table, override)
-    return _experiment(table, file.parent)
+    table = parse(file)
+    for note in override(table, overrides, file.name):
+        if on_note is not None:
+            on_note(note)
+    return _experiment(table, file.parent, trusting(trust))
 
 
 def dump(experiment: Experiment) -> str:
@@ -270,7 +282,12 @@ def dump(experiment: Experiment) -> str:
     return "\n".join(toml_lines(table)) + "\n"
 
 
-def _parse(file: Path) -> dict[str, Any]:
+def parse(file: Path) -> dict[str, Any]:
+    """The tables of an experiment's file as they stand: nothing they name is imported.
+
+    Raises:
+        SettingsError: naming file:line:column.
+    """
     try:
         return tomllib.loads(file.read_text("utf-8-sig"))
     except FileNotFoundError:
@@ -285,47 +302,26 @@ def _parse(file: Path) -> dict[str, Any]:
         raise SettingsError(where, f"not TOML: {problem[0].lower()}{problem[1:]}") from None
 
 
-def _override(table: dict[str, Any], override: str) -> None:
-    key, sign, text = override.partition("=")
-    *path, last = key.strip().split(".")
-    if not sign or not all([*path, last]):
-        raise UsageError(f"--set {override!r} is not of the form key=value, e.g. method.dim=32")
-    at = table
-    for part in path:
-        at = at.setdefault(part, {})
-        if not isinstance(at, dict):
-            raise SettingsError(key.strip(), f"{part!r} is a value, not a table")
-    value = _literal(text.strip())
-    if last == "use" and at.get("use", value) != value:
-        at.clear()
-    at[last] = value
-
-
-def _literal(text: str) -> Any:
-    try:
-        parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
-        return text
-    return parsed["value"] if len(parsed) == 1 else text
-
-
-def _experiment(table: Mapping[str, Any], folder: Path) -> Experiment:
+def _experiment(table: Mapping[str, Any], folder: Path, trust: tuple[str, ...]) -> Experiment:
     _check_shape(table)
-    data = construct(Data, table["data"], "data")
+    data = construct(Data, table["data"], "data", trust)
     data = replace(data, path=_absolute(data.path, folder), titles=_absolute(data.titles, folder))
-    modality = {name: _source(name, value, folder) for name, value in table.get("modality", {}).items()}
-    parts: dict[str, Any] = {"data": data, "method": build(table["method"], "method")}
-    if not isinstance(parts["method"], Learned | Counted):
-        raise SettingsError("method.use", f"{table['method']['use']!r} is not a method; e.g. 'siftrec:CCL4Rec' is")
+    modality = {name: _source(name, value, folder, trust) for name, value in table.get("modality", {}).items()}
+    parts: dict[str, Any] = {"data": data, "method": build(table["method"], "method", trust)}
+    problem = refusal(parts["method"])
+    if problem:
+        raise SettingsError(
+            "method.use", f"{table['method']['use']!r} is not a method, as 'siftrec:CCL4Rec' is: {problem}"
+        )
     if "split" in table:
-        parts["split"] = build(table["split"], "split")
+        parts["split"] = build(table["split"], "split", trust)
         if not callable(parts["split"]):
             raise SettingsError("split.use", f"{table['split']['use']!r} is not a split; e.g. 'siftrec:LeaveOneOut' is")
     for name, kind in (("train", Training), ("evaluate", Evaluating)):
-        parts[name] = construct(kind, table.get(name, {}), name)
+        parts[name] = construct(kind, table.get(name, {}), name, trust)
     if "seed" in table:
         parts["seed"] = table["seed"]
-    return replace(construct(Experiment, parts, ""), modality=modality)
+    return replace(construct(Experiment, parts, "", trust), modality=modality)
 
 
 def _check_shape(table: Mapping[str, Any]) -> None:
@@ -340,13 +336,13 @@ def _check_shape(table: Mapping[str, Any]) -> None:
             raise SettingsError(key, f"missing; an experiment needs a table [{key}]")
 
 
-def _source(name: str, table: Any, folder: Path) -> Source:
+def _source(name: str, table: Any, folder: Path, trust: tuple[str, ...]) -> Source:
     key = f"modality.{name}"
     if not isinstance(table, Mapping):
         raise SettingsError(key, f"must be a table, [{key}] with a path, not {table!r}")
     if not name.isidentifier() or name in ("self", "ids"):
         raise SettingsError(key, f"{name!r} cannot name a modality; use letters, digits and _, e.g. 'text'")
-    source = construct(Source, table, key)
+    source = construct(Source, table, key, trust)
     located = {part: _absolute(getattr(source, part), folder) for part in ("path", "ids", "mask")}
     return replace(source, **located)
 

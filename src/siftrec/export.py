@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,18 +58,19 @@ class Exported:
     refused: str
 
 
-def export(run: Path, out: Path) -> Exported:
+def export(run: Path, out: Path, trust: Iterable[str] = ()) -> Exported:
     """Write a trained run for other programs; an older export in `out` is replaced when the new one is complete.
 
     Args:
         run: run folder or artifact.
         out: a folder; new, or of an earlier export.
+        trust: as of `siftrec.load`.
 
     Raises:
         ArtifactError: there is no trained run, or it is damaged.
         EnvironmentProblem: the extra `export` is not installed, or `out` holds anything else.
     """
-    trained = load(run)
+    trained = load(run, trust)
     files.check_replaceable(out)
     vectors, tower, refused, difference = _vectors(trained), None, "", None
     try:

@@ -125,15 +125,22 @@ def _claimed(experiment: Experiment, folder: Path, resume: bool) -> str:
     if not resume:
         _check_free(folder)
     elif path.exists():
-        old = config.dump(config.load(path))
+        now = tomllib.loads(text)
+        # What it names is compared before any of it is imported: the run may be from elsewhere.
+        named = {key: name for key, name in _flat(config.parse(path)).items() if key.endswith(".use")}
+        _check_same(named, {key: name for key, name in _flat(now).items() if key in named}, folder)
+        old = tomllib.loads(config.dump(config.load(path)))
         # The trainer says which training settings may change.
-        before, now = (_flat({**tomllib.loads(toml), "train": {}}) for toml in (old, text))
-        for key in sorted(before.keys() | now.keys()):
-            if before.get(key) != now.get(key):
-                raise SettingsError(key, f"is {now.get(key)!r}, but the run in {folder} was {before.get(key)!r}")
+        _check_same(_flat({**old, "train": {}}), _flat({**now, "train": {}}), folder)
         return text
     write_text(path, text)
     return text
+
+
+def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            raise SettingsError(key, f"is {now.get(key)!r}, but the run in {folder} was {before.get(key)!r}")
 
 
 def _flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -19,15 +19,20 @@ import importlib
 import inspect
 import json
 import re
+import sys
+import sysconfig
+import traceback
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import pydantic
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as _pydantic_dataclass
 
-from siftrec.errors import SettingsError
+from siftrec.errors import SettingsError, UsageError
 
 T = TypeVar("T")
 
@@ -36,6 +41,9 @@ Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+ANY = ("*",)
+"""Trust in every package: for what the person at hand has written."""
 
 _CONFIG = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
 
@@ -60,34 +68,92 @@ def settings(cls: type[T]) -> type[T]:
     return typing.cast(type[T], made)
 
 
+def trusting(packages: Iterable[str]) -> tuple[str, ...]:
+    """The packages whose code a file may name: siftrec's own and these.
+
+    Raises:
+        UsageError: text where a list is due, or a name that is not one of a top-level package.
+    """
+    if isinstance(packages, str):
+        raise UsageError(f"trust must be a list of packages, e.g. trust=[{packages!r}]")
+    named = tuple(packages)
+    for name in named:
+        if name not in ANY and not name.isidentifier():
+            raise UsageError(f"trust {name!r}: name a top-level package or module, e.g. 'my_package'")
+    return ("siftrec", *named)
+
+
 def resolve(name: str, path: str, trust: tuple[str, ...] = ("siftrec",)) -> type[Any]:
     """The class called `"module:Name"`.
 
     Args:
         name: e.g. `siftrec:CCL4Rec` or `my_package.models:Mine`.
         path: key path named in errors.
-        trust: top-level packages whose code may be run; `("*",)` means any (the user's own configuration).
+        trust: top-level packages whose code may be run (see `trusting`); `ANY` for the user's own configuration.
 
     Raises:
-        SettingsError: no such module or name, or a package that is not trusted.
+        SettingsError: no such module or name, a module that cannot be run, or a package that is not trusted.
     """
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise SettingsError(path, f"{name!r} is not of the form 'module:Name', e.g. 'siftrec:CCL4Rec'")
-    if "*" not in trust and module.split(".")[0] not in trust:
+    package = module.split(".")[0]
+    if not {"*", package} & set(trust):
         raise SettingsError(
-            path, f"{name!r} would run code of {module.split('.')[0]!r}; pass trust=[...] if you mean it"
+            path,
+            f"{name!r} would run code of {package!r}; if you trust it, say --trust {package}, or trust=[{package!r}] "
+            "in Python",
         )
+    home = _imported(module, path)
+    if not hasattr(home, attribute):
+        known = getattr(home, "__all__", None) or [each for each in vars(home) if _is_settings(getattr(home, each))]
+        where = "" if package == "siftrec" else f" ({getattr(home, '__file__', 'built in')})"
+        raise SettingsError(path, f"{module!r}{where} has no {attribute!r}{nearest(attribute, known)}")
+    found = getattr(home, attribute)
+    if not _is_settings(found):
+        raise SettingsError(path, f"{name!r} is not a settings class: one with @settings of siftrec.settings above it")
+    return typing.cast(type[Any], found)
+
+
+def _is_settings(thing: Any) -> bool:
+    return isinstance(thing, type) and dataclasses.is_dataclass(thing)
+
+
+def _imported(module: str, path: str) -> ModuleType:
+    """The module called so; the error tells a module that is not there from one that fails."""
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except ImportError as error:
-        raise SettingsError(path, f"cannot import {module!r}: {error}") from None
-    except AttributeError:
-        known = list(getattr(importlib.import_module(module), "__all__", ()))
-        raise SettingsError(path, f"{module!r} has no {attribute!r}{nearest(attribute, known)}") from None
-    if not isinstance(found, type) or not dataclasses.is_dataclass(found):
-        raise SettingsError(path, f"{name!r} is not a settings class")
-    return found
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = error.name or module
+        if not f"{module}.".startswith(f"{missing}."):
+            problem = f"importing {module!r} failed: {_told(error, module)}"
+        elif "." in missing:
+            problem = f"cannot import {module!r}: there is no {missing!r}"
+        else:
+            problem = f"cannot import {module!r}: no such module {_looked_in()}"
+        raise SettingsError(path, problem) from error
+    except (Exception, SystemExit) as error:  # it is the user's code, and may fail in any way
+        raise SettingsError(path, f"importing {module!r} failed: {_told(error, module)}") from error
+
+
+def _told(error: BaseException, module: str) -> str:
+    """`NameError: name 'x' is not defined (badmod.py, line 2)`: the last line of the module's own package."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error}"  # says where already
+    steps = list(traceback.walk_tb(error.__traceback__))
+    package = module.split(".", maxsplit=1)[0]
+    own = [step for step in steps if str(step[0].f_globals.get("__name__")).split(".")[0] == package]
+    frame, line = (own or steps)[-1]
+    return f"{type(error).__name__}: {error} ({Path(frame.f_code.co_filename).name}, line {line})"
+
+
+def _looked_in() -> str:
+    """Where modules are looked for, in words, the current folder first."""
+    installed = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")]
+    folders = [str(Path(each).absolute()) for each in sys.path]
+    own = {each for each in folders if Path(each).exists() and not each.startswith(tuple(installed))}
+    here_first = sorted(own, key=lambda each: (each != str(Path.cwd()), folders.index(each)))
+    return " or ".join([*(f"in {each}" for each in here_first), "among what is installed"])
 
 
 def nearest(wrong: str, known: typing.Iterable[str]) -> str:
@@ -99,7 +165,7 @@ def nearest(wrong: str, known: typing.Iterable[str]) -> str:
     return f"; known: {', '.join(names)}" if names else ""
 
 
-def build(table: Mapping[str, Any], path: str, trust: tuple[str, ...] = ("*",)) -> Any:
+def build(table: Mapping[str, Any], path: str, trust: tuple[str, ...] = ANY) -> Any:
     """The object a table with `use` describes.
 
     Args:
@@ -118,9 +184,9 @@ def build(table: Mapping[str, Any], path: str, trust: tuple[str, ...] = ("*",)) 
     return construct(resolve(table["use"], f"{path}.use", trust), rest, path, trust)
 
 
-def construct(cls: type[T], values: Mapping[str, Any], path: str, trust: tuple[str, ...] = ("*",)) -> T:
+def construct(cls: type[T], values: Mapping[str, Any], path: str, trust: tuple[str, ...] = ANY) -> T:
     """`cls(**values)` with nested tables built first and every complaint carrying its key path."""
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls, path)
     fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     ready: dict[str, Any] = {}
     for key, value in values.items():
@@ -138,6 +204,15 @@ def construct(cls: type[T], values: Mapping[str, Any], path: str, trust: tuple[s
     except pydantic.ValidationError as error:  # of a class that `settings` has not made
         spot, problem = _first(error)
         raise SettingsError(".".join([path, *spot]).strip("."), problem) from None
+
+
+def _hints(cls: type[Any], path: str) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls)
+    except NameError as error:
+        raise SettingsError(
+            path, f"{cls.__name__}: {error}; import the types of settings outside TYPE_CHECKING"
+        ) from None
 
 
 def _first(error: pydantic.ValidationError) -> tuple[list[str], str]:

@@ -21,7 +21,8 @@ from siftrec.data.interactions import Interactions
 from siftrec.data.loader import pad
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import TEST, Fitting, Split
-from siftrec.methods.base import Learned, Method, Model, Scorer, total
+from siftrec.errors import UsageError
+from siftrec.methods.base import Learned, Losses, Method, Model, Scorer, lacking, refusal, total
 from siftrec.settings import build, describe, spelled
 from siftrec.synthetic import behaviours
 
@@ -45,15 +46,16 @@ def check_method(method: Method, *, seed: int = 7) -> None:
     """
     _check_settings(method)
     data = _Data.planted(seed)
+    fitting = data.split.fitting.recode(data.catalog.vocab)
+    if isinstance(method, Learned):
+        _check_loss(method, data.catalog, fitting, seed)  # before training stumbles over the same
     scorer = _fitted(method, data, seed)
+    _require(isinstance(scorer, Scorer), f"fit: gives {type(scorer).__name__}, no {lacking(scorer, Scorer)}")
     _check_scores(method, scorer, data)
     _check_histories(method, scorer, data)
     _check_restored(method, scorer, data)
     _check_seeds(method, scorer, data, seed)
-    fitting = data.split.fitting.recode(data.catalog.vocab)
-    if isinstance(method, Learned):
-        _check_loss(method, data.catalog, fitting, seed)
-    else:
+    if not isinstance(method, Learned):
         method.fit(fitting)
     _require(fitting.train.fingerprint == data.split.train.fingerprint, "fit: changes the training data in place")
     _check_learning(method, scorer, data)
@@ -100,6 +102,8 @@ def _fitted(method: Method, data: _Data, seed: int, split: Split | None = None) 
 
 
 def _check_settings(method: Method) -> None:
+    problem = refusal(method)
+    _require(not problem, f"method: {problem}")
     table = json.loads(json.dumps(describe(method)))
     _require(build(table, "method") == method, f"settings: build(describe(method)) is another method; table: {table}")
     _require(method.length >= 1, f"settings: length must be at least 1, not {method.length}")
@@ -205,15 +209,21 @@ def _check_loss(method: Learned, catalog: Catalog, fitting: Fitting, seed: int) 
     batch = next(loader_of(method, fitting, Training(batch_size=64), seed).epoch(0))
     with seeds.initialised(seed, "check", "loss"):
         losses = method.loss(model, batch, seeds.generator(seed, "check"))
-    _require(bool(losses), "loss: no parts")
+    summed = _total(losses)
     for name, part in losses.items():
-        _require(part.ndim == 0, f"loss: part {name!r} has shape {tuple(part.shape)} where a scalar is due")
         _require(bool(part.isfinite()), f"loss: part {name!r} is {part.item()}")
-    total(losses).backward()
+    summed.backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     _require(any(bool(g.any()) for g in gradients.values()), "loss: no parameter receives a gradient")
     for name, gradient in gradients.items():
         _require(bool(gradient.isfinite().all()), f"loss: the gradient of {name!r} is not finite")
+
+
+def _total(losses: Losses) -> torch.Tensor:
+    try:
+        return total(losses)
+    except UsageError as error:
+        raise AssertionError(str(error)) from None
 
 
 def _check_learning(method: Method, scorer: Scorer, data: _Data) -> None:

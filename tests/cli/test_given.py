@@ -104,8 +104,8 @@ def test_a_model_alone_has_no_log_to_look_a_user_up_in(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(run_folder / "artifact", tmp_path / "model")
-    assert main.run(["recommend", str(tmp_path / "model"), "--user", "1"]) == 2
-    assert "is a model alone, without the log that it was trained on" in capsys.readouterr().err
+    assert main.run(["recommend", str(tmp_path / "model"), "--user", "1"]) == 3
+    assert "is a model alone, without the config.toml that says what it was trained on" in capsys.readouterr().err
 
 
 def test_a_file_that_may_not_be_read_is_one_line(

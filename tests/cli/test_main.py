@@ -120,7 +120,7 @@ def test_errors_are_one_line_with_their_exit_code(
 def test_whatever_a_command_raises_becomes_a_line_and_a_code(
     error: BaseException, code: int, says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*args: object) -> None:
+    def fail(*args: object, **named: object) -> None:
         raise error
 
     monkeypatch.setattr("siftrec.config.load", fail)

@@ -164,7 +164,7 @@ def test_drop_is_explicit_and_leaves_the_flagged_out(
         (["sift", "clean", "-o", "log.csv"], 2, "never overwritten"),
         (["sift", "clean", "-o", "w.tsv"], 2, "must end in .csv"),
         (["sift", "replace", "-o", "w.csv"], 2, "planted noise into its log"),
-        (["sift", "nowhere", "-o", "w.csv"], 3, "no such file"),
+        (["sift", "nowhere", "-o", "w.csv"], 3, "no such run folder"),
         (["noise", "clean", "-o", "."], 6, "which siftrec did not write"),
         (["noise", "clean", "-o", "n", "--part", "test"], 2, "--part"),
     ],

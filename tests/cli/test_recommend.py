@@ -10,8 +10,8 @@ import pytest
 
 import siftrec as sr
 from cli.modal import modal_run
-from siftrec.cli.judged import experiment_of
 from siftrec.cli.main import run
+from siftrec.cli.runs import experiment_of
 from siftrec.errors import UsageError
 
 
@@ -116,7 +116,7 @@ def test_text_is_no_list_of_ids(demure: Path) -> None:
 
 def test_users_of_the_log_are_asked_for_by_id(demure: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Who serves the people of the log should not have to cut their histories out of it."""
-    events = experiment_of(demure).data.read().frame
+    events = experiment_of(demure, None).data.read().frame
     user = events["user"][0]
     history = events.filter(pl.col("user") == user)["item"].to_list()
     assert run(["recommend", str(demure), "--history", ",".join(history), "-k", "3", "--json", "-"]) == 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from siftrec.cli.console import note_leak, say, table, write_result
-from siftrec.cli.runs import folder, use_threads
+from siftrec.cli.runs import Trust, experiment_of, folder, load_run
 
 if TYPE_CHECKING:
     from siftrec.evaluate.evaluation import Evaluation
@@ -50,6 +50,7 @@ def evaluate_command(
         str | None,
         typer.Option(metavar="K,K", help="The k of every metric, instead of the experiment's.", show_default=False),
     ] = None,
+    trust: Trust = None,
 ) -> None:
     """Rank the whole catalog, filtered and unfiltered, or the impressions of every user; keep the values per user."""
     from siftrec.evaluate.evaluation import kept_at
@@ -57,7 +58,7 @@ def evaluate_command(
     wanted = [] if cutoffs is None else [f"evaluate.cutoffs={_numbers(cutoffs)}"]
     evaluations = {}
     for run in runs:
-        evaluations[str(run)] = evaluation = _evaluated(folder(run), split.value, wanted)
+        evaluations[str(run)] = evaluation = _evaluated(folder(run), split.value, wanted, trust)
         evaluation.write(kept_at(folder(run), split.value))
         if json_file != "-":
             print(_report(str(run), evaluation), end="\n\n")
@@ -121,18 +122,12 @@ def _check_cutoffs(runs: Mapping[str, Evaluation], metrics: Iterable[str], split
         )
 
 
-def _evaluated(run: Path, split: str, overrides: Iterable[str]) -> Evaluation:
-    from siftrec import artifact, config
+def _evaluated(run: Path, split: str, overrides: Iterable[str], trust: Trust) -> Evaluation:
     from siftrec.errors import DataError
     from siftrec.evaluate.evaluation import evaluate
 
-    use_threads(run)
-    trained = artifact.load(run)
-    if not (run / "config.toml").is_file():
-        raise DataError(
-            "is a model alone, without the config.toml that says what it was trained on; give a run folder", str(run)
-        )
-    experiment = config.load(run / "config.toml", overrides)
+    trained = load_run(run, trust)
+    experiment = experiment_of(run, trust, overrides)
     note_leak(experiment.split)
     parts, _ = experiment.load_data()
     if parts.train.fingerprint != trained.facts.train:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from siftrec.cli.console import counting, say
-from siftrec.cli.runs import folder, use_threads
+from siftrec.cli.runs import Trust, experiment_of, folder, load_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -163,24 +163,13 @@ class Judged:
         return told or None
 
 
-def experiment_of(run: Path) -> Experiment:
-    """The experiment of a run."""
-    from siftrec import config
-    from siftrec.errors import UsageError
-    from siftrec.files import MANIFEST
-
-    path = folder(run) / "config.toml"
-    if (run / MANIFEST).is_file() and not path.exists():
-        raise UsageError(f"{run}: is a model alone, without the log that it was trained on; name a run folder")
-    return config.load(path)
-
-
-def judge_run(run: Path, part: Part, unweighted: bool = False) -> Judged:
+def judge_run(run: Path, part: Part, trust: Trust, unweighted: bool = False) -> Judged:
     """Read a run's log and judge it.
 
     Args:
         run: its folder.
         part: `train`: training interactions, by training interactions only.
+        trust: packages whose code the run may name.
         unweighted: refuse a log that has weights already.
 
     Raises:
@@ -188,17 +177,15 @@ def judge_run(run: Path, part: Part, unweighted: bool = False) -> Judged:
     """
     import numpy as np
 
-    from siftrec import artifact
     from siftrec.data.split import TEST, TRAIN
     from siftrec.data.writers.marks import WEIGHT, refuse_weighted
     from siftrec.errors import DataError
     from siftrec.noise.sift import scores_for
 
-    use_threads(run)
-    experiment = experiment_of(run)
+    trained = load_run(run, trust)
+    experiment = experiment_of(run, trust)
     prepared = experiment.prepare()
     split = prepared.split
-    trained = artifact.load(run)
     if split.train.fingerprint != trained.facts.train:
         raise DataError(f"the data have changed since {run} was trained; train again", experiment.data.path)
     if unweighted and split.log.weights is not None:

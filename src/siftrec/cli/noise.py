@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from siftrec.cli.console import say, table
-from siftrec.cli.judged import Judged, experiment_of, judge_run
+from siftrec.cli.judged import Judged, judge_run
+from siftrec.cli.runs import Trust, experiment_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,6 +37,7 @@ def noise_command(
     run: Run,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write.")],
     part: PartOption = PartName.all,
+    trust: Trust = None,
 ) -> None:
     """Judge every interaction of a run's log: a table, a page, and how well planted noise is found where there is some."""
     from siftrec import files
@@ -43,7 +45,7 @@ def noise_command(
     output = output.absolute()  # `.` has no name
     with files.clear_errors(output):
         files.check_replaceable(output)
-    judged = judge_run(run, part.value)
+    judged = judge_run(run, part.value, trust)
     writers: dict[str, files.Writer] = {TABLE: lambda path: _write_table(judged.table(), path, judged.time_kind)}
     modalities = judged.modalities()
     if modalities is not None:
@@ -64,17 +66,18 @@ def sift_command(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="File to write, like the log.")],
     part: PartOption = PartName.all,
     drop: Annotated[bool, typer.Option("--drop", help="Leave flagged rows out instead of writing weights.")] = False,
+    trust: Trust = None,
 ) -> None:
     """Write the run's log again, in its own layout, with a weight per interaction: 1 minus its noise probability."""
     from siftrec.data.writers.marks import Marks
     from siftrec.data.writers.rewrite import check_target, rewrite
     from siftrec.errors import UsageError
 
-    experiment = experiment_of(run)
+    experiment = experiment_of(run, trust)
     if experiment.data.inject is not None:
         raise UsageError(f"{run} planted noise into its log; the file {experiment.data.path} does not hold it")
     check_target(experiment.data.path, output, drop)
-    judged = judge_run(run, part.value, unweighted=not drop)
+    judged = judge_run(run, part.value, trust, unweighted=not drop)
     rows, scores = judged.log.rows, judged.scores
     marks = Marks.without(rows, scores.flagged) if drop else Marks.weights(rows, scores.weight)
     rewrite(experiment.data.path, output, marks)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from siftrec.cli.console import say, table, write_result
-from siftrec.cli.runs import use_threads
+from siftrec.cli.runs import Trust, experiment_of, load_run
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,9 +36,9 @@ def recommend_command(  # noqa: PLR0913
     only: Annotated[str | None, typer.Option(help="Item ids to choose from, separated by commas.")] = None,
     json: Annotated[str | None, typer.Option(help="Write JSON to this file; - for stdout.")] = None,
     explained: Annotated[bool, typer.Option("--explain", help="Say what of the history counted.")] = False,
+    trust: Trust = None,
 ) -> None:
     """Recommend items for a history, whether or not its user was there in training."""
-    from siftrec.artifact import load
     from siftrec.errors import UsageError
     from siftrec.methods.explain import explain
 
@@ -53,14 +53,13 @@ def recommend_command(  # noqa: PLR0913
         raise UsageError(f"-o {output}: must end in .parquet")
     if output is not None and file is not None and output.resolve() == file.resolve():
         raise UsageError(f"-o {output}: is the file of histories itself; name another")
-    use_threads(run)
-    trained = load(run)
+    trained = load_run(run, trust)
     limits = _limits(trained, exclude, seen, only)
     if output is not None:
-        histories = _logged(run) if file is None else _histories(file)
+        histories = _logged(run, trust) if file is None else _histories(file)
         _batch(histories, trained, output, lambda asked: trained.recommend_many(asked, k, **limits))
         return
-    asked = _ids(history or "") if user is None else _logged(run, user)["history"].to_list()[0]
+    asked = _ids(history or "") if user is None else _logged(run, trust, user)["history"].to_list()[0]
     explanation = explain(trained, asked) if explained else None
     answer = trained.recommend(asked, k, **limits)
     if json is not None:
@@ -162,14 +161,13 @@ def _batch(
         )
 
 
-def _logged(run: Path, user: str | None = None) -> pl.DataFrame:
+def _logged(run: Path, trust: Trust, user: str | None = None) -> pl.DataFrame:
     """`user` and `history` of the run's log, validation and test interactions among them; None: of all users."""
     import polars as pl
 
-    from siftrec.cli.judged import experiment_of
     from siftrec.errors import DataError
 
-    data = experiment_of(run).data
+    data = experiment_of(run, trust).data
     events = data.read().positives().frame
     if user is not None:
         events = events.filter(pl.col("user").cast(pl.String) == user)

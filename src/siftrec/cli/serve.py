@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from siftrec.cli.console import say
+from siftrec.cli.runs import Trust, trusted
 from siftrec.errors import DataError, UsageError, missing_extra
 
 STORE, CLUSTERS = "service.sqlite", ".index"
@@ -41,6 +42,7 @@ def serve_command(
     index: Annotated[
         IndexName, typer.Option(help="approximate: only promising clusters of items are looked at; extra `ann`.")
     ] = IndexName.exact,
+    trust: Trust = None,
 ) -> None:
     """Serve recommendations over HTTP, with a page at /; a new artifact in RUN is taken up as it is written."""
     try:
@@ -66,12 +68,12 @@ def serve_command(
     torch.set_num_threads(1)
     if index == IndexName.approximate:
         faiss().omp_set_num_threads(1)
-    artifact = place(run)
+    artifact, packages = place(run), trusted(trust)
     if not (artifact / MANIFEST).exists():
-        load(run)  # says what is missing, before a store is made
+        load(run, packages)  # says what is missing, before a store is made
     kept = Store(store or artifact.parent / STORE)
     clusters = kept.path.with_name(kept.path.name + CLUSTERS) if index == IndexName.approximate else None
-    serving = Serving(run, kept, DEFAULT.items, clusters)
+    serving = Serving(run, kept, DEFAULT.items, clusters, packages)
 
     def ready(url: str) -> None:
         served = serving.current

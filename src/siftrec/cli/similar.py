@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from siftrec.cli.console import say, table, write_result
+from siftrec.cli.runs import Trust, load_run
 
 
 def similar_command(
@@ -15,13 +16,10 @@ def similar_command(
     item: Annotated[str, typer.Argument(metavar="ITEM", help="Item id.")],
     k: Annotated[int, typer.Option("-k", help="How many items.", min=1)] = 10,
     json: Annotated[str | None, typer.Option(help="Write JSON to this file; - for stdout.")] = None,
+    trust: Trust = None,
 ) -> None:
     """Items whose vectors point where this one's does: by content and by who had them."""
-    from siftrec.artifact import load
-    from siftrec.cli.runs import use_threads
-
-    use_threads(run)
-    trained = load(run)
+    trained = load_run(run, trust)
     found = trained.similar(item, k)
     if json is not None:
         items = [{"rank": rank, "item": str(raw), "score": score} for rank, (raw, score) in enumerate(found, start=1)]

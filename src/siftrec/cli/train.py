@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from siftrec.cli.console import Reporter, metrics_table, note_leak, say
+from siftrec.cli.runs import look_here
 
 _FEW_STEPS = 500
 _STILL_RISING = 0.02
@@ -34,7 +35,8 @@ def train_command(
     from siftrec.run import METRICS, run
     from siftrec.train.folder import LOG
 
-    loaded = config.load(experiment, overrides or [])
+    look_here()
+    loaded = config.load(experiment, overrides or [], on_note=lambda text: say(f"note: {text}"))
     note_leak(loaded.split)
     with Reporter() as reporter:
         run(loaded, output, resume, reporter, shlex.join(["siftrec", *sys.argv[1:]]))

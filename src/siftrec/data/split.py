@@ -228,9 +228,14 @@ def recoding(old: Vocab, new: Vocab) -> np.ndarray:
 
 
 class Splitter(Protocol):
-    """Cuts a log."""
+    """Cuts a log.
 
-    def __call__(self, events: Interactions) -> Split: ...
+    A settings class; one that has `leaks_time = True` is said to let training see what is later than a question.
+    """
+
+    def __call__(self, events: Interactions) -> Split:
+        """Users, items and log of `logged`, and a role for every event, none smaller than that of an older one."""
+        ...
 
 
 @settings
@@ -245,11 +250,11 @@ class LeaveOneOut:
 
     def __call__(self, events: Interactions) -> Split:
         """Cut the log."""
-        users, items, log = _logged(events)
+        users, items, log = logged(events)
         from_end = np.repeat(log.offsets[1:], log.lengths) - np.arange(len(log.items)) - 1
         asked = np.repeat(log.lengths >= 3, log.lengths)
         role = np.where(asked & (from_end == 0), TEST, np.where(asked & (from_end == 1), VALID, TRAIN))
-        return _checked(Split(log, role.astype(np.int8), users, items, "leave-one-out"), events)
+        return checked(Split(log, role.astype(np.int8), users, items, "leave-one-out"), events)
 
 
 @settings
@@ -273,10 +278,10 @@ class TemporalSplit:
                 "has no clock, only an order within each user; name its column of times, or use siftrec:LeaveOneOut",
                 events.source,
             )
-        users, items, log = _logged(events)
+        users, items, log = logged(events)
         cuts = np.quantile(log.times, [1 - self.test - self.valid, 1 - self.test], method="higher")
         role = np.searchsorted(cuts, log.times, side="right").astype(np.int8)
-        return _checked(Split(log, role, users, items, "temporal"), events)
+        return checked(Split(log, role, users, items, "temporal"), events)
 
 
 @settings
@@ -294,7 +299,7 @@ class Predefined:
         names = {"train": TRAIN, "valid": VALID, "test": TEST}
         if "split" not in events.frame.columns:
             raise DataError("has no column 'split' with train, valid or test in each row", events.source)
-        users, items, log = _logged(events)
+        users, items, log = logged(events)
         role = events.positives().frame["split"].replace_strict(names, default=-1, return_dtype=pl.Int8).to_numpy()
         if (role < 0).any():
             wrong = events.positives().frame["split"].gather(np.flatnonzero(role < 0)[:1])[0]
@@ -304,16 +309,25 @@ class Predefined:
             raise DataError(
                 "a user's parts are out of order in time: train must come before valid before test", events.source
             )
-        return _checked(Split(log, role, users, items, "predefined"), events)
+        return checked(Split(log, role, users, items, "predefined"), events)
 
 
-def _logged(events: Interactions) -> tuple[pl.Series, Vocab, Sequences]:
+def logged(events: Interactions) -> tuple[pl.Series, Vocab, Sequences]:
+    """What every split cuts: users, items, and the positive interactions of each user, oldest first.
+
+    Items that were shown and never clicked are among the items.
+    """
     kept = events.positives()
     users, items = kept.users, Vocab.of(events.items)
     return users, items, kept.sequences(users, items)
 
 
-def _checked(split: Split, events: Interactions) -> Split:
+def checked(split: Split, events: Interactions) -> Split:
+    """The split, if every part has an interaction.
+
+    Raises:
+        DataError: naming the part that is empty.
+    """
     for name, role in (("training", TRAIN), ("validation", VALID), ("test", TEST)):
         if not (split.role == role).any():
             raise DataError(

@@ -6,6 +6,7 @@ scores for a history. Everything later (ranking, evaluation, artifact, recommend
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Literal, Protocol, runtime_checkable
 
@@ -14,13 +15,25 @@ import torch
 from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Batch
 from siftrec.data.split import Fitting
+from siftrec.errors import UsageError
 
 Losses = Mapping[str, torch.Tensor]
 """Named scalar parts of a loss; the total is their sum."""
 
 
 def total(losses: Losses) -> torch.Tensor:
-    """The sum of the parts: what is minimised."""
+    """The sum of the parts: what is minimised.
+
+    Raises:
+        UsageError: they are no named scalars.
+    """
+    if not isinstance(losses, Mapping) or not losses:
+        given = "none" if isinstance(losses, Mapping) else f"a {type(losses).__name__}"
+        raise UsageError(f"loss must give a mapping of named scalars, e.g. {{'next_item': loss}}, not {given}")
+    for name, part in losses.items():
+        if not isinstance(part, torch.Tensor) or part.ndim:
+            given = f"shape {tuple(part.shape)}" if isinstance(part, torch.Tensor) else f"a {type(part).__name__}"
+            raise UsageError(f"loss: part {name!r} has {given} where a scalar is due")
     return torch.stack(tuple(losses.values())).sum()
 
 
@@ -212,3 +225,22 @@ class Counted(Protocol):
 
 
 Method = Learned | Counted
+
+
+def lacking(thing: object, kind: type) -> str:
+    """What a protocol asks for and a thing has not, e.g. `Counted (lacks fit, restore)`; "" where nothing is lacking."""
+    lost = [name for name in vars(kind) if not name.startswith("_") and not hasattr(thing, name)]
+    return f"{kind.__name__} (lacks {', '.join(lost)})" if lost else ""
+
+
+def refusal(thing: object) -> str:
+    """Why something is not a method, in words that tell its author what to write; "" for a method."""
+    name = type(thing).__name__
+    if isinstance(thing, type):
+        return f"{thing.__name__} is a class; give its settings, {thing.__name__}()"
+    learned, counted = lacking(thing, Learned), lacking(thing, Counted)
+    if learned and counted:
+        return f"{name} is neither {learned} nor {counted}"
+    if not dataclasses.is_dataclass(thing):
+        return f"{name} is not a settings class; put @settings of siftrec.settings above it"
+    return ""

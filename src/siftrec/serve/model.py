@@ -77,6 +77,7 @@ class Serving:
         store: of items that clients add.
         most: items that it may hold.
         clusters: folder that keeps those of an approximate index; None: every item is looked at.
+        trust: as of `siftrec.load`, for every artifact that is taken up.
 
     Raises:
         ArtifactError: there is no model to begin with.
@@ -84,9 +85,16 @@ class Serving:
         EnvironmentProblem: the extra `ann` is not installed.
     """
 
-    def __init__(self, folder: Path, store: Store, most: int = DEFAULT.items, clusters: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        most: int = DEFAULT.items,
+        clusters: Path | None = None,
+        trust: Iterable[str] = (),
+    ) -> None:
         self._folder, self._store, self._most, self._lock = folder, store, most, threading.Lock()
-        self._clusters = clusters
+        self._clusters, self._trust = clusters, tuple(trust)
         self.problem: str | None = None
         self.reloads = {"done": 0, "refused": 0}
         self._tried = self._seen = self._mark()
@@ -153,7 +161,7 @@ class Serving:
         for _ in range(_TRIES):
             before = self._version()
             try:
-                trained = self._indexed(load(self._folder))
+                trained = self._indexed(load(self._folder, self._trust))
                 _answers(trained)
             except ArtifactError:
                 if before == self._version():

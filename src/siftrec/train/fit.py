@@ -16,7 +16,7 @@ from siftrec.data.catalog import Aligned, Catalog
 from siftrec.data.exposure import ImpressionSplit
 from siftrec.data.split import Fitting, Split
 from siftrec.errors import UsageError
-from siftrec.methods.base import Learned, Method, Noted, Scorer
+from siftrec.methods.base import Learned, Method, Model, Noted, Scorer, refusal
 from siftrec.methods.trained import Facts, Trained
 from siftrec.settings import construct, describe, spelled
 from siftrec.train.checkpoint import State
@@ -59,13 +59,14 @@ def fit(
 
     Raises:
         SettingsError: an override that is no training setting.
-        UsageError: `folder` already holds checkpoints and `resume` is false; a class for a method, or a log that is not cut.
+        UsageError: `folder` already holds checkpoints and `resume` is false; what is no method, or a log that is not cut.
         EnvironmentProblem: another process trains in `folder`, or it cannot be written.
         NonFiniteLossError: training diverged.
         Terminated: SIGTERM arrived; the newest checkpoint holds the last step.
     """
-    if isinstance(method, type):
-        raise UsageError(f"method: {method.__name__} is a class; give its settings, {method.__name__}()")
+    problem = refusal(method)
+    if problem:
+        raise UsageError(f"method: {problem}")
     if not isinstance(split, Split | ImpressionSplit):
         raise UsageError(f"split: {type(split).__name__} is not cut; try siftrec.leave_one_out(events)")
     training = construct(Training, _values(training or Training()) | overrides, "train")
@@ -128,6 +129,8 @@ class Run:
         with Interrupts() as interrupts, opened(folder, self.identity, self.training.checkpoints) as kept:
             with seeds.initialised(self.seed, "weights"):
                 model = self.method.build(self.catalog)
+            if not isinstance(model, Model):
+                raise UsageError(f"build gives {type(model).__name__}, which is not a siftrec.methods.base.Model")
             state = State.fresh(model, self.training)
             for event in self._events(self.method, state, kept, resume, interrupts):
                 if isinstance(event, Started | EpochEnded):
