@@ -33,6 +33,7 @@ class Meters:
             "items_left_out": ("Items of the store that this model cannot take", lambda: serving.current.left_out),
             "feedback_held": ("Events in the store", lambda: store.events),
             "feedback_most": ("Events that it may hold", lambda: limits.events),
+            "store_failed": ("1 while the store cannot be used", lambda: store.problem is not None),
             "model_reloads": ("Artifacts taken up since the start", lambda: serving.reloads["done"]),
             "model_refusals": ("Artifacts refused since the start", lambda: serving.reloads["refused"]),
             "model_stale": ("1 while a newer artifact is refused", lambda: serving.problem is not None),

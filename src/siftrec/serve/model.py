@@ -93,14 +93,18 @@ class Serving:
         self.current = self._grown(self._loaded())
 
     def poll(self) -> None:
-        """Take up what changed on disk since the last look: another artifact, items added by another process."""
+        """Take up what changed on disk since the last look: items added by another process, another artifact.
+
+        Raises:
+            Unusable: the store cannot be used; while it cannot be read, a new artifact waits, for items would be missing.
+        """
+        with self._lock:
+            self.current = self._grown(self.current)
         mark = self._mark()
         # Without a new manifest somebody may be writing, file by file: it is tried once nothing moves any more.
         if mark and mark != self._tried and (mark[:1] != self._tried[:1] or mark == self._seen):
             self.reload()
         self._seen = mark
-        with self._lock:
-            self.current = self._grown(self.current)
         self._store.look()
 
     def reload(self) -> None:

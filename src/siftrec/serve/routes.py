@@ -200,14 +200,18 @@ def health(service: Service) -> APIRouter:
 
     @router.get("/health/ready", response_model=schema.Health)
     async def ready() -> Response:
-        """A model is there; `problem` says that a newer one is not served."""
-        served, refused = service.serving.current, service.serving.problem is not None
+        """A model is there; `problem` says that a newer one is not served, or that nothing can be stored."""
+        served = service.serving.current
         # Anybody may ask: why is for those with the token, paths of this machine are for its log.
-        problem = "a newer model is refused; /v1/model and the log say why" if refused else None
+        told = {
+            "a newer model is refused; /v1/model and the log say why": service.serving.problem,
+            "the store cannot be used, so nothing that clients add is taken; the log says why": service.store.problem,
+        }
+        problem = ", and ".join(what for what, why in told.items() if why is not None) or None
         held = {"items": (served.seq, service.limits.items), "feedback": (service.store.events, service.limits.events)}
         full = [name for name, (stored, most) in held.items() if stored >= most]
-        told = {"ready": True, "model": served.version, "problem": problem, "left_out": served.left_out, "full": full}
-        return _said(told)
+        rest = {"problem": problem, "left_out": served.left_out, "full": full}
+        return _said({"ready": True, "model": served.version, **rest})
 
     for path, answer in (("/health/live", live), ("/health/ready", ready)):
         router.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)

@@ -211,7 +211,9 @@ class Health(BaseModel):
 
     ready: bool
     model: str
-    problem: str | None = Field(description="That a newer model is not served; null when there is none.")
+    problem: str | None = Field(
+        description="That a newer model is not served, or that the store cannot be used; null: neither is so."
+    )
     left_out: int = Field(description="Stored items that this model cannot take.")
     full: list[str] = Field(description='Of "items" and "feedback", what no more is stored of.')
 
