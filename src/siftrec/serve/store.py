@@ -98,12 +98,13 @@ class Store:
             raise DataError(f"is not a store of `siftrec serve`: {error}", str(path)) from None
 
     def _open(self, write: bool) -> None:
-        place = f"{self.path.absolute().as_uri()}?mode={'rwc' if write else 'ro'}"
-        self._base = sqlite3.connect(place, timeout=5.0, isolation_level=None, check_same_thread=False, uri=True)
-        kind, version, tables = (
-            self._base.execute(query).fetchone()[0]
-            for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
-        )
+        try:
+            kind, version, tables = self._connect("rwc" if write else "ro")
+        except sqlite3.OperationalError:
+            # In a folder that cannot be written, SQLite opens nothing that might change; without a log nobody changes it.
+            if write or Path(f"{self.path}-wal").exists():
+                raise
+            kind, version, tables = self._connect("ro&immutable=1")
         if (tables or not write) and (kind, version) != (_KIND, _VERSION):
             raise DataError("is not a store of `siftrec serve`; name another file", str(self.path))
         if not write:
@@ -112,6 +113,13 @@ class Store:
         self._base.execute("PRAGMA synchronous = FULL")
         if not tables:
             self._make()
+
+    def _connect(self, mode: str) -> list[int]:
+        """Open the file; gives its kind, its version and how many tables it has."""
+        place = f"{self.path.absolute().as_uri()}?mode={mode}"
+        self._base = sqlite3.connect(place, timeout=5.0, isolation_level=None, check_same_thread=False, uri=True)
+        asked = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+        return [self._base.execute(query).fetchone()[0] for query in asked]
 
     def _make(self) -> None:
         self._base.execute("BEGIN IMMEDIATE")
