@@ -17,6 +17,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from siftrec import __version__
 from siftrec.errors import DataError, SiftrecError, UsageError
@@ -67,12 +68,15 @@ def create_app(serving: Serving, store: Store, limits: Limits = DEFAULT, token: 
         redirect_slashes=False,
     )
     bearer = [] if token is None else [Depends(HTTPBearer(auto_error=False))]  # described here, checked by the guard
-    for router in (reading(service), writing(service), counting(service)):
+    guarded, free = (reading(service), writing(service), counting(service)), health(service)
+    for router in guarded:
         app.include_router(router, dependencies=bearer)
-    app.include_router(health(service))
+    app.include_router(free)
     for kind in (RequestValidationError, HTTPException, SiftrecError, Exception):
         app.add_exception_handler(kind, log.failed)
-    return Guard(app, limits, meters, token, _add_page(app))
+    pages = _add_page(app)
+    routes = [route for each in (app, *guarded, free) for route in each.routes if isinstance(route, Route)]
+    return Guard(app, limits, meters, token, pages, routes)
 
 
 def _add_page(app: FastAPI) -> list[str]:
