@@ -97,7 +97,9 @@ def damage(run: Path) -> None:
     manifest.write_text(manifest.read_text() + " ")
 
 
-def test_a_bad_new_model_leaves_the_old_one_serving(run: Path, other: Trained) -> None:
+def test_a_bad_new_model_leaves_the_old_one_serving(
+    run: Path, other: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
     serving = Serving(run, Store(run / "store"))
     before = serving.current
     damage(run)
@@ -109,7 +111,11 @@ def test_a_bad_new_model_leaves_the_old_one_serving(run: Path, other: Trained) -
     assert serving.reloads == {"done": 0, "refused": 1}  # what has not changed is not tried again and again
     sr.save(other, run / "artifact")
     serving.poll()
+    serving.reload()
     assert serving.problem is None
+    refused, served = capsys.readouterr().err.splitlines()  # the last line is what is so now
+    assert refused.startswith("error: the new model is refused")
+    assert served == f"serving model {serving.current.version} (40 items)"
     assert serving.current.trained.recommend(["v01"], 3).items == other.recommend(["v01"], 3).items
 
 

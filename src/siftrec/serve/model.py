@@ -109,7 +109,7 @@ class Serving:
 
     def reload(self) -> None:
         """Serve the artifact that is on disk now; one that cannot be served leaves the old one and a `problem`."""
-        self._tried = self._mark()
+        self._tried, before = self._mark(), self.current.version
         try:
             fresh = self._loaded()
             with self._lock:
@@ -119,6 +119,9 @@ class Serving:
             print(f"error: the new model is refused: {self.problem}", file=sys.stderr, flush=True)
             self.reloads["refused"] += 1
         else:
+            if self.problem is not None or fresh.version != before:
+                items = len(self.current.trained.items) - 1
+                print(f"serving model {fresh.version} ({items:,} items)", file=sys.stderr, flush=True)
             self.problem = None
             self.reloads["done"] += 1
 
