@@ -131,7 +131,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-@pytest.mark.parametrize("path", ["/v1/recommend", "/v1/similar", "/v1/items", "/v1/feedback"])
+@pytest.mark.parametrize("path", ["/v1/recommend", "/v1/similar", "/v1/items", "/v1/items/hide", "/v1/feedback"])
 def test_hostile_bodies_are_the_client_s_fault(client: TestClient, path: str, kind: str) -> None:
     answer = client.post(path, content=HOSTILE[kind], headers=JSON)
     assert 400 <= answer.status_code < 500

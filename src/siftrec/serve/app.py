@@ -26,7 +26,7 @@ from siftrec.serve.metrics import Meters
 from siftrec.serve.model import Serving
 from siftrec.serve.routes import Service, counting, health, reading, writing
 from siftrec.serve.settings import DEFAULT, Limits
-from siftrec.serve.store import Conflict, Full, Store, Unusable
+from siftrec.serve.store import Conflict, Full, Missing, Store, Unusable
 
 _SHOWN = 64  # characters of a name that a client chose
 _MENDED = {"retry-after": "10"}  # s in which a store that cannot be used may be looked after
@@ -149,6 +149,8 @@ class _Log:
                 status, what, headers = error.status_code, error.detail, error.headers
             case Conflict() | Full():
                 status, what = 409 if isinstance(error, Conflict) else 507, str(error)
+            case Missing():
+                status, what = 404, str(error)
             case UsageError() | DataError():
                 status, what = 422, str(error)
             case Unusable():

@@ -31,6 +31,7 @@ class Meters:
             "items": ("Items in the catalog, added ones included", lambda: len(serving.current.trained.items) - 1),
             "items_added": ("Items of the store in the catalog", lambda: serving.current.added),
             "items_left_out": ("Items of the store that this model cannot take", lambda: serving.current.left_out),
+            "items_hidden": ("Items that are not to be shown", lambda: len(serving.current.hidden)),
             "feedback_held": ("Events in the store", lambda: store.events),
             "feedback_most": ("Events that it may hold", lambda: limits.events),
             "store_failed": ("1 while the store cannot be used", lambda: store.problem is not None),

@@ -16,19 +16,27 @@ import polars as pl
 
 from siftrec.errors import DataError, EnvironmentProblem, SiftrecError
 
-_KIND, _VERSION = 0x51F7, 1
+_KIND = 0x51F7
 _SLICE, _PAUSE = 20_000, 0.01
 """Events that are taken out at once, and seconds between two slices, in which a service can write."""
 _ROOM = 1 << 20
 """Bytes that must find room before a store that could not be written counts as mended."""
 _TAKEN = -1
 """Label of the last event that was taken out: it stays, so that no later event gets a place that was taken before."""
-_TABLES = """
+_STEPS = (
+    """
 CREATE TABLE items (seq INTEGER PRIMARY KEY, item TEXT NOT NULL UNIQUE, title TEXT, content TEXT NOT NULL);
 CREATE TABLE feedback (
     seq INTEGER PRIMARY KEY, user TEXT NOT NULL, item TEXT NOT NULL, time INTEGER NOT NULL, label INTEGER NOT NULL
 );
-"""
+""",
+    # The last word on each item; a new one takes the place of the old at a later place, so that others need not read all.
+    """
+CREATE TABLE hidden (seq INTEGER PRIMARY KEY AUTOINCREMENT, item TEXT NOT NULL UNIQUE, hidden INTEGER NOT NULL);
+""",
+)
+"""What each version added to the one before."""
+_VERSION = len(_STEPS)
 
 
 class Conflict(SiftrecError):
@@ -37,6 +45,10 @@ class Conflict(SiftrecError):
 
 class Full(SiftrecError):
     """The store holds as many items or events as it may."""
+
+
+class Missing(SiftrecError):
+    """No item has that id."""
 
 
 class Unusable(EnvironmentProblem):
@@ -105,13 +117,16 @@ class Store:
             if write or Path(f"{self.path}-wal").exists():
                 raise
             kind, version, tables = self._connect("ro&immutable=1")
-        if (tables or not write) and (kind, version) != (_KIND, _VERSION):
+        if (tables or not write) and (kind != _KIND or version < 1):
             raise DataError("is not a store of `siftrec serve`; name another file", str(self.path))
+        if version > _VERSION:
+            told = f"is a store of version {version}, and this siftrec knows {_VERSION}; install a newer one"
+            raise DataError(told, str(self.path))
         if not write:
             return
         self._base.execute("PRAGMA journal_mode = WAL")
         self._base.execute("PRAGMA synchronous = FULL")
-        if not tables:
+        if version < _VERSION:
             self._make()
 
     def _connect(self, mode: str) -> list[int]:
@@ -122,12 +137,13 @@ class Store:
         return [self._base.execute(query).fetchone()[0] for query in asked]
 
     def _make(self) -> None:
+        """Add the tables that it lacks; another process may have done so by now."""
         self._base.execute("BEGIN IMMEDIATE")
-        if not self._base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            for statement in _TABLES.split(";"):
-                self._base.execute(statement)
-            self._base.execute(f"PRAGMA application_id = {_KIND}")
-            self._base.execute(f"PRAGMA user_version = {_VERSION}")
+        done = self._base.execute("PRAGMA user_version").fetchone()[0]
+        for statement in ";".join(_STEPS[done:]).split(";"):
+            self._base.execute(statement)
+        self._base.execute(f"PRAGMA application_id = {_KIND}")
+        self._base.execute(f"PRAGMA user_version = {_VERSION}")
         self._base.execute("COMMIT")
 
     def _standing(self) -> tuple[int, int] | None:
@@ -248,6 +264,20 @@ class Store:
         return [Item(item, title, orjson.loads(content)) for _, item, title, content in rows], rows[-1][
             0
         ] if rows else seq
+
+    def hide(self, items: Sequence[str], hidden: bool) -> None:
+        """Keep that items are not to be shown, or are again: all or none."""
+        with self._written():
+            rows = [(item, hidden) for item in items]
+            self._base.executemany("INSERT OR REPLACE INTO hidden (item, hidden) VALUES (?, ?)", rows)
+
+    def turned_after(self, seq: int) -> tuple[list[tuple[str, bool]], int]:
+        """(item, whether it is hidden) of what was hidden or shown after place `seq`, and the place of the last."""
+        with self._clear():
+            self._check_place()
+            query = "SELECT item, hidden, seq FROM hidden WHERE seq > ? ORDER BY seq"
+            rows = self._base.execute(query, (seq,)).fetchall()
+        return [(item, bool(hidden)) for item, hidden, _ in rows], rows[-1][2] if rows else seq
 
     def counts(self) -> dict[str, int]:
         """Rows of each table."""
