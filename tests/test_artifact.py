@@ -175,8 +175,8 @@ def test_trust_is_a_list_of_packages(folder: Path) -> None:
 
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
-    for place in (tmp_path / "nowhere", tmp_path):
-        with pytest.raises(ArtifactError, match="nowhere: no such folder"):
+    for place, told in ((tmp_path / "nowhere", "no such folder"), (tmp_path, "not a complete siftrec artifact")):
+        with pytest.raises(ArtifactError, match=told):
             load(place)
 
 

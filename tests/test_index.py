@@ -112,6 +112,9 @@ def test_similar_is_the_cosine_of_item_vectors(model: Trained) -> None:
     assert [raw for raw, _ in found] == sorted(right, key=lambda raw: -right[raw])
     assert dict(found) == pytest.approx(right, abs=1e-6)
     assert model.similar("v4", k=2) == found[:2]
+    assert model.similar("v4", k=99, exclude=[found[0][0], found[3][0], "zzz"]) == [*found[1:3], *found[4:]]
+    with pytest.raises(UsageError, match="'v1' is text; a list"):
+        model.similar("v4", exclude="v1")
 
 
 def test_similar_refuses_what_has_no_vector(model: Trained) -> None:

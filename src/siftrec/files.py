@@ -145,8 +145,10 @@ def unseal(folder: Path, kind: str, version: int, names: Collection[str] = ()) -
 
 def standing(folder: Path) -> Path:
     """What `unseal` checks: the folder, or the one that a crash was about to replace."""
+    if folder.exists():  # asked first: "." has no name to put another beside
+        return folder
     old = _beside(folder, "old")
-    return old if not folder.exists() and old.exists() else folder
+    return old if old.exists() else folder
 
 
 def stands(folder: Path) -> bool:

@@ -192,6 +192,13 @@ REFUSED: dict[str, tuple[list[Any], dict[str, Any], type[SiftrecError], str]] = 
     "no modality": (["n"], {}, DataError, "item 'n' has no content; it needs at least one of text, image"),
     "all absent": (["n"], {"text": NOTHING}, DataError, "item 'n' has no content"),
     "half a row": (["n"], {"text": [[1, 2, 3, np.nan]]}, DataError, "item 'n': text holds NaN or infinity"),
+    "zeros": (
+        ["n"],
+        {"text": np.zeros((1, 4))},
+        DataError,
+        "item 'n': text is all zeros; give it a value, or leave it",
+    ),
+    "zeros in float32": (["n"], {"text": np.full((1, 4), 1e-300)}, DataError, "item 'n': text is all zeros"),
     "infinite": (["n"], {"text": [[1, 2, 3, np.inf]]}, DataError, "item 'n': text holds NaN or infinity"),
     "beyond all measure": (
         ["n"],

@@ -125,7 +125,7 @@ def test_sigterm_answers_what_was_asked_and_the_token_is_never_said(run: Path) -
     assert code == -signal.SIGTERM  # 143 in a shell
     assert said == ""
     assert TOKEN not in process.said
-    assert {"mine", "service.sqlite"} <= {each.name for each in run.iterdir()}
+    assert {"mine", "mine.service.sqlite"} <= {each.name for each in run.iterdir()}
     assert not (run / "mine" / "service.sqlite").exists()
 
 

@@ -22,6 +22,7 @@ from serve.conftest import SHORT
 from serve.running import Process, ask, running
 from siftrec.data.vocab import Vocab
 from siftrec.methods.trained import Trained
+from siftrec.serve.app import create_app
 from siftrec.serve.model import Serving
 from siftrec.serve.store import Item, Store
 
@@ -97,7 +98,9 @@ def damage(run: Path) -> None:
     manifest.write_text(manifest.read_text() + " ")
 
 
-def test_a_bad_new_model_leaves_the_old_one_serving(run: Path, other: Trained) -> None:
+def test_a_bad_new_model_leaves_the_old_one_serving(
+    run: Path, other: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
     serving = Serving(run, Store(run / "store"))
     before = serving.current
     damage(run)
@@ -109,7 +112,11 @@ def test_a_bad_new_model_leaves_the_old_one_serving(run: Path, other: Trained) -
     assert serving.reloads == {"done": 0, "refused": 1}  # what has not changed is not tried again and again
     sr.save(other, run / "artifact")
     serving.poll()
+    serving.reload()
     assert serving.problem is None
+    refused, served = capsys.readouterr().err.splitlines()  # the last line is what is so now
+    assert refused.startswith("error: the new model is refused")
+    assert served == f"serving model {serving.current.version} (40 items)"
     assert serving.current.trained.recommend(["v01"], 3).items == other.recommend(["v01"], 3).items
 
 
@@ -188,6 +195,28 @@ def test_items_of_the_store_come_along_and_those_that_do_not_fit_are_counted(run
     (run / "counted").mkdir()
     serving = Serving(modal_run(run / "counted", use="siftrec:ItemKNN"), Store(run / "store"))
     assert (serving.current.added, serving.current.left_out) == (0, 2)
+
+
+def test_a_title_stays_when_an_item_that_was_added_is_trained(run: Path) -> None:
+    """A log has no titles, so after the first training again the page would show bare ids."""
+    model, store = sr.load(run), Store(run / "store")
+    fits = {"text": [1.0] * 6}
+    store.add_items(
+        [
+            Item("v02", "Two", {"other": [1.0]}),
+            Item("v01", "Another", fits),
+            Item("v03", None, fits),
+            Item("x", "X", fits),
+        ]
+    )
+    assert model.titles["v01"] == "<i>One</i>"
+    assert "v02" not in model.titles
+    with TestClient(create_app(Serving(run, store), store), base_url="http://127.0.0.1") as client:
+        said = client.post("/v1/recommend", json={"history": ["v05"], "k": 99}).json()["items"]
+        titles = {each["item"]: each["title"] for each in said}
+        assert [titles[item] for item in ("v01", "v02", "v03", "x")] == ["<i>One</i>", "Two", None, "X"]
+        assert [each["item"] for each in client.get("/v1/search?q=two").json()["items"]] == ["v02"]
+        assert client.get("/health/ready").json()["left_out"] == 0
 
 
 def test_an_item_that_does_not_fit_keeps_no_other_out(run: Path) -> None:

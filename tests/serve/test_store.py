@@ -63,6 +63,7 @@ def test_an_item_is_recommended_as_soon_as_it_is_acknowledged(client: TestClient
         ([{"item": "a", "content": {}}], 422),
         ([{"item": "a", "content": {"x": [1.0]}}, {"item": "b", "content": {"x": [1.0, 2.0]}}], 422),
         ([{"item": "a", "content": {"text": [1e300] * 6}}], 422),
+        ([{"item": "a", "content": content() | {"text": [0.0] * 6}}], 422),
         ([{"item": "a", "content": content()}, {"item": "b", "content": {"image": []}}], 422),
     ],
 )
@@ -341,7 +342,7 @@ def test_a_store_that_breaks_is_nobody_s_fault_and_no_path_is_told(run: Path) ->
     store.close()
     with (run / "store").open("r+b") as file:
         file.seek(2 * 4096)  # what is opened and read at the start is whole
-        file.write(b"\xff" * 40 * 4096)
+        file.write(b"\xff" * 2 * 4096)
     store = Store(run / "store")
     with TestClient(create_app(Serving(run, store), store), base_url="http://127.0.0.1") as client:
         for path, body in (

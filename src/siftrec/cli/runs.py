@@ -107,5 +107,6 @@ def experiment_of(run: Path, trust: list[str] | None, overrides: Iterable[str] =
     try:
         return config.load(path, overrides, trust=trusted(trust))
     except SettingsError as error:
-        named = error.path.startswith(str(path))
-        raise SettingsError(error.path if named else f"{path}: {error.path}", error.problem) from error
+        if overrides or error.path.startswith(str(path)):
+            raise
+        raise SettingsError(f"{path}: {error.path}", error.problem) from error

@@ -18,7 +18,11 @@ _LEAST = 16
 
 StorePath = Annotated[
     Path | None,
-    typer.Option("--store", metavar="FILE", help=f"What clients add. Without: {STORE} beside the artifact."),
+    typer.Option(
+        "--store",
+        metavar="FILE",
+        help=f"What clients add. Without: RUN/{STORE}; beside an artifact by itself NAME.{STORE}.",
+    ),
 ]
 
 
@@ -71,15 +75,43 @@ def serve_command(
     artifact, packages = place(run), trusted(trust)
     if not (artifact / MANIFEST).exists():
         load(run, packages)  # says what is missing, before a store is made
-    kept = Store(store or artifact.parent / STORE)
+    kept = Store(store or store_of(run))
     clusters = kept.path.with_name(kept.path.name + CLUSTERS) if index == IndexName.approximate else None
     serving = Serving(run, kept, DEFAULT.items, clusters, packages)
 
     def ready(url: str) -> None:
         served = serving.current
-        say(f"serving {run} (model {served.version}, {len(served.trained.items) - 1:,} items) at {url}")
+        facts = f"model {served.version}, {len(served.trained.items) - 1:,} items, store {kept.path}"
+        say(f"serving {run} ({facts}) at {url}")
+        if store is None and (old := _shared(kept.path)):
+            say(f"note: {old} is not read, for each artifact has a store of its own; --store {old} would read it")
 
     answer(create_app(serving, kept, DEFAULT, token), host, port, DEFAULT, ready)
+
+
+def store_of(folder: Path) -> Path:
+    """Where what clients add to a service is kept.
+
+    Artifacts by themselves may lie side by side, so each has a store of its own.
+
+    Args:
+        folder: run folder, also one whose artifact is away, or artifact.
+    """
+    from siftrec.artifact import KIND, place
+    from siftrec.files import MANIFEST, standing
+
+    artifact = place(folder)
+    if artifact.name in ("", ".."):
+        artifact = artifact.resolve()
+    if not (standing(artifact) / MANIFEST).exists():
+        return folder / STORE
+    return artifact.parent / (STORE if artifact.name == KIND else f"{artifact.name}.{STORE}")
+
+
+def _shared(path: Path) -> Path | None:
+    """The store that all artifacts in a folder once shared, if it is there and not the one that is used."""
+    old = path.with_name(STORE)
+    return old if old != path and old.is_file() else None
 
 
 def _token(file: Path | None) -> str | None:
@@ -98,7 +130,7 @@ def _token(file: Path | None) -> str | None:
 
 
 def feedback_command(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="The service's store, or the run folder it is in.")],
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The service's store, or what it serves.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Parquet to write.")],
     take_out: Annotated[
         bool, typer.Option("--take-out", help="Remove from the store what is in FILE, a new one, to make room.")
@@ -111,9 +143,10 @@ def feedback_command(
         raise missing_extra("serve", str(error.name)) from None
     from siftrec.files import write_file
 
-    path = store / STORE if store.is_dir() else store
+    path = store_of(store) if store.is_dir() else store
     if not path.is_file():
-        raise DataError("no such store; `siftrec serve` makes one", str(path))
+        told = f"; {old} is there, and may be named instead" if (old := _shared(path)) else ""
+        raise DataError(f"no such store; `siftrec serve` makes one{told}", str(path))
     if output.suffix != ".parquet":
         raise UsageError(f"-o {output}: must end in .parquet")
     if take_out and output.exists():

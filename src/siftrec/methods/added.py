@@ -85,6 +85,11 @@ def _read(name: str, vectors: np.ndarray, ids: pl.Series, width: int) -> tuple[t
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as that
         table = np.array(table, np.float32)
     absent = np.isnan(table).all(axis=1)
+    empty = np.flatnonzero(~table.any(axis=1))  # NaN is not zero
+    if len(empty):
+        raise DataError(
+            f"item {ids[int(empty[0])]!r}: {name} is all zeros; give it a value, or leave it out where there is none"
+        )
     table[absent] = 0
     odd = np.flatnonzero(~np.isfinite(table).all(axis=1))
     if len(odd):

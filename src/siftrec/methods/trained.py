@@ -151,13 +151,18 @@ class Trained:
         with torch.inference_mode():
             return self._users(self._vectors(), [self.codes(history) for history in histories])
 
-    def similar(self, item: Any, k: int = 10) -> list[tuple[Any, float]]:
+    def similar(self, item: Any, k: int = 10, exclude: Iterable[Any] = ()) -> list[tuple[Any, float]]:
         """The k items whose vectors point most nearly where this one's does: (raw id, cosine), nearest first.
 
         An item without content that was never trained on has no vector, so none is like it.
 
+        Args:
+            item: raw id.
+            k: how many, at least 1.
+            exclude: raw ids that must not be among them; unknown ones are skipped.
+
         Raises:
-            UsageError: an unknown item, or a method that counts and has no vectors.
+            UsageError: an unknown item, text where a list of ids is needed, or a method that counts and has no vectors.
         """
         check_count(k)
         code, items_ND = int(self.codes([item])[0]), self._vectors().items()
@@ -166,7 +171,7 @@ class Trained:
         with torch.inference_mode():
             lengths_N = self._lengths
             cosine_N = (items_ND @ items_ND[code] / (lengths_N * lengths_N[code])).nan_to_num(nan=-torch.inf)
-            found = best(allowed(cosine_N, torch.tensor([code]), None), k)
+            found = best(allowed(cosine_N, _codes(np.append(self._known(exclude), code)), None), k)
         return list(zip(self.items.raw(found.codes_K.numpy()), found.scores_K.tolist(), strict=True))
 
     def add_items(

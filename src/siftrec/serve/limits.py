@@ -8,10 +8,11 @@ import hmac
 import ipaddress
 import re
 import time
-from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sized
+from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence, Sized
 from typing import Any
 
 import orjson
+from starlette.routing import Match, Route
 
 from siftrec.serve.metrics import Meters
 from siftrec.serve.settings import Limits
@@ -69,6 +70,7 @@ class Guard:
         meters: where answers are counted.
         token: that every path but the open ones needs; None: none does, and only this machine may be meant.
         open_paths: paths without any data, beside those of health.
+        routes: of the application, by which answers are counted, those too that it never saw.
 
     Attributes:
         connections: those that are open, as far as the server tells.
@@ -77,11 +79,17 @@ class Guard:
     connections: Sized = ()
 
     def __init__(
-        self, app: App, limits: Limits, meters: Meters, token: str | None, open_paths: Collection[str] = ()
+        self,
+        app: App,
+        limits: Limits,
+        meters: Meters,
+        token: str | None,
+        open_paths: Collection[str] = (),
+        routes: Sequence[Route] = (),
     ) -> None:
         self._app, self._limits, self._meters = app, limits, meters
         self._token = None if token is None else token.encode()
-        self._open = {*_HEALTH, *open_paths}
+        self._open, self._routes = {*_HEALTH, *open_paths}, routes
         self._buffered = self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,6 +98,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         began, status = time.perf_counter(), 0
+        match, route = self._routed(scope)
 
         async def answer(message: MutableMapping[str, Any]) -> None:
             nonlocal status
@@ -103,7 +112,7 @@ class Guard:
 
         try:
             try:
-                await self._guarded(scope, receive, answer)
+                await self._guarded(scope, receive, answer, match)
             except Refused as refused:
                 await _refuse(refused, answer)
         except Gone:
@@ -112,14 +121,24 @@ class Guard:
             status = status or _CLIENT_LEFT
             await _cut_off(receive, self._limits.answer_seconds)
         finally:
-            route = getattr(scope.get("route"), "path", "other")
             self._meters.requests.labels(route, status).inc()
             self._meters.seconds.labels(route).observe(time.perf_counter() - began)
 
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _routed(self, scope: Scope) -> tuple[Match, str]:
+        """How well a request fits a route of the application, as its router sees it, and the path of that route."""
+        found = Match.NONE, "other"
+        for route in self._routes:
+            match, _ = route.matches(scope)
+            if match == Match.FULL:
+                return match, route.path
+            if match == Match.PARTIAL and found[0] == Match.NONE:
+                found = match, route.path
+        return found
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send, match: Match) -> None:
         headers, parts = _Headers(scope["headers"]), list[bytes]()
         try:
-            self._allow(scope, headers)
+            self._allow(scope, headers, match)
         except Refused as refused:
             if headers.body():  # that nobody will read
                 refused.headers.append(_CLOSE)
@@ -140,7 +159,7 @@ class Guard:
         finally:
             self._buffered -= sum(map(len, parts))
 
-    def _allow(self, scope: Scope, headers: _Headers) -> None:
+    def _allow(self, scope: Scope, headers: _Headers, match: Match) -> None:
         """Paths are compared as the router does, and what is not known to be open is closed."""
         path = scope["path"]
         if self._token is None:
@@ -158,7 +177,8 @@ class Guard:
                     (b"www-authenticate", b"Bearer"),
                 )
         kind = (headers.one(b"content-type") or b"").partition(b";")[0].strip().lower()
-        if scope["method"] == "POST" and kind != b"application/json":
+        # A path that takes no POST has an answer of its own, 405.
+        if scope["method"] == "POST" and kind != b"application/json" and match != Match.PARTIAL:
             # Only this kind makes a browser ask before it lets a foreign page send anything.
             raise Refused(415, "send JSON, with the header Content-Type: application/json")
 

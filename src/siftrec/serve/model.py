@@ -6,8 +6,8 @@ import hashlib
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from siftrec.errors import ArtifactError, SiftrecError, UsageError
 from siftrec.methods.trained import Trained
 from siftrec.serve.clusters import kept
 from siftrec.serve.settings import DEFAULT
-from siftrec.serve.store import Conflict, Full, Item, Store
+from siftrec.serve.store import Conflict, Full, Item, Missing, Store
 from siftrec.settings import nearest
 
 _TRIES = 5
@@ -37,6 +37,9 @@ class Served:
         added: how many of the store's items are in it.
         left_out: how many of the store's items are not: this model has not the modalities they came with.
         seq: place in the store up to which it has looked.
+        told: titles that the store has of items that the model knows by itself.
+        hidden: ids that must not be in an answer, in this catalog or not.
+        turned: place in the store up to which it has looked for what was hidden or shown.
     """
 
     trained: Trained
@@ -44,17 +47,22 @@ class Served:
     added: int = 0
     left_out: int = 0
     seq: int = 0
+    told: Mapping[object, str] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+    turned: int = 0
 
     def title(self, item: object) -> str | None:
-        """An item's title, if it has one."""
-        return self.trained.titles.get(item)
+        """An item's title, if it has one: the model's, else the store's."""
+        return self.trained.titles.get(item, self.told.get(item))
 
     @cached_property
     def _names(self) -> pl.DataFrame:
-        """All items, most popular first, with the text that a search looks at."""
+        """All items that are not hidden, most popular first, with the text that a search looks at."""
         ids = self.trained.items.ids
-        titles = pl.Series([self.trained.titles.get(each) for each in ids.to_list()], dtype=pl.String)
+        titles = pl.Series([self.title(each) for each in ids.to_list()], dtype=pl.String)
         table = pl.DataFrame({"item": ids.cast(pl.String), "title": titles, "popularity": self.trained.popularity[1:]})
+        if self.hidden:
+            table = table.filter(~pl.col("item").is_in(self.hidden))
         text = pl.concat_str("item", pl.col("title").fill_null(""), separator="\n").str.to_lowercase()
         return table.with_columns(text.alias("text")).sort("popularity", descending=True, maintain_order=True)
 
@@ -101,19 +109,23 @@ class Serving:
         self.current = self._grown(self._loaded())
 
     def poll(self) -> None:
-        """Take up what changed on disk since the last look: another artifact, items added by another process."""
+        """Take up what changed on disk since the last look: items added by another process, another artifact.
+
+        Raises:
+            Unusable: the store cannot be used; while it cannot be read, a new artifact waits, for items would be missing.
+        """
+        with self._lock:
+            self.current = self._grown(self.current)
         mark = self._mark()
         # Without a new manifest somebody may be writing, file by file: it is tried once nothing moves any more.
         if mark and mark != self._tried and (mark[:1] != self._tried[:1] or mark == self._seen):
             self.reload()
         self._seen = mark
-        with self._lock:
-            self.current = self._grown(self.current)
         self._store.look()
 
     def reload(self) -> None:
         """Serve the artifact that is on disk now; one that cannot be served leaves the old one and a `problem`."""
-        self._tried = self._mark()
+        self._tried, before = self._mark(), self.current.version
         try:
             fresh = self._loaded()
             with self._lock:
@@ -123,6 +135,9 @@ class Serving:
             print(f"error: the new model is refused: {self.problem}", file=sys.stderr, flush=True)
             self.reloads["refused"] += 1
         else:
+            if self.problem is not None or fresh.version != before:
+                items = len(self.current.trained.items) - 1
+                print(f"serving model {fresh.version} ({items:,} items)", file=sys.stderr, flush=True)
             self.problem = None
             self.reloads["done"] += 1
 
@@ -148,6 +163,25 @@ class Serving:
             self.current = (
                 replace(now, trained=trained, added=now.added + len(items), seq=seq) if alone else self._grown(now)
             )
+            return self.current
+
+    def hide(self, items: Sequence[str], hidden: bool) -> Served:
+        """Take items out of all answers, durably, or have them there again: all of them or none.
+
+        Args:
+            items: ids, of the catalog; one that is hidden need not be in it to be shown.
+            hidden: False: they are shown.
+
+        Raises:
+            Missing: no item has that id.
+        """
+        with self._lock:
+            self.current = now = self._grown(self.current)
+            for item, code in zip(items, now.trained.codes(list(items)), strict=True):
+                if not code and (hidden or item not in now.hidden):
+                    raise Missing(f"no item {item!r} in the catalog")
+            self._store.hide(items, hidden)
+            self.current = self._grown(now)
             return self.current
 
     def _mark(self) -> tuple[tuple[int, int, int] | None, ...]:
@@ -187,14 +221,24 @@ class Serving:
     def _grown(self, served: Served) -> Served:
         """The snapshot with what the store got since."""
         items, seq = self._store.items_after(served.seq)
+        turned, place = self._store.turned_after(served.turned)
+        if place != served.turned:
+            served = replace(served, hidden=_turned(served.hidden, turned), turned=place)
         if seq == served.seq:
             return served
-        fitting = _fitting(items, served.trained)
-        codes = served.trained.codes([each.item for each in fitting])
-        new = [each for each, code in zip(fitting, codes, strict=True) if not code]
-        trained, taken = _with_those_that_fit(served.trained, new)
-        left_out = served.left_out + len(items) - len(fitting) + len(new) - taken
-        return replace(served, trained=trained, seq=seq, added=served.added + taken, left_out=left_out)
+        ids = [each.item for each in items]
+        coded = list(zip(items, _typed(ids, served.trained), served.trained.codes(ids), strict=True))
+        told = {raw: each.title for each, raw, code in coded if code and each.title is not None}
+        new = [each for each, _, code in coded if not code]
+        trained, taken = _with_those_that_fit(served.trained, _fitting(new, served.trained))
+        added, left_out = served.added + taken, served.left_out + len(new) - taken
+        return replace(served, trained=trained, seq=seq, added=added, left_out=left_out, told={**served.told, **told})
+
+
+def _turned(hidden: frozenset[str], changes: Iterable[tuple[str, bool]]) -> frozenset[str]:
+    """What is hidden after changes, each item named once."""
+    last = dict(changes)
+    return frozenset((hidden - last.keys()) | {item for item, gone in last.items() if gone})
 
 
 def _file_mark(path: Path) -> tuple[int, int, int] | None:

@@ -24,7 +24,7 @@ from siftrec.serve import schema
 from siftrec.serve.metrics import Meters
 from siftrec.serve.model import Served, Serving
 from siftrec.serve.settings import Limits
-from siftrec.serve.store import Event, Item, Store
+from siftrec.serve.store import Event, Item, Missing, Store
 from siftrec.settings import spelled
 
 P = ParamSpec("P")
@@ -169,6 +169,20 @@ def writing(service: Service) -> APIRouter:
         served = await _in(service.writer, service.serving.add, items)
         return _said({"added": len(items), "model": served.version}, 201)
 
+    async def turn(asked: schema.Hide, hidden: bool) -> Response:
+        served = await _in(service.writer, service.serving.hide, asked.items, hidden)
+        return _said({"hidden": len(served.hidden), "model": served.version})
+
+    @router.post("/items/hide", response_model=schema.Hidden, responses=_NO_SUCH)
+    async def hide(asked: schema.Hide) -> Response:
+        """Take items out of every answer, also of later models, until they are shown again; histories still hold them."""
+        return await turn(asked, hidden=True)
+
+    @router.post("/items/show", response_model=schema.Hidden, responses=_NO_SUCH)
+    async def show(asked: schema.Hide) -> Response:
+        """Have items in answers again; those that are not hidden stay as they are."""
+        return await turn(asked, hidden=False)
+
     @router.post("/feedback", status_code=201, response_model=schema.Stored, responses=_FULL)
     async def feedback(asked: schema.Feedback) -> Response:
         """Keep what users did; `siftrec feedback` makes it a log to train on."""
@@ -200,14 +214,18 @@ def health(service: Service) -> APIRouter:
 
     @router.get("/health/ready", response_model=schema.Health)
     async def ready() -> Response:
-        """A model is there; `problem` says that a newer one is not served."""
-        served, refused = service.serving.current, service.serving.problem is not None
+        """A model is there; `problem` says that a newer one is not served, or that nothing can be stored."""
+        served = service.serving.current
         # Anybody may ask: why is for those with the token, paths of this machine are for its log.
-        problem = "a newer model is refused; /v1/model and the log say why" if refused else None
+        told = {
+            "a newer model is refused; /v1/model and the log say why": service.serving.problem,
+            "the store cannot be used, so nothing that clients add is taken; the log says why": service.store.problem,
+        }
+        problem = ", and ".join(what for what, why in told.items() if why is not None) or None
         held = {"items": (served.seq, service.limits.items), "feedback": (service.store.events, service.limits.events)}
         full = [name for name, (stored, most) in held.items() if stored >= most]
-        told = {"ready": True, "model": served.version, "problem": problem, "left_out": served.left_out, "full": full}
-        return _said(told)
+        rest = {"problem": problem, "left_out": served.left_out, "full": full}
+        return _said({"ready": True, "model": served.version, **rest})
 
     for path, answer in (("/health/live", live), ("/health/ready", ready)):
         router.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
@@ -227,7 +245,8 @@ def counting(service: Service) -> APIRouter:
 
 
 def _recommended(served: Served, asked: schema.Recommend) -> dict[str, Any]:
-    answer = served.trained.recommend(asked.history, asked.k, exclude=asked.exclude, only=asked.only)
+    exclude = [*asked.exclude, *served.hidden]
+    answer = served.trained.recommend(asked.history, asked.k, exclude=exclude, only=asked.only)
     told = asked.explain and explains(served.trained)
     return {
         "model": served.version,
@@ -240,8 +259,9 @@ def _recommended(served: Served, asked: schema.Recommend) -> dict[str, Any]:
 
 def _likened(served: Served, asked: schema.Similar) -> dict[str, Any]:
     if not served.trained.codes([asked.item])[0]:
-        raise HTTPException(404, f"no item {asked.item!r} in the catalog")
-    return {"model": served.version, "items": _ranked(served, served.trained.similar(asked.item, asked.k))}
+        raise Missing(f"no item {asked.item!r} in the catalog")
+    found = served.trained.similar(asked.item, asked.k, exclude=served.hidden)
+    return {"model": served.version, "items": _ranked(served, found)}
 
 
 def _ranked(served: Served, answer: Iterable[tuple[object, float]]) -> list[dict[str, Any]]:
@@ -273,6 +293,7 @@ def _about(served: Served) -> dict[str, Any]:
         "method": spelled(type(trained.method)),
         "items": len(trained.items) - 1,
         "added": served.added,
+        "hidden": len(served.hidden),
         "modalities": [
             {"name": each.name, "width": each.width, "coverage": each.coverage} for each in trained.contents
         ],

@@ -137,6 +137,20 @@ class Added(BaseModel):
     model: str
 
 
+class Hide(BaseModel):
+    """Items to take out of all answers, or to have there again: all of them or none."""
+
+    model_config = _CHECKED | ConfigDict(json_schema_extra={"examples": [{"items": ["v1"]}]})
+    items: Ids = Field(min_length=1, max_length=BATCH)
+
+
+class Hidden(BaseModel):
+    """What is hidden now."""
+
+    hidden: int = Field(description="Ids that are hidden, in this catalog or not.")
+    model: str
+
+
 class Happened(BaseModel):
     """What a user did."""
 
@@ -198,6 +212,7 @@ class About(BaseModel):
     method: str
     items: int = Field(description="In the catalog, added ones included.")
     added: int
+    hidden: int = Field(description="Ids that are hidden, in this catalog or not.")
     modalities: list[Modality]
     explains: bool = Field(description="Whether the method has an opinion of single interactions.")
     index: Index
@@ -211,7 +226,9 @@ class Health(BaseModel):
 
     ready: bool
     model: str
-    problem: str | None = Field(description="That a newer model is not served; null when there is none.")
+    problem: str | None = Field(
+        description="That a newer model is not served, or that the store cannot be used; null: neither is so."
+    )
     left_out: int = Field(description="Stored items that this model cannot take.")
     full: list[str] = Field(description='Of "items" and "feedback", what no more is stored of.')
 
