@@ -84,7 +84,8 @@ class Setting(NamedTuple):
 
 
 TUNED = tuple(Setting("microlens50k", rho, tuned=True) for rho in RHOS)
-SETTINGS = tuple(Setting(*each) for each in product(DATASETS, RHOS, FOREIGN)) + TUNED
+BUT_LAST = Setting("ml1m-but-last", 0.0)
+SETTINGS = (*(Setting(*each) for each in product(DATASETS, RHOS, FOREIGN)), BUT_LAST, *TUNED)
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ def plain_cells() -> list[Cell]:
         and {"nothing": True, "content": foreign > 0}.get(variant.oracle, rho > 0)
         and (not foreign or variant.apart)
         and (variant.only is None or variant.only in MODALITIES[data])
-        and variant.data in (None, data)
+        and (data in variant.data if variant.data else data in DATASETS)
         and (not tuned or method in choices.get(str(Setting(data, rho)), {}))
     ]
     peers = [Cell("microlens50k", rho, name, SEEDS[0]) for name, peer in PEERS.items() for rho in peer.rhos]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import polars as pl
+
 from siftrec.data.catalog import Catalog
 from siftrec.data.interactions import Interactions
 from siftrec.data.read import read
@@ -17,11 +19,21 @@ DEFAULT = HERE.parent.parent / "shared" / "data"
 LOGS = {
     "microlens50k": "microlens50k/MicroLens-50k_pairs.tsv",
     "ml1m": "ml1m/sequences.tsv.gz",
+    "ml1m-but-last": "ml1m/sequences.tsv.gz",
     "ml100k": "ml100k/ml-100k.inter",
     "ml_latest_small": "ml_latest_small/ratings.csv",
 }
 # MicroLens' text is its caption and its hashtags together, so the two halves are used and the whole is not.
-MODALITIES = {"microlens50k": ("caption", "hashtags"), "ml1m": ("image", "text"), "ml100k": (), "ml_latest_small": ()}
+MODALITIES: dict[str, tuple[str, ...]] = {
+    "microlens50k": ("caption", "hashtags"),
+    **dict.fromkeys(("ml1m", "ml1m-but-last"), ("image", "text")),
+    "ml100k": (),
+    "ml_latest_small": (),
+}
+
+BUT_LAST = {"ml1m-but-last"}
+"""Without the last interaction of each user. Of 5,528 of ml1m's 6,040 users the source lacks the one before the last, so
+leave-one-out asks them for the item after the next; here it asks everybody for the next."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,9 @@ class Data:
 def load(name: str, folder: Path, modalities: tuple[str, ...] | None = None) -> Data:
     """Read one data set, with the content named or else the usual, from the folder that holds them all."""
     events = read(folder / LOGS[name])
+    if name in BUT_LAST:
+        place, length = pl.int_range(pl.len()).over("user"), pl.len().over("user")
+        events = replace(events, frame=events.frame.filter(place < length - 1))
     home = (folder / LOGS[name]).parent
     content = {}
     for each in MODALITIES[name] if modalities is None else modalities:

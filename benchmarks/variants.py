@@ -52,7 +52,7 @@ class Variant:
         training: settings of `siftrec.Training` that are neither its defaults nor those of the data set.
         apart: whether it reads modalities apart, so that foreign content can be shown to it.
         only: the one modality its catalog has; None = the data set's usual ones.
-        data: the one data set it is run on; None = all.
+        data: the data sets it is run on; None = the usual ones.
         oracle: what is known of the planted noise, as a ceiling: nothing; which targets it is (they do not count); or
             which interactions it is (they are taken out of training, of validation and of all histories); or which content
             is foreign (the gate shuts it out). `log`: nothing, but targets are weighed by a detector that was fitted on all
@@ -68,7 +68,7 @@ class Variant:
     training: dict[str, Any] = field(default_factory=dict)
     apart: bool = False
     only: str | None = None
-    data: str | None = None
+    data: tuple[str, ...] | None = None
     oracle: Literal["nothing", "targets", "interactions", "content", "log", "detector", "detector, histories"] = (
         "nothing"
     )
@@ -82,10 +82,11 @@ WEIGHTED = CCL4Rec(dim=64, contrast=NEXT, denoise=Denoise())
 
 # Where histories are long, every prefix of every one is too much to train on: methods that can ask after every position of a
 # window do, as SASRec does anyway; of the others twenty rows of each user are drawn anew every epoch.
-WINDOWS = {"ml1m"}
+ML1M = ("ml1m", "ml1m-but-last")
+WINDOWS = set(ML1M)
 TRAINING: dict[str, dict[str, Any]] = {
     "microlens50k": {},
-    "ml1m": {"rows_per_user": 20, "epochs": 24, "patience": 0},
+    **{key: {"rows_per_user": 20, "epochs": 24, "patience": 0} for key in ML1M},
 }
 """Settings of `siftrec.Training` by data set that are not its defaults."""
 
@@ -95,7 +96,10 @@ STEADY_ON = {
 }
 """What was trained before the rate fell, and has not been trained again under its own name since."""
 
-WHOLE: dict[str, dict[str, Any]] = {"microlens50k": {"batch_size": 128, "epochs": 20}, "ml1m": {"batch_size": 128}}
+WHOLE: dict[str, dict[str, Any]] = {
+    "microlens50k": {"batch_size": 128, "epochs": 20},
+    **{key: {"batch_size": 128} for key in ML1M},
+}
 """Where rows are whole histories: 128 of MicroLens' have as many targets as 512 prefixes, so a step is as long."""
 
 VARIANTS = {
@@ -194,7 +198,7 @@ VARIANTS = {
 }
 
 FALLING = {
-    f"{name}-falling": replace(VARIANTS[name], what=f"{VARIANTS[name].what}, falling rate", data="ml1m")
+    f"{name}-falling": replace(VARIANTS[name], what=f"{VARIANTS[name].what}, falling rate", data=ML1M)
     for name in ("sasrec", "ccl4rec-next", "ccl4rec")
 }
 VARIANTS |= FALLING | {
@@ -203,7 +207,7 @@ VARIANTS |= FALLING | {
         lambda contrast=contrast: CCL4Rec(dim=64, encoder="recent", contrast=contrast),
         content=True,
         training={"epochs": 8},
-        data="ml1m",
+        data=ML1M,
     )
     for name, contrast in (("ccl4rec-next", NEXT), ("ccl4rec", Contrast()))
 }
