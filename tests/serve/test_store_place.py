@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import tempfile
@@ -35,7 +36,7 @@ def test_artifacts_side_by_side_have_a_store_each_and_feedback_finds_it(
         with TestClient(app, base_url="http://127.0.0.1") as client:
             assert client.post("/v1/feedback", json=events(str(port))).status_code == 201
 
-    monkeypatch.setattr("siftrec.serve.server.run", answer)
+    monkeypatch.setattr(importlib.import_module("siftrec.serve.server"), "run", answer)
     monkeypatch.chdir(run.parent)
     served = ("models/news", "models/videos", "run", "run/artifact")
     stores = ("models/news.service.sqlite", "models/videos.service.sqlite", "run/service.sqlite", "run/service.sqlite")
