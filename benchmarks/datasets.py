@@ -53,8 +53,7 @@ def load(name: str, folder: Path, modalities: tuple[str, ...] | None = None) -> 
     """Read one data set, with the content named or else the usual, from the folder that holds them all."""
     events = read(folder / LOGS[name])
     if name in BUT_LAST:
-        place, length = pl.int_range(pl.len()).over("user"), pl.len().over("user")
-        events = replace(events, frame=events.frame.filter(place < length - 1))
+        events = without_last(events)
     home = (folder / LOGS[name]).parent
     content = {}
     for each in MODALITIES[name] if modalities is None else modalities:
@@ -62,3 +61,9 @@ def load(name: str, folder: Path, modalities: tuple[str, ...] | None = None) -> 
         found = mask if mask.exists() else None
         content[each] = features(home / f"feat_{each}.npy", ids=home / "items.tsv", mask=found, id_column="item")
     return Data(events, leave_one_out(events), Catalog(events.items, **content))
+
+
+def without_last(events: Interactions) -> Interactions:
+    """The log without the last interaction of each user."""
+    place, length = pl.int_range(pl.len()).over("user"), pl.len().over("user")
+    return replace(events, frame=events.frame.filter(place < length - 1))
