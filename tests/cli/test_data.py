@@ -61,6 +61,17 @@ def test_written_parquet_is_the_log(folder, tmp_path, capsys):
     assert sorted(path.name for path in target.parent.iterdir()) == ["out.parquet"]
 
 
+def test_what_was_only_shown_is_told_apart(tmp_path, capsys):
+    """Or a log of impressions looks as if every one of them had been clicked."""
+    path = tmp_path / "shown.csv"
+    path.write_text("user,item,time,label\na,x,1,1\na,y,2,0\nb,x,3,0\n")
+    assert run(["data", str(path)]) == 0
+    lines = dict(line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines()[:4])
+    assert (lines["interactions"], lines["of them shown only, not clicked"]) == ("3", "2")
+    assert run(["data", str(path), "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["shown_only"] == 2
+
+
 def test_columns_and_core(tmp_path, capsys):
     frame = pl.DataFrame({"who": ["a", "a", "b"], "what": ["x", "x", "y"]})
     frame.write_csv(tmp_path / "log.csv")

@@ -73,6 +73,8 @@ def _write(events: Any, path: Path) -> None:
 def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
     history, time = report["history"], report["time"]
     lines = [(name, f"{report[name]:,}") for name in ("users", "items", "interactions", "repeats")]
+    if "shown_only" in report:
+        lines.insert(3, ("of them shown only, not clicked", f"{report['shown_only']:,}"))
     lines.append(("density", f"{report['density']:.6f}"))
     lines += [
         (f"history {name}", f"{value:,.1f}" if name == "mean" else f"{value:,}") for name, value in history.items()

@@ -16,6 +16,7 @@ def describe(events: Interactions) -> dict[str, Any]:
     """Sizes, history lengths, density, repeats and time span.
 
     Returns:
+        `interactions` counts what was only shown (`label` 0) too, which `shown_only` says where there are labels;
         `density` is distinct (user, item) pairs over all possible ones; `repeats` the interactions with an item the
         user has met before; `history` quantiles of interactions per user.
     """
@@ -27,11 +28,13 @@ def describe(events: Interactions) -> dict[str, Any]:
     time: dict[str, Any] = {"kind": events.time_kind}
     if events.time_kind == "clock":
         time |= {"first": _iso(int(frame["time"].min())), "last": _iso(int(frame["time"].max()))}  # type: ignore[arg-type]
+    shown = {"shown_only": int((frame["label"] == 0).sum())} if "label" in frame.columns else {}
     return {
         "source": events.source,
         "users": users,
         "items": items,
         "interactions": frame.height,
+        **shown,
         "density": pairs / (users * items),
         "repeats": frame.height - pairs,
         "history": history | {"mean": float(lengths.mean())},
