@@ -285,6 +285,15 @@ def test_settings_said_with_another_method_are_its_own_wherever_they_stand(tmp_p
     assert describe(config.load(write(tmp_path, text), within).method)["base"]["dim"] == 8
 
 
+def test_a_table_said_at_once_is_its_keys(tmp_path: Path) -> None:
+    """`method={use=…}` must not lose what another --set says of the same method, nor drop the file's without a word."""
+    text = MINIMAL.replace('"siftrec:Popularity"', '"siftrec:CCL4Rec"\nlength = 9')
+    said: list[str] = []
+    told = config.load(write(tmp_path, text), ["method.dim=32", 'method={use="siftrec:SASRec"}'], on_note=said.append)
+    assert told.method == SASRec(dim=32)
+    assert said == ["[method] of exp.toml: length belong to siftrec:CCL4Rec and are dropped"]
+
+
 def test_what_is_not_dropped_is_not_told(tmp_path: Path) -> None:
     text = MINIMAL.replace('"siftrec:Popularity"', '"siftrec:SASRec"\ndim = 16')
     said: list[str] = []

@@ -29,7 +29,7 @@ def override(table: dict[str, Any], overrides: Iterable[str], file: str) -> list
         SettingsError: a table where the file has a value.
         UsageError: an override that is not `key=value`.
     """
-    assignments = [_assignment(each) for each in overrides]
+    assignments = [single for each in overrides for single in _single(*_assignment(each))]
     set_anew = {tuple(path) for path, _ in assignments}
     notes = []
     for path, value in sorted(assignments, key=lambda each: len(each[0]) if each[0][-1] == "use" else sys.maxsize):
@@ -40,12 +40,20 @@ def override(table: dict[str, Any], overrides: Iterable[str], file: str) -> list
             if not isinstance(at, dict):
                 raise SettingsError(".".join(path), f"{part!r} is a value, not a table")
         if last == "use" and at.get("use", value) != value:
-            lost = ", ".join(key for key in at if (*above, key) not in set_anew)
+            here = len(path)
+            lost = ", ".join(key for key in at if (*above, key) not in {each[:here] for each in set_anew})
             if lost:
                 notes.append(f"[{'.'.join(above)}] of {file}: {lost} belong to {at['use']} and are dropped")
             at.clear()
         at[last] = value
     return notes
+
+
+def _single(path: list[str], value: Any) -> list[tuple[list[str], Any]]:
+    """An assignment of a table as those of its keys."""
+    if not isinstance(value, dict) or not value:
+        return [(path, value)]
+    return [single for key, each in value.items() for single in _single([*path, key], each)]
 
 
 def _assignment(text: str) -> tuple[list[str], Any]:

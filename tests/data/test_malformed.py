@@ -144,8 +144,15 @@ def test_parquet_cut_off(tmp_path):
             {"user": [1.0, float("nan")], "item": [1, 2]},
             "memory: row 2, column 'user': user is empty, which made numbers",
         ),
-        ({"user": [1.0, 2.5], "item": [1, 2]}, "memory: row 2, column 'user': user ids are numbers with a fraction"),
-        ({"user": [1.0, float("inf")], "item": [1, 2]}, "row 2, column 'user': user ids are numbers with a fraction"),
+        ({"user": [1.0, 2.5], "item": [1, 2]}, "memory: row 2, column 'user': user id 2.5 is a number with a fraction"),
+        (
+            {"user": [1, 2], "item": [2.0**53, 2.0**53 + 2]},
+            "item id 9007199254740992.0 is a number with a fraction, or too large",
+        ),
+        (
+            {"user": [1.0, float("inf")], "item": [1, 2]},
+            "row 2, column 'user': user id inf is a number with a fraction",
+        ),
         ({"user": [True, False], "item": [1, 2]}, "user ids are Boolean"),
         ({"user": [[1], [2]], "item": [1, 2]}, "user ids are List"),
         ({"user": [1, 2], "item": [1, 2], "ts": [1, None]}, "row 2, column 'ts': time is empty"),

@@ -178,6 +178,21 @@ def test_figures_of_a_model_that_was_trained_on_since_are_refused(
     assert run(compare) == 0
 
 
+def test_an_artifact_that_was_put_in_the_place_of_another_is_compared_once_it_is_evaluated(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So is a new model taken up by a service: its folder still has the `run.json` of the one before."""
+    shutil.copy(runs / "log.csv", tmp_path)
+    for name in ("markov", "popularity"):
+        shutil.copytree(runs / name, tmp_path / name)
+    shutil.rmtree(tmp_path / "markov" / "artifact")
+    shutil.copytree(tmp_path / "popularity" / "artifact", tmp_path / "markov" / "artifact")
+    compare = ["compare", str(tmp_path / "markov"), str(tmp_path / "popularity")]
+    assert run(["evaluate", str(tmp_path / "markov"), str(tmp_path / "popularity")]) == 0
+    capsys.readouterr()
+    assert run(compare) == 0, capsys.readouterr().err
+
+
 @pytest.mark.parametrize("method", ["Popularity", "ItemKNN", "Markov", "EASE", "BPRMF", "GRU4Rec", "CCL4Rec", "DIN"])
 def test_a_run_is_the_model_that_was_evaluated(runs: Path, tmp_path: Path, method: str) -> None:
     """If what is loaded had another fingerprint than what was trained, every comparison of it would be refused."""

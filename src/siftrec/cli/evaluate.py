@@ -48,7 +48,11 @@ def evaluate_command(
     ] = None,
     cutoffs: Annotated[
         str | None,
-        typer.Option(metavar="K,K", help="The k of every metric, instead of the experiment's.", show_default=False),
+        typer.Option(
+            metavar="K,K",
+            help="The k of every metric, instead of the experiment's, also in what is kept; name those you still want.",
+            show_default=False,
+        ),
     ] = None,
     trust: Trust = None,
 ) -> None:

@@ -77,11 +77,10 @@ class Vocab:
         Raises:
             DataError: an unknown id, named, when `unknown` is None; a column of lists.
         """
-        if ids.dtype.is_nested():
+        if ids.dtype.is_nested() or ids.dtype == pl.Binary:
             raise DataError(f"ids are text or whole numbers, not {ids.dtype}")
         if ids.dtype.is_float():  # what pandas makes of whole numbers where one of them is missing
-            whole = ids.cast(pl.Int64, strict=False)
-            ids = whole.set((whole.cast(ids.dtype) != ids).fill_null(True), None)
+            ids = exact_ids(ids)
         typed = ids.cast(self.ids.dtype, strict=False).rename("id")
         if ids.dtype not in (typed.dtype, pl.Null):
             exact = typed.cast(ids.dtype, strict=False) == ids
@@ -108,3 +107,11 @@ class Vocab:
     def decode(self, codes: np.ndarray) -> pl.Series:
         """Raw ids of codes ≥ 1. Shape (n,)."""
         return self.ids.gather(np.asarray(codes, dtype=np.int64) - 1)
+
+
+def exact_ids(ids: pl.Series) -> pl.Series:
+    """Ids that became floats, as whole numbers; null where digits may be lost: two ids could have become one."""
+    most = 2**24 if ids.dtype == pl.Float32 else 2**53
+    whole = ids.cast(pl.Int64, strict=False)
+    exact = (whole.cast(ids.dtype) == ids) & (ids.abs() < most)
+    return whole.set(~exact.fill_null(False), None)

@@ -245,7 +245,8 @@ def kept_at(run: Path, split: str) -> Path:
 def kept(run: Path, split: str) -> Evaluation:
     """The evaluation of a part that a run folder keeps, of the model that is there now.
 
-    A folder without `run.json` does not say which model that is, so its evaluation is taken as it is.
+    A folder without `run.json` does not say which model that is, so its evaluation is taken as it is. So is one that is newer
+    than the artifact: another artifact may have been put in the place of the one that `run.json` tells of.
 
     Args:
         run: the run folder.
@@ -259,11 +260,15 @@ def kept(run: Path, split: str) -> Evaluation:
         now = read_json(record)["fingerprints"]["model"] if record.exists() else found.about.model
     except (ArtifactError, KeyError, TypeError):
         raise DataError("does not say which model the run holds; train it again", str(record)) from None
-    if found.about.model != now:
+    if found.about.model != now and not _newer(kept_at(run, split), run / "artifact" / "manifest.json"):
         raise DataError(
             f"was evaluated before it was trained on; run `siftrec evaluate {run} --split {split}`", str(run)
         )
     return found
+
+
+def _newer(path: Path, other: Path) -> bool:
+    return other.exists() and path.stat().st_mtime_ns > other.stat().st_mtime_ns
 
 
 def evaluate(

@@ -46,7 +46,7 @@ class CCL4Rec:
             of its own. `sequence`: every window of `length` targets, read once and asked after every position, with views
             of the whole window alone; faster where histories are long, for encoders with a state after every position.
         encoder: how a history becomes a user vector. `context` pools it by what fits the whole; `recent` reads the most
-            recent interaction apart as well, for logs where what comes next hangs on what came last, such as ml1m.
+            recent interaction apart as well, for logs where what comes next hangs on what came last; compare on validation.
         blocks: transformer blocks (encoder `transformer` only).
         heads: attention heads (encoder `transformer` only).
         ids: whether items have an id embedding beside their content; without it every new item works at once.

@@ -22,7 +22,8 @@ class Weighed:
 
     Attributes:
         item: raw id.
-        share: of the user's attention; None where the encoder reads a history as a whole.
+        share: of the user's attention, so of the pool alone (encoder `recent` reads the last interaction beside it, too);
+            None where the encoder reads a history as a whole.
         noise: probability of a false positive by the model's own detector; None where it has none, or nothing could vouch.
         modalities: name → weight γ, which sum to 1; None where the item lacks the modality; {} without a gate.
     """

@@ -21,7 +21,7 @@ from siftrec.methods.trained import Trained
 from siftrec.serve.clusters import kept
 from siftrec.serve.settings import DEFAULT
 from siftrec.serve.store import Conflict, Full, Item, Missing, Store
-from siftrec.settings import nearest
+from siftrec.settings import nearest, trusting
 
 _TRIES = 5
 _SLICE = 8192
@@ -102,7 +102,7 @@ class Serving:
         trust: Iterable[str] = (),
     ) -> None:
         self._folder, self._store, self._most, self._lock = folder, store, most, threading.Lock()
-        self._clusters, self._trust = clusters, tuple(trust)
+        self._clusters, self._trust = clusters, trusting(trust)[1:]
         self.problem: str | None = None
         self.reloads = {"done": 0, "refused": 0}
         self._tried = self._seen = self._mark()

@@ -10,7 +10,7 @@ import polars as pl
 
 from siftrec.data.interactions import Interactions, TimeKind
 from siftrec.data.readers.times import microseconds
-from siftrec.data.vocab import Vocab
+from siftrec.data.vocab import Vocab, exact_ids
 from siftrec.errors import DataError
 
 SPLITS = ("train", "valid", "test")
@@ -131,12 +131,9 @@ def _ids(raw: Raw, role: str) -> pl.Series:
         raw.refuse(
             ids.is_null() | ids.is_nan(), role, f"{role} is empty, which made numbers of all ids; leave the row out"
         )
-        whole = ids.cast(pl.Int64, strict=False)
-        raw.refuse(
-            (whole.cast(ids.dtype) != ids).fill_null(True),
-            role,
-            f"{role} ids are numbers with a fraction; ids are text or whole numbers",
-        )
+        whole = exact_ids(ids)
+        problem = f"{role} id {{}} is a number with a fraction, or too large to be exact; ids are text or whole numbers"
+        raw.refuse(whole.is_null(), role, problem)
         ids = whole
     if ids.dtype != pl.String and not ids.dtype.is_integer():
         raise DataError(f"{role} ids are {ids.dtype}; ids are text or whole numbers", raw.place(0, role))
