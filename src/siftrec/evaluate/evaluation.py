@@ -245,8 +245,8 @@ def kept_at(run: Path, split: str) -> Path:
 def kept(run: Path, split: str) -> Evaluation:
     """The evaluation of a part that a run folder keeps, of the model that is there now.
 
-    A folder without `run.json` does not say which model that is, so its evaluation is taken as it is. So is one that is newer
-    than the artifact: another artifact may have been put in the place of the one that `run.json` tells of.
+    A folder without `run.json` does not say which model that is, so its evaluation is taken as it is. So is one that is
+    newer than the artifact: another artifact may have been put in the place of the one that `run.json` tells of.
 
     Args:
         run: the run folder.
