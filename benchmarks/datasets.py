@@ -33,7 +33,8 @@ MODALITIES: dict[str, tuple[str, ...]] = {
 
 BUT_LAST = {"ml1m-but-last"}
 """Without the last interaction of each user. Of 5,528 of ml1m's 6,040 users the source lacks the one before the last, so
-leave-one-out asks them for the item after the next; here it asks everybody for the next."""
+leave-one-out asks them for the item after the next; here it asks everybody for the next.
+These questions are ml1m's validation questions: nothing that was chosen on those is tested on these."""
 
 
 @dataclass(frozen=True)

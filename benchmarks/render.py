@@ -228,7 +228,8 @@ def accuracy(cells: dict[Setting, dict[str, list[Figures]]], stale: int) -> list
         "there before, at a constant rate and until two epochs were no better, stands beside it (decision 0020). The source "
         "of ml1m lacks the interaction before the last for 5,528 of its 6,040 users: there leave-one-out asks for the item "
         "after the next, and no validation question does. *ml1m-but-last* is the same log without the last interaction of "
-        "each user (decision 0021)."
+        "each user; its test questions are the validation questions of ml1m, on which epochs and the encoder *recent "
+        "interaction apart* were chosen, so its figures are no clean test (decision 0021)."
     )
     parts = ["## Accuracy", text, machine_line(everything)]
     if stale:
