@@ -84,8 +84,8 @@ class Setting(NamedTuple):
 
 
 TUNED = tuple(Setting("microlens50k", rho, tuned=True) for rho in RHOS)
-BUT_LAST = Setting("ml1m-but-last", 0.0)
-SETTINGS = (*(Setting(*each) for each in product(DATASETS, RHOS, FOREIGN)), BUT_LAST, *TUNED)
+BUT_TWO = Setting("ml1m-but-two", 0.0)
+SETTINGS = (*(Setting(*each) for each in product(DATASETS, RHOS, FOREIGN)), BUT_TWO, *TUNED)
 
 
 @dataclass(frozen=True)

@@ -19,22 +19,22 @@ DEFAULT = HERE.parent.parent / "shared" / "data"
 LOGS = {
     "microlens50k": "microlens50k/MicroLens-50k_pairs.tsv",
     "ml1m": "ml1m/sequences.tsv.gz",
-    "ml1m-but-last": "ml1m/sequences.tsv.gz",
+    "ml1m-but-two": "ml1m/sequences.tsv.gz",
     "ml100k": "ml100k/ml-100k.inter",
     "ml_latest_small": "ml_latest_small/ratings.csv",
 }
 # MicroLens' text is its caption and its hashtags together, so the two halves are used and the whole is not.
 MODALITIES: dict[str, tuple[str, ...]] = {
     "microlens50k": ("caption", "hashtags"),
-    **dict.fromkeys(("ml1m", "ml1m-but-last"), ("image", "text")),
+    **dict.fromkeys(("ml1m", "ml1m-but-two"), ("image", "text")),
     "ml100k": (),
     "ml_latest_small": (),
 }
 
-BUT_LAST = {"ml1m-but-last"}
-"""Without the last interaction of each user. Of 5,528 of ml1m's 6,040 users the source lacks the one before the last, so
-leave-one-out asks them for the item after the next; here it asks everybody for the next.
-These questions are ml1m's validation questions: nothing that was chosen on those is tested on these."""
+CUT = {"ml1m-but-two": 2}
+"""Data set → how many of the last interactions of each user it leaves out. Of 5,528 of ml1m's 6,040 users the source lacks the
+interaction before the last, so leave-one-out asks them for the item after the next. With one left out it would ask everybody
+for the next, but these are ml1m's validation questions, on which settings were chosen; with two, nothing was."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Data:
 def load(name: str, folder: Path, modalities: tuple[str, ...] | None = None) -> Data:
     """Read one data set, with the content named or else the usual, from the folder that holds them all."""
     events = read(folder / LOGS[name])
-    if name in BUT_LAST:
-        events = without_last(events)
+    if name in CUT:
+        events = without_last(events, CUT[name])
     home = (folder / LOGS[name]).parent
     content = {}
     for each in MODALITIES[name] if modalities is None else modalities:
@@ -64,7 +64,7 @@ def load(name: str, folder: Path, modalities: tuple[str, ...] | None = None) -> 
     return Data(events, leave_one_out(events), Catalog(events.items, **content))
 
 
-def without_last(events: Interactions) -> Interactions:
-    """The log without the last interaction of each user."""
+def without_last(events: Interactions, count: int = 1) -> Interactions:
+    """The log without the last interactions of each user."""
     place, length = pl.int_range(pl.len()).over("user"), pl.len().over("user")
-    return replace(events, frame=events.frame.filter(place < length - 1))
+    return replace(events, frame=events.frame.filter(place < length - count))

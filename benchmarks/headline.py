@@ -1,4 +1,4 @@
-"""The accuracy table of README.md, from the stored figures: means over seeds on microlens50k."""
+"""The accuracy tables of README.md and docs/findings.md, from the stored figures: means over seeds on microlens50k."""
 
 from __future__ import annotations
 
@@ -37,13 +37,16 @@ ROWS = {
     "oracle-targets": "the same, told which targets are noise",
     "oracle-all": "the same, told which interactions are noise",
 }
+FEW = ("itemknn", "sasrec", "fmlprec", "sasrec-content-prefixes", "ccl4rec", "ccl4rec-denoise", "oracle-all")
+"""The rows that README.md has."""
 
 
-def write(page: Path, cells: Cells, table: Table) -> None:
+def write(page: Path, names: Iterable[str], cells: Cells, table: Table) -> None:
     """Put the table between its marks.
 
     Args:
-        page: README.md.
+        page: has the marks.
+        names: the methods to show, in order.
         cells: stored cells by setting, then by method, one per seed.
         table: from head and rows to Markdown.
     """
@@ -52,8 +55,7 @@ def write(page: Path, cells: Cells, table: Table) -> None:
     after = rest.split(END, 1)[1]
     head = ("NDCG@20 / Recall@20, seeds", "the log as it is", "with 30 % noise")
     rows = [
-        (what, *(_told(cells.get(Setting(DATA, rho), {}).get(name, ())) for rho in (0.0, 0.3)))
-        for name, what in ROWS.items()
+        (ROWS[name], *(_told(cells.get(Setting(DATA, rho), {}).get(name, ())) for rho in (0.0, 0.3))) for name in names
     ]
     page.write_text(f"{before}{BEGIN}{table(head, rows)}{END}{after}", "utf-8")
 

@@ -1,4 +1,4 @@
-"""Write docs/results.md, and README.md's accuracy table, from the stored figures. No number in them is typed.
+"""Write docs/results.md, and the accuracy tables of README.md and docs/findings.md, from the stored figures. No number in them is typed.
 
 python benchmarks/render.py
 """
@@ -33,7 +33,7 @@ from siftrec.settings import describe, resolve
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "results.md"
-README = HERE.parent / "README.md"
+README, FINDINGS = HERE.parent / "README.md", HERE.parent / "docs" / "findings.md"
 NAMES = {name: variant.what for name, variant in VARIANTS.items()} | {name: peer.what for name, peer in PEERS.items()}
 Figures = dict[str, Any]
 
@@ -59,7 +59,8 @@ def main() -> None:
     ]
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text("\n\n".join(sections) + "\n", "utf-8")
-    headline.write(README, cells, table)
+    headline.write(README, headline.FEW, cells, table)
+    headline.write(FINDINGS, headline.ROWS, cells, table)
 
 
 HEAD = """# Results

@@ -82,7 +82,7 @@ WEIGHTED = CCL4Rec(dim=64, contrast=NEXT, denoise=Denoise())
 
 # Where histories are long, every prefix of every one is too much to train on: methods that can ask after every position of a
 # window do, as SASRec does anyway; of the others twenty rows of each user are drawn anew every epoch.
-ML1M = ("ml1m", "ml1m-but-last")
+ML1M = ("ml1m", "ml1m-but-two")
 WINDOWS = set(ML1M)
 TRAINING: dict[str, dict[str, Any]] = {
     "microlens50k": {},

@@ -195,7 +195,8 @@ def _noise(scores: NoiseScores) -> str:
 def _second(scores: NoiseScores, found: tuple[Findable, ...]) -> str:
     """The second sentence of the verdict."""
     low, high = scores.rho_interval
-    share = f"At most {scores.rho_upper:.1%} of the interactions are noise (95 % interval {low:.1%} to {high:.1%})"
+    share = f"At most {scores.rho_upper:.1%} of the interactions are popularity-drawn noise"
+    share += f" (95 % interval {low:.1%} to {high:.1%})"
     told = ", ".join(map(str, found))
     return (
         f"{share}; noise planted here is found with {told} (AUROC: .5 is a coin, 1 is perfect)."
