@@ -32,9 +32,9 @@ MODALITIES: dict[str, tuple[str, ...]] = {
 }
 
 CUT = {"ml1m-but-two": 2}
-"""Data set → how many of the last interactions of each user it leaves out. Of 5,528 of ml1m's 6,040 users the source lacks the
-interaction before the last, so leave-one-out asks them for the item after the next. With one left out it would ask everybody
-for the next, but these are ml1m's validation questions, on which settings were chosen; with two, nothing was."""
+"""Data set → how many of the last interactions of each user it leaves out. Of 5,528 of ml1m's 6,040 users the source lacks
+the interaction before the last, so leave-one-out asks them for the item after the next. With one left out it would ask
+everybody for the next, but these are ml1m's validation questions, on which settings were chosen; with two, nothing was."""
 
 
 @dataclass(frozen=True)

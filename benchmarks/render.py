@@ -1,4 +1,6 @@
-"""Write docs/results.md, and the accuracy tables of README.md and docs/findings.md, from the stored figures. No number in them is typed.
+"""Write docs/results.md, and the accuracy tables of README.md and docs/findings.md, from the stored figures.
+
+No number in them is typed.
 
 python benchmarks/render.py
 """

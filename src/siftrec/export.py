@@ -100,7 +100,7 @@ def export(run: Path, out: Path, trust: Iterable[str] = ()) -> Exported:
 def _vectors(trained: Trained) -> np.ndarray | None:
     if not isinstance(trained.scorer, Model) or not isinstance(trained.scorer, VectorScorer):
         return None
-    return np.ascontiguousarray(trained.scorer.items()[1:].detach().numpy(), np.float32)
+    return trained.item_vectors()[1]
 
 
 def _save(path: Path, vectors: np.ndarray) -> None:

@@ -31,7 +31,7 @@ from siftrec.evaluate.evaluation import evaluate
 from siftrec.files import clear_errors, locked, write_json, write_text
 from siftrec.methods.trained import Trained
 from siftrec.train.events import Event, OnEvent, Read, Started
-from siftrec.train.fit import fit
+from siftrec.train.fit import fit, threads
 from siftrec.train.folder import LOG
 
 CONFIG, RECORD, METRICS, ARTIFACT, INJECTED, FOREIGN = (
@@ -73,14 +73,13 @@ def run(
     named = _titles(experiment, prepared)
     if on_event is not None:
         on_event(Read(prepared.notes))
-    with locked(folder):
+    with locked(folder), threads(experiment.train.threads):  # validation too
         settings = _claimed(experiment, folder, resume)
 
-        def told(event: Event) -> None:
+        def told(event: Event) -> bool | None:
             if isinstance(event, Started):  # what there is to resume has been accepted
                 write_text(folder / CONFIG, settings)
-            if on_event is not None:
-                on_event(event)
+            return None if on_event is None else on_event(event)
 
         for planted, name in ((prepared.injected, INJECTED), (prepared.foreign, FOREIGN)):
             if planted is not None:

@@ -11,11 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from siftrec.cli import main
-from siftrec.cli.console import counting, duration, table
+from siftrec.cli.console import counting, table
 from siftrec.cli.train import training_was_short
 from siftrec.errors import ArtifactError, NonFiniteLossError, Terminated
 from siftrec.train.events import EpochEnded, Estimate, Started, Stopped
 from siftrec.train.log import Log
+from siftrec.train.progress import duration
 
 COMMANDS = (
     "demo",

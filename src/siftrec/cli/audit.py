@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from siftrec.cli.console import duration, say, table, write_result
+from siftrec.cli.console import say, table, write_result
 from siftrec.cli.data import Column
 from siftrec.errors import UsageError
+from siftrec.train.progress import duration
 
 if TYPE_CHECKING:
     from siftrec.audit import Audit

@@ -11,10 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from siftrec.train.events import Event, Started, Stepped
+from siftrec.train.progress import Words, duration
+
 if TYPE_CHECKING:
     from rich.progress import Progress
-
-    from siftrec.train.events import Event, Started, Stepped
 
 _PLAIN_SECONDS = 10.0
 
@@ -81,8 +82,7 @@ class Reporter:
 
     def __init__(self) -> None:
         self._bar = _bar() if sys.stderr.isatty() else None
-        self._started: Started | None = None
-        self._stepped: Stepped | None = None
+        self._words = Words()
         self._shown = time.monotonic()
 
     def __enter__(self) -> Reporter:
@@ -98,55 +98,21 @@ class Reporter:
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
-        from siftrec.train.events import EpochEnded, Read, Started, Stepped, Stopped, Warned
-
-        match event:
-            case Read():
-                for name, count in event.notes.items():
-                    self._say(f"note: {name}: {count:,}")
-            case Started():
-                self._start(event)
-            case Stepped():
-                self._step(event)
-            case EpochEnded():
-                value = "no validation question" if event.value is None else f"{event.metric} {event.value:.4f}"
-                self._say(f"{self._epoch(event.epoch)}  {self._losses()}{value}{' (best)' if event.best else ''}")
-            case Warned():
-                self._say(f"warning: {event.message}")
-            case Stopped() if event.epochs:
-                self._say(f"stopped after epoch {event.epochs} ({event.reason}); epoch {event.best_epoch + 1} is kept")
-
-    def _start(self, event: Started) -> None:
-        self._started, cost = event, event.estimate
-        where = f", going on in epoch {event.epoch + 1}" if event.epoch or event.step else ""
-        self._say(
-            f"{event.method}: {event.parameters:,} parameters, {event.epochs} epochs of {event.steps} steps{where}"
-        )
-        for name, value in event.notes.items():
-            self._say(f"{name}: {value:,.3g}")
-        if event.epochs:
-            self._say(f"estimate: at most {duration(cost.seconds)}, {cost.memory / 1e9:.1f} GB of memory")
-        if self._bar:
+        for line in self._words(event):
+            self._say(line)
+        if isinstance(event, Started) and self._bar:
             done = event.epoch * event.steps + event.step
             self._bar.add_task("training", total=event.epochs * event.steps, completed=done)
+        elif isinstance(event, Stepped):
+            self._step(event)
 
     def _step(self, event: Stepped) -> None:
-        self._stepped = event
-        if self._bar and self._started:
-            done = event.epoch * self._started.steps + event.step
-            self._bar.update(self._bar.task_ids[-1], completed=done, description=self._epoch(event.epoch))
-        elif self._started and time.monotonic() - self._shown > _PLAIN_SECONDS:
-            self._say(f"{self._epoch(event.epoch)}  step {event.step}/{self._started.steps}  {self._losses()}")
-
-    def _epoch(self, epoch: int) -> str:
-        return f"epoch {epoch + 1}/{self._started.epochs}" if self._started else f"epoch {epoch + 1}"
-
-    def _losses(self) -> str:
-        if self._stepped is None:
-            return ""
-        losses = self._stepped.losses
-        parts = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
-        return f"loss {sum(losses.values()):.4f} ({parts})  {self._stepped.targets_per_second:,.0f} targets/s  "
+        started = self._words.started
+        if self._bar and started:
+            done = event.epoch * started.steps + event.step
+            self._bar.update(self._bar.task_ids[-1], completed=done, description=self._words.epoch(event.epoch))
+        elif time.monotonic() - self._shown > _PLAIN_SECONDS:
+            self._say(self._words.step(event))
 
     def _say(self, text: str) -> None:
         self._shown = time.monotonic()
@@ -190,13 +156,3 @@ def _bar() -> Progress:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True), transient=True)
-
-
-def duration(seconds: float) -> str:
-    """`8 s`, `2 min 5 s`, `3 h 20 min`."""
-    whole = max(round(seconds), 1)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

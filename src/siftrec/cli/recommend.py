@@ -15,8 +15,9 @@ from siftrec.cli.runs import Trust, experiment_of, load_run
 if TYPE_CHECKING:
     import polars as pl
 
+    from siftrec.methods.answers import Recommendations
     from siftrec.methods.explain import Explanation
-    from siftrec.methods.trained import Recommendations, Trained
+    from siftrec.methods.trained import Trained
 
 
 def recommend_command(  # noqa: PLR0913
@@ -135,21 +136,11 @@ def _json(answer: Recommendations) -> dict[str, Any]:
 def _batch(
     asked: pl.DataFrame, trained: Trained, output: Path, answered: Callable[[list[Any]], list[Recommendations]]
 ) -> None:
-    import polars as pl
-
     from siftrec.files import write_file
+    from siftrec.methods.answers import tabled
 
     answers = answered(asked["history"].to_list())
-    counts = [len(answer.items) for answer in answers]
-    frame = pl.DataFrame(
-        {
-            "user": asked["user"].gather([row for row, count in enumerate(counts) for _ in range(count)]),
-            "rank": pl.Series([rank for count in counts for rank in range(1, count + 1)], dtype=pl.Int32),
-            "item": pl.Series([item for answer in answers for item in answer.items], dtype=trained.items.ids.dtype),
-            "score": pl.Series([score for answer in answers for score in answer.scores], dtype=pl.Float32),
-        }
-    )
-    write_file(output, frame.write_parquet)
+    write_file(output, tabled(asked["user"], answers, trained.items.ids.dtype).write_parquet)
     unknown, fallback = sum(len(answer.unknown) for answer in answers), sum(answer.fallback for answer in answers)
     say(f"{output}: {len(answers)} histories; {unknown} unknown items skipped; {fallback} answered by popularity")
     again = asked.height - asked["user"].n_unique()
@@ -168,18 +159,20 @@ def _logged(run: Path, trust: Trust, user: str | None = None) -> pl.DataFrame:
     from siftrec.errors import DataError
 
     data = experiment_of(run, trust).data
-    events = data.read().positives().frame
-    if user is not None:
-        events = events.filter(pl.col("user").cast(pl.String) == user)
-        if events.is_empty():
-            raise DataError(f"has no user {user!r}, or none with clicks that data.core leaves", data.path)
-    return events.group_by("user", maintain_order=True).agg(pl.col("item").alias("history"))
+    histories = data.read().positives().histories()
+    if user is None:
+        return histories
+    found = histories.filter(pl.col("user").cast(pl.String) == user)
+    if found.is_empty():
+        raise DataError(f"has no user {user!r}, or none with clicks that data.core leaves", data.path)
+    return found
 
 
 def _histories(file: Path) -> pl.DataFrame:
     import polars as pl
 
     from siftrec.errors import DataError
+    from siftrec.methods.answers import histories_of
 
     try:
         asked = pl.read_parquet(file)
@@ -187,12 +180,4 @@ def _histories(file: Path) -> pl.DataFrame:
         raise DataError("no such file", str(file)) from None
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"not a Parquet file: {error}", str(file)) from None
-    for column in ("user", "history"):
-        if column not in asked.columns:
-            raise DataError(f"has no column {column!r}; it needs `user` and `history` (a list of item ids)", str(file))
-    if isinstance(asked.schema["history"], pl.Array):
-        asked = asked.with_columns(pl.col("history").arr.to_list())
-    kind = asked.schema["history"]
-    if not isinstance(kind, pl.List) or kind.inner.is_nested():
-        raise DataError(f"column 'history' must be a list of item ids, not {kind}", str(file))
-    return asked.with_columns(pl.col("history").fill_null([]).list.drop_nulls())
+    return histories_of(asked, str(file))

@@ -79,6 +79,10 @@ class Interactions:
             raise DataError(f"no interaction has a time in [{start}, {end})", self.source)
         return replace(self, frame=frame)
 
+    def histories(self) -> pl.DataFrame:
+        """Columns `user` and `history`, everybody's item ids, oldest first: what `Trained.recommend_table` takes."""
+        return self.frame.group_by("user", maintain_order=True).agg(pl.col("item").alias("history"))
+
     def sequences(self, users: pl.Series, items: Vocab) -> Sequences:
         """The log as ragged sequences, one row per user of `users` (sorted distinct ids of this log)."""
         lengths = self.frame.group_by("user").len().sort("user")["len"].to_numpy()

@@ -21,6 +21,7 @@ from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError, UsageError
 from siftrec.index import Approximate, Exact, Found, Index, allowed, best
 from siftrec.methods.added import check_near, covered, new_titles, newcomers
+from siftrec.methods.answers import Recommendations, histories_of, tabled
 from siftrec.methods.base import Counted, Extensible, Method, Model, Scorer, VectorScorer
 from siftrec.settings import describe
 
@@ -50,29 +51,6 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Recommendations:
-    """The answer for one history.
-
-    Attributes:
-        items: raw ids, best first; fewer than k when the catalog has no more.
-        scores: one score per item; comparable within one answer only.
-        unknown: history ids that the catalog does not hold; they were skipped.
-        fallback: True when nothing of the history was known, so popularity answered.
-    """
-
-    items: list[Any]
-    scores: list[float]
-    unknown: list[Any]
-    fallback: bool
-
-    def __str__(self) -> str:
-        return "\n".join(f"{rank:3d}  {item}  {score:.4f}" for rank, (item, score) in enumerate(self, start=1))
-
-    def __iter__(self) -> Any:
-        return iter(zip(self.items, self.scores, strict=True))
-
-
-@dataclass(frozen=True)
 class Trained:
     """What `fit` returns and everything later takes.
 
@@ -82,7 +60,7 @@ class Trained:
         items: raw id ↔ code of the catalog.
         popularity: (N,) int64 training interactions of each item (see `Fitting.popularity`).
         facts: provenance.
-        contents: the modalities it was trained with, in order.
+        contents: the modalities of the catalog it was trained with, in order, whether or not the method reads them.
         titles: raw id → title, of items that have one.
         added: how many of the items, the last ones, came after training.
         index: what finds the best items for a user vector; None = exactly.
@@ -116,7 +94,7 @@ class Trained:
             k: how many, at least 1.
             exclude: raw ids that must not be recommended.
             seen: True allows items of the history itself.
-            only: raw ids among which to choose; None = all. Unknown ones are skipped.
+            only: raw ids among which to choose; None = all. Unknown ones, here and in `exclude`, are in `ignored`.
 
         Raises:
             UsageError: k below 1, or text where a list of ids is needed.
@@ -133,23 +111,58 @@ class Trained:
         only: Iterable[Any] | None = None,
     ) -> list[Recommendations]:
         """`recommend` for many histories: the same numbers."""
-        check_count(k)
-        coded = [self.codes(history) for history in histories]
-        banned, among = self._known(exclude), None if only is None else self._known(only)
-        excluded = [_codes(banned if seen else np.concatenate([banned, codes])) for codes in coded]
-        found = self._found(coded, k, excluded, None if among is None else _codes(among))
-        return [
-            self._answer(each, history, codes) for each, history, codes in zip(found, histories, coded, strict=True)
-        ]
+        banned = self._limit(exclude)
+        return self._answers(histories, k, [banned] * len(histories), seen, only)
+
+    def recommend_table(
+        self,
+        histories: Any,
+        k: int = 10,
+        exclude: Iterable[Any] | Mapping[Any, Iterable[Any]] = (),
+        seen: bool = False,
+        only: Iterable[Any] | None = None,
+    ) -> pl.DataFrame:
+        """`recommend` for many users, as one table: columns user, rank (from 1), item, score.
+
+        Args:
+            histories: user → history, or a table with the columns `user` and `history`, e.g. `events.histories()`.
+            k: how many, at least 1.
+            exclude: raw ids that nobody is recommended; or user → raw ids that this user is not.
+            seen: True allows items of the history itself.
+            only: raw ids among which to choose; None = all.
+
+        Raises:
+            DataError: no histories.
+            UsageError: k below 1, or text where a list of ids is needed.
+        """
+        asked = histories_of(histories)
+        users = asked["user"].to_list()
+        if isinstance(exclude, Mapping):
+            banned = [self._limit(exclude.get(user, ())) for user in users]
+        else:
+            banned = [self._limit(exclude)] * len(users)
+        answers = self._answers(asked["history"].to_list(), k, banned, seen, only)
+        return tabled(asked["user"], answers, self.items.ids.dtype)
 
     def users(self, histories: Sequence[Sequence[Any]]) -> torch.Tensor:
-        """users_BD of histories of raw ids, oldest first: the vectors whose inner products with `items` are scores.
+        """users_BD of histories of raw ids, oldest first: their inner products with `item_vectors()` are the scores.
+
+        A history of which nothing is known has the vector of an empty one; `recommend` answers by popularity then.
 
         Raises:
             UsageError: the method counts, and has no vectors.
         """
         with torch.inference_mode():
             return self._users(self._vectors(), [self.codes(history) for history in histories])
+
+    def item_vectors(self) -> tuple[list[Any], np.ndarray]:
+        """The raw ids of all items, and their vectors, (n, D) float32 in that order: for an index of your own.
+
+        Raises:
+            UsageError: the method counts, and has no vectors.
+        """
+        vectors_ND = self._vectors().items()[1:].detach().numpy()
+        return self.items.ids.to_list(), np.ascontiguousarray(vectors_ND, np.float32)
 
     def similar(self, item: Any, k: int = 10, exclude: Iterable[Any] = ()) -> list[tuple[Any, float]]:
         """The k items whose vectors point most nearly where this one's does: (raw id, cosine), nearest first.
@@ -162,7 +175,8 @@ class Trained:
             exclude: raw ids that must not be among them; unknown ones are skipped.
 
         Raises:
-            UsageError: an unknown item, text where a list of ids is needed, or a method that counts and has no vectors.
+            UsageError: an unknown item, text where a list of ids is needed, or a method that counts and has no vectors;
+                `recommend([item])` says of those what goes with it.
         """
         check_count(k)
         code, items_ND = int(self.codes([item])[0]), self._vectors().items()
@@ -171,7 +185,7 @@ class Trained:
         with torch.inference_mode():
             lengths_N = self._lengths
             cosine_N = (items_ND @ items_ND[code] / (lengths_N * lengths_N[code])).nan_to_num(nan=-torch.inf)
-            found = best(allowed(cosine_N, _codes(np.append(self._known(exclude), code)), None), k)
+            found = best(allowed(cosine_N, _codes(np.append(self._limit(exclude)[0], code)), None), k)
         return list(zip(self.items.raw(found.codes_K.numpy()), found.scores_K.tolist(), strict=True))
 
     def add_items(
@@ -268,9 +282,34 @@ class Trained:
         short = max(min(self.method.length, 512) - items_BL.shape[1], 0)
         return torch.nn.functional.pad(items_BL, (short, 0))
 
-    def _known(self, ids: Iterable[Any]) -> np.ndarray:
-        codes = self.codes(ids)
-        return np.unique(codes[codes > 0])
+    def _limit(self, ids: Iterable[Any]) -> tuple[np.ndarray, tuple[Any, ...]]:
+        """The codes of those that the catalog holds, and the others."""
+        listed = ids if isinstance(ids, str) else list(ids)
+        codes = self.codes(listed)
+        return np.unique(codes[codes > 0]), tuple(raw for raw, code in zip(listed, codes, strict=True) if not code)
+
+    def _answers(
+        self,
+        histories: Sequence[Sequence[Any]],
+        k: int,
+        banned: Sequence[tuple[np.ndarray, tuple[Any, ...]]],
+        seen: bool,
+        only: Iterable[Any] | None,
+    ) -> list[Recommendations]:
+        """The answers for histories of which each has its own banned items (see `_limit`)."""
+        check_count(k)
+        coded = [self.codes(history) for history in histories]
+        among = None if only is None else self._limit(only)
+        excluded = [
+            _codes(codes if seen else np.concatenate([codes, own]))
+            for (codes, _), own in zip(banned, coded, strict=True)
+        ]
+        found = self._found(coded, k, excluded, None if among is None else _codes(among[0]))
+        others = () if among is None else among[1]
+        return [
+            self._answer(each, history, codes, (*ignored, *others))
+            for each, history, codes, (_, ignored) in zip(found, histories, coded, banned, strict=True)
+        ]
 
     def _vectors(self) -> VectorScorer:
         if not isinstance(self.scorer, VectorScorer):
@@ -316,10 +355,12 @@ class Trained:
         blocks = [scorer.users(self.padded(coded[at : at + BLOCK])) for at in range(0, len(coded), BLOCK)]
         return torch.cat(blocks)[: len(coded)] if blocks else scorer.items()[:0]
 
-    def _answer(self, found: Found, history: Sequence[Any], codes: np.ndarray) -> Recommendations:
+    def _answer(
+        self, found: Found, history: Sequence[Any], codes: np.ndarray, ignored: tuple[Any, ...]
+    ) -> Recommendations:
         items = self.items.raw(found.codes_K.numpy())
         unknown = [raw for raw, code in zip(history, codes, strict=True) if code == 0]
-        return Recommendations(items, found.scores_K.tolist(), unknown, not codes.any())
+        return Recommendations(items, found.scores_K.tolist(), unknown, not codes.any(), ignored)
 
 
 def check_count(k: int) -> None:

@@ -118,7 +118,7 @@ class Stopped:
     """The weights of `best_epoch` are the result.
 
     Attributes:
-        reason: `done` or `no better for P epochs`.
+        reason: `done`, `no better for P epochs`, or `asked to stop`: `on_event` gave True.
         epochs: trained.
         best_epoch: from 0.
         metric: name.
@@ -133,7 +133,8 @@ class Stopped:
 
 
 Event = Read | Started | Warned | Stepped | EpochEnded | Stopped
-OnEvent = Callable[[Event], None]
+OnEvent = Callable[[Event], bool | None]
+"""Is told every event; True ends training after the epoch at hand, with the best weights so far."""
 
 
 def record(event: Event) -> dict[str, Any]:

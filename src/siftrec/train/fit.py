@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,11 @@ def fit(
         catalog: items and content; None: the items of the log, without content.
         training: settings of learned methods; counted ones need none.
         seed: the same seed gives the same weights, bit by bit, for an equal number of threads.
-        folder: run folder for the log and the checkpoints of a learned method; None keeps nothing.
+        folder: run folder for the log and the checkpoints of a learned method; None keeps nothing. `siftrec.save(model,
+            folder)` puts the model there, too.
         resume: go on from the newest whole checkpoint in `folder`; where there is none, start.
-        on_event: called with every event, see `siftrec.train.events`.
+        on_event: called with every event, see `siftrec.train.events`; `siftrec.Progress()` prints them. Where it gives True,
+            training ends after the epoch at hand, with the best weights so far.
         overrides: single settings of `training`, e.g. `epochs=5`.
 
     Raises:
@@ -74,11 +77,24 @@ def fit(
         raise UsageError("resume needs the run folder to resume from")
     catalog = Catalog(split.items.ids) if catalog is None else catalog
     run = Run(method, split.fitting.recode(catalog.vocab), catalog, training, seed)
-    torch.set_num_threads(training.threads)
-    scorer, epochs = run.learn(folder, resume, on_event) if isinstance(method, Learned) else (method.fit(run.data), 0)
+    with threads(training.threads):
+        scorer, epochs = (
+            run.learn(folder, resume, on_event) if isinstance(method, Learned) else (method.fit(run.data), 0)
+        )
     questions = split.test.recode(catalog.vocab).fingerprint
     facts = Facts(seed, split.protocol, split.train.fingerprint, questions, epochs)
     return Trained(method, scorer, catalog.vocab, run.data.popularity, facts, catalog.contents)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Inside the block torch computes with so many threads; outside, nothing has changed."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _content(aligned: Aligned) -> dict[str, Any]:
@@ -137,8 +153,8 @@ class Run:
                     give_back_memory(self.catalog)  # what the copy that was tried, or validation, has left
                 if kept is not None:
                     kept.log.write(event)
-                if on_event is not None:
-                    on_event(event)
+                if on_event is not None and on_event(event) is True:
+                    interrupts.enough = True
         return model, state.progress.epoch
 
     def _events(

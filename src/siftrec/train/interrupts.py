@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: a step and a save are finished first, everything else stops at once."""
+"""SIGTERM and Ctrl-C: a step and a save are finished first, everything else stops at once. And who has seen enough."""
 
 from __future__ import annotations
 
@@ -18,10 +18,15 @@ class Interrupts:
     """While entered, either signal raises `Terminated` or `KeyboardInterrupt`: at once, or inside `held()` when asked.
 
     Only the main thread can catch signals; entered in another thread, nothing changes.
+
+    Attributes:
+        asked: the signal that arrived.
+        enough: whoever watches wants no more epochs; set it, and training ends after the one at hand as if it were the last.
     """
 
     def __init__(self) -> None:
         self.asked: int | None = None
+        self.enough = False
         self._held = False
         self._before: dict[int, Any] = {}
 

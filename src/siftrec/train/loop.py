@@ -53,7 +53,7 @@ def train(
     model, progress = state.model, state.progress
     loader = loader_of(method, data, training, seed)
     steps = len(loader.plan(0))
-    while progress.epoch < training.epochs and not _patience_is_over(progress, training):
+    while progress.epoch < training.epochs and not _patience_is_over(progress, training) and not interrupts.enough:
         if progress.step == 0:
             _start_epoch(method, state, data, seed)
         with interrupts.held():
@@ -79,7 +79,8 @@ def train(
         progress.epoch, progress.step = progress.epoch + 1, 0
 
     state.load_best()
-    reason = f"no better for {training.patience} epochs" if progress.epoch < training.epochs else "done"
+    early = "asked to stop" if interrupts.enough else f"no better for {training.patience} epochs"
+    reason = early if progress.epoch < training.epochs else "done"
     yield Stopped(reason, progress.epoch, progress.best_epoch, training.metric, progress.best)
 
 

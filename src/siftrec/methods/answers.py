@@ -1,0 +1,80 @@
+"""Recommendations: the answer for one history, and those for many as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from siftrec.data.readers.arrow import in_memory
+from siftrec.errors import DataError
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """The answer for one history.
+
+    Attributes:
+        items: raw ids, best first; fewer than k when the catalog has no more.
+        scores: one score per item; comparable within one answer only.
+        unknown: history ids that the catalog does not hold; they were skipped.
+        fallback: True when nothing of the history was known, so popularity answered.
+        ignored: ids of `exclude` and `only` that the catalog does not hold; a misspelt one limits nothing.
+    """
+
+    items: list[Any]
+    scores: list[float]
+    unknown: list[Any]
+    fallback: bool
+    ignored: tuple[Any, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(f"{rank:3d}  {item}  {score:.4f}" for rank, (item, score) in enumerate(self, start=1))
+
+    def __iter__(self) -> Iterator[tuple[Any, float]]:
+        return iter(zip(self.items, self.scores, strict=True))
+
+
+def histories_of(given: Any, where: str | None = None) -> pl.DataFrame:
+    """Columns `user` and `history`, a list of item ids, oldest first.
+
+    Args:
+        given: user → history, or a table with these columns: polars, pandas or pyarrow.
+        where: the file it came from, for errors.
+
+    Raises:
+        DataError: it has not these columns, or histories that are no lists.
+    """
+    if isinstance(given, Mapping):
+        given = pl.DataFrame({"user": list(given), "history": pl.Series([list(each) for each in given.values()])})
+    asked = given if isinstance(given, pl.DataFrame) else pl.DataFrame(in_memory(given, "histories"))
+    for column in ("user", "history"):
+        if column not in asked.columns:
+            raise DataError(f"has no column {column!r}; it needs `user` and `history` (a list of item ids)", where)
+    if isinstance(asked.schema["history"], pl.Array):
+        asked = asked.with_columns(pl.col("history").arr.to_list())
+    kind = asked.schema["history"]
+    if asked.height and (not isinstance(kind, pl.List) or kind.inner.is_nested()):
+        raise DataError(f"column 'history' must be a list of item ids, not {kind}", where)
+    return asked.with_columns(pl.col("history").fill_null([]).list.drop_nulls()) if asked.height else asked
+
+
+def tabled(users: pl.Series, answers: Sequence[Recommendations], ids: pl.DataType) -> pl.DataFrame:
+    """Columns user, rank (from 1), item, score: the answers, one below the other.
+
+    Args:
+        users: whose they are.
+        answers: one for each.
+        ids: type of item ids.
+    """
+    counts = [len(answer.items) for answer in answers]
+    return pl.DataFrame(
+        {
+            "user": users.gather([row for row, count in enumerate(counts) for _ in range(count)]),
+            "rank": pl.Series([rank for count in counts for rank in range(1, count + 1)], dtype=pl.Int32),
+            "item": pl.Series([item for answer in answers for item in answer.items], dtype=ids),
+            "score": pl.Series([score for answer in answers for score in answer.scores], dtype=pl.Float32),
+        }
+    )

@@ -1,0 +1,74 @@
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from siftrec.data.read import read
+from siftrec.data.split import leave_one_out
+from siftrec.errors import DataError, UsageError
+from siftrec.methods.itemknn import ItemKNN
+from siftrec.methods.sasrec import SASRec
+from siftrec.methods.trained import Trained
+from siftrec.train.fit import fit
+
+
+@pytest.fixture(scope="module")
+def log() -> pl.DataFrame:
+    rng = np.random.default_rng(3)
+    rows = [(f"u{u}", f"i{i}", t) for u in range(40) for t, i in enumerate(rng.permutation(30)[:8])]
+    return pl.DataFrame(rows, schema=["user", "item", "time"], orient="row")
+
+
+@pytest.fixture(scope="module")
+def model(log: pl.DataFrame) -> Trained:
+    return fit(SASRec(dim=8), leave_one_out(read(log)), epochs=1)
+
+
+def test_a_table_of_answers_is_the_single_answers_below_each_other(log: pl.DataFrame, model: Trained) -> None:
+    histories = read(log).histories()
+    table = model.recommend_table(histories, k=3)
+    assert table.schema == {"user": pl.String, "rank": pl.Int32, "item": pl.String, "score": pl.Float32}
+    for user, history in histories.iter_rows():
+        one, mine = model.recommend(history, k=3), table.filter(user=user)
+        assert mine["item"].to_list() == one.items
+        assert mine["rank"].to_list() == [1, 2, 3]
+    assert model.recommend_table(dict(histories.iter_rows()), k=3).equals(table)
+    assert model.recommend_table(histories.to_pandas(), k=3).equals(table)
+
+
+def test_everybody_has_limits_of_their_own(model: Trained) -> None:
+    """Whoever filters what each user bought elsewhere would otherwise call once per user."""
+    free = model.recommend_table({"a": ["i1"], "b": ["i1"]}, k=2)
+    best = free["item"][0]
+    limited = model.recommend_table({"a": ["i1"], "b": ["i1"]}, k=2, exclude={"a": [best]})
+    assert best not in limited.filter(user="a")["item"].to_list()
+    assert limited.filter(user="b").equals(free.filter(user="b"))
+    assert best not in model.recommend_table({"a": ["i1"]}, exclude=[best])["item"].to_list()
+
+
+def test_nobody_asked_is_an_empty_table(model: Trained) -> None:
+    assert model.recommend_table({}).is_empty()
+
+
+@pytest.mark.parametrize("given", [{"user": ["a"]}, {"user": ["a"], "history": ["i1,i2"]}])
+def test_what_are_no_histories_is_named(model: Trained, given: dict[str, list[str]]) -> None:
+    with pytest.raises(DataError, match="history"):
+        model.recommend_table(pd.DataFrame(given))
+
+
+def test_limits_that_are_in_no_catalog_are_told(model: Trained) -> None:
+    """A misspelt id limits nothing, and what it was to keep away is recommended."""
+    answer = model.recommend(["i1"], exclude=["I2 "], only=["i3", "i4", "nowhere"])
+    assert answer.ignored == ("I2 ", "nowhere")
+    assert set(answer.items) <= {"i3", "i4"}
+
+
+def test_item_and_user_vectors_give_the_scores(log: pl.DataFrame, model: Trained) -> None:
+    ids, vectors_nD = model.item_vectors()
+    history = ["i1", "i5", "i9"]
+    scores_n = vectors_nD @ model.users([history])[0].numpy()
+    best = model.recommend(history, k=5, seen=True)
+    assert [ids[row] for row in np.argsort(-scores_n, kind="stable")[:5]] == best.items
+    np.testing.assert_allclose(np.sort(scores_n)[::-1][:5], best.scores, rtol=1e-5)
+    with pytest.raises(UsageError, match="no vectors"):
+        fit(ItemKNN(), leave_one_out(read(log))).item_vectors()
