@@ -161,6 +161,43 @@ def test_damage_is_refused_by_name(folder: Path, name: str) -> None:
     assert caught.value.exit_code == 4
 
 
+def beyond(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["links.items"][:] = 50_000_000
+
+
+def past_the_end(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["links.offsets"][3] = 10**12
+
+
+def of_another_catalog(tensors: dict[str, torch.Tensor]) -> None:
+    for name, each in tensors.items():
+        tensors[name] = each.repeat(*(2 for _ in each.shape))
+
+
+def of_two_sizes(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["weights"] = tensors["weights"][:3, :3].contiguous()
+
+
+COUNTED_DAMAGES = [
+    (ItemKNN(), beyond),
+    (Markov(), past_the_end),
+    (Popularity(), of_another_catalog),
+    (EASE(), of_another_catalog),
+    (EASE(), of_two_sizes),
+]
+
+
+@pytest.mark.parametrize(("method", "change"), COUNTED_DAMAGES, ids=lambda each: getattr(each, "__name__", ""))
+def test_what_was_counted_is_tried_before_it_answers(
+    tmp_path: Path, method: object, change: Callable[[dict[str, torch.Tensor]], None]
+) -> None:
+    """Links that point beyond the catalog end the process at the first question: a service that reloads would be gone."""
+    save(fit(method, split()), tmp_path / "a")  # type: ignore[arg-type]
+    damage.tensors_edited(WEIGHTS, change)(tmp_path / "a")
+    with pytest.raises(ArtifactError, match="does not fit the method"):
+        load(tmp_path / "a")
+
+
 def test_a_name_in_a_file_is_code_to_be_run(folder: Path) -> None:
     with pytest.raises(ArtifactError, match=r"would run code of 'train'; .*--trust train, or trust=\['train'\]"):
         load(folder)

@@ -37,6 +37,7 @@ from siftrec.errors import SettingsError, UsageError
 T = TypeVar("T")
 
 Size = Annotated[int, Field(ge=1)]
+Several = Annotated[int, Field(ge=2)]
 Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from oracles import OnDisk, dice, scores_of
 
-from siftrec.audit import audit
+from siftrec.audit import Columns, Named, audit
 from siftrec.audit.events import Advanced, Began, Ended, Event, Planned
 from siftrec.audit.plan import JUDGE, PLANT, QUICK, TRAIN
 from siftrec.audit.planting import MECHANISMS
@@ -136,6 +136,25 @@ def test_weights_of_the_log_are_kept_and_multiplied(stored: Stored, tmp_path: Pa
     audit(tmp_path / "half.parquet", out=tmp_path / "out", plan=QUICK, judge=log.oracle)
     weight = pl.read_parquet(tmp_path / "out" / "weighted.parquet")["weight"].to_numpy()
     np.testing.assert_allclose(weight, np.where(log.planted.noisy, 0.025, 0.475), atol=1e-6)
+
+
+def test_a_log_that_cannot_be_written_again_costs_no_result(stored: Stored, tmp_path: Path) -> None:
+    """After a quarter of an hour the audit itself must not be lost for want of a copy of the log."""
+    log = stored(rho=0.3, users=60, items=400, length=6)
+    frame = pl.read_parquet(log.path).with_columns(weight=0.5)
+    frame.write_parquet(tmp_path / "log.parquet")
+    events: list[Event] = []
+    unread = Named(tmp_path / "log.parquet", Columns(weight=""))
+    audit(unread, out=tmp_path / "a", plan=QUICK, judge=dice, on_event=events.append)
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "audit.json",
+        "manifest.json",
+        "weighted.parquet",
+    ]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    (last,) = (event for event in events[-1:] if isinstance(event, Ended))
+    assert "weighted.parquet alone has the weights: " in last.found
+    assert "has weights in its column 'weight' already" in last.found
 
 
 def test_a_folder_that_holds_anything_is_refused_before_anything_is_read(tmp_path: Path) -> None:

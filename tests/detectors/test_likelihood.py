@@ -13,6 +13,7 @@ from detectors.worlds import World, world
 from siftrec.data.sequences import Sequences
 from siftrec.detectors.fitted import judge
 from siftrec.detectors.likelihood import CrossFitted, Likelihood
+from siftrec.errors import SettingsError
 from siftrec.synthetic import Name
 
 SMALL = Likelihood(folds=3, dim=8, epochs=1, steps=20, batch_size=32, negatives=32)
@@ -190,3 +191,8 @@ def test_between_rounds_planted_noise_loses_weight() -> None:
 
 def test_a_second_round_makes_nothing_of_nothing() -> None:
     assert in_rounds(2, null=True)[1] == pytest.approx(0.5, abs=0.03)
+
+
+def test_one_fold_would_leave_nobody_to_learn_from() -> None:
+    with pytest.raises(SettingsError, match="folds"):
+        Likelihood(folds=1)

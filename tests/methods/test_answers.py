@@ -3,6 +3,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from siftrec.data.catalog import Catalog
 from siftrec.data.read import read
 from siftrec.data.split import leave_one_out
 from siftrec.errors import DataError, UsageError
@@ -72,3 +73,18 @@ def test_item_and_user_vectors_give_the_scores(log: pl.DataFrame, model: Trained
     np.testing.assert_allclose(np.sort(scores_n)[::-1][:5], best.scores, rtol=1e-5)
     with pytest.raises(UsageError, match="no vectors"):
         fit(ItemKNN(), leave_one_out(read(log))).item_vectors()
+
+
+def test_an_item_that_was_never_trained_on_is_like_none(log: pl.DataFrame) -> None:
+    """Its vector was drawn, and nothing has moved it: what points the same way does so by chance."""
+    split, whole = leave_one_out(read(log)), [f"i{i}" for i in range(30)]
+    model = fit(SASRec(dim=8), split, Catalog(["new", *whole]), epochs=1)
+    assert model.similar("new") == []
+    assert len(model.similar("i1", k=30)) == 29
+    assert "new" not in dict(model.similar("i1", k=30))
+
+
+@pytest.mark.parametrize("ids", [[True], ["\ud800"], [["i1"]]])
+def test_what_is_no_id_is_named(model: Trained, ids: list[object]) -> None:
+    with pytest.raises(DataError, match="ids are"):
+        model.recommend(ids)

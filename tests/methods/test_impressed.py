@@ -25,6 +25,7 @@ from siftrec.methods.din import DIN
 from siftrec.methods.model import SequenceModel
 from siftrec.methods.sasrec import SASRec
 from siftrec.methods.selfattention import SelfAttentionRanker
+from siftrec.train.events import Started
 from siftrec.train.validate import sampled_users
 
 NEXT = Contrast(vanilla=0.0, graded=0.0, over=0.0)
@@ -138,3 +139,16 @@ def test_limits_on_users_hold_on_impressions_too():
     assert (np.bincount(split.train.users[drawn[0]]) == 2).all()
     assert not np.array_equal(*drawn), "drawn anew each epoch"
     assert all((ends == split.train.ends[groups]).all() for groups, ends in plans[0])
+
+
+def test_users_with_one_click_each_can_be_trained_on():
+    """Nothing vouches for anything where no history has two items, and nothing needs to."""
+    rng = np.random.default_rng(2)
+    user, time = np.repeat(np.arange(40), 20), np.tile(np.arange(20), 40)
+    frame = pl.DataFrame({"user": user, "item": rng.integers(0, 30, 800), "time": time})
+    clicked = (pl.col("time") == 1) | pl.col("time").is_in([16, 19])
+    events = sr.read(frame.with_columns(label=clicked.cast(pl.Int8)))
+    assert (impressions(events).fitting.train.lengths <= 1).all()
+    told = []
+    sr.fit(sr.CCL4Rec(dim=8), impressions(events), metric="gauc", epochs=2, on_event=told.append)
+    assert {event.notes == {} for event in told if isinstance(event, Started)} == {True}

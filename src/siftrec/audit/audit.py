@@ -79,8 +79,8 @@ def audit(
     result = Audit(opened, plan.quick, seed, version("siftrec"), spent, description, scores, found, parts, verdict)
     if folder is not None:
         with steps(WRITE) as step:
-            write(result, folder, page)
-            step.found(str(out))
+            why = write(result, folder, page)
+            step.found(f"{out}; weighted.parquet alone has the weights: {why}" if why else str(out))
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import polars as pl
 
 from siftrec.audit.judging import weights_of
 from siftrec.audit.result import Audit
-from siftrec.errors import UsageError
+from siftrec.errors import DataError, UsageError
 from siftrec.files import MANIFEST, Writer, check_replaceable, clear_errors, seal
 
 JSON, TABLE, PAGE = "audit.json", "weighted.parquet", "audit.html"
@@ -31,10 +32,14 @@ def check_free(folder: Path) -> None:
         check_replaceable(folder)
 
 
-def write(audit: Audit, folder: Path, page: Page | None) -> None:
+def write(audit: Audit, folder: Path, page: Page | None) -> str:
     """Write audit.json, weighted.parquet, the weighted log in its own layout, and the page.
 
-    A log that has weights already is not written in its layout: there is one column for them, and it is taken.
+    A log that has weights already is not written in its layout, for there is one column for them, and it is taken; nor is
+    one that was published in several files, or comes from memory.
+
+    Returns:
+        Why the log is not written in its layout; "" where it is.
 
     Raises:
         UsageError: `folder` is not empty.
@@ -49,10 +54,19 @@ def write(audit: Audit, folder: Path, page: Page | None) -> None:
     if page is not None:
         html = page(audit)
         writers[PAGE] = lambda path: path.write_text(html, "utf-8")
-    if audit.source.log.weights is None:
-        name = audit.source.path.name
-        writers[f"log_{name}" if name in (*writers, MANIFEST) else name] = lambda path: _weighted_log(audit, path)
-    seal(folder, writers, "audit", 1)
+    with clear_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".siftrec-", dir=folder.parent) as work:
+        why, name = "", audit.source.path.name
+        weighted = Path(work) / name
+        try:
+            _weighted_log(audit, weighted)
+        except (UsageError, DataError) as error:
+            why = str(error)
+        else:
+            writers[f"log_{name}" if name in (*writers, MANIFEST) else name] = weighted.replace
+        seal(folder, writers, "audit", 1)
+    return why
 
 
 def table(audit: Audit) -> pl.DataFrame:
@@ -71,4 +85,6 @@ def table(audit: Audit) -> pl.DataFrame:
 def _weighted_log(audit: Audit, path: Path) -> None:
     from siftrec.noise.sift import weighted
 
+    if audit.source.log.weights is not None:
+        raise UsageError("it has weights already")
     weighted(audit.source.path, audit.source.events, audit.scores, path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,11 +38,10 @@ def plain_config(run: Path) -> dict[str, Any]:
     Raises:
         SettingsError: it is not TOML.
     """
+    from siftrec.config import parse
+
     path = folder(run) / CONFIG
-    try:
-        return tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
-    except ValueError as error:
-        raise SettingsError(str(path), f"not TOML: {error}") from None
+    return parse(path) if path.is_file() else {}
 
 
 def use_threads(run: Path) -> None:

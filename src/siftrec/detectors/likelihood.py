@@ -28,7 +28,7 @@ from siftrec.detectors.fitted import DRAWS, LENGTH, Fitted, OnFold, calibrated
 from siftrec.detectors.slots import piece_rows, pieces
 from siftrec.errors import ArtifactError
 from siftrec.nn.cloze import Cloze
-from siftrec.settings import Fraction, Rate, Size, settings
+from siftrec.settings import Fraction, Rate, Several, Size, settings
 
 _FINAL_RATE = 0.02
 _SMALLEST, _PER_PASS = 16, 64
@@ -39,7 +39,7 @@ class Likelihood:
     """How the detector is fitted.
 
     Attributes:
-        folds: F; each model learns from all users but a share 1/F.
+        folds: F, at least 2; each model learns from all users but a share 1/F.
         dim: D, size of its vectors.
         epochs: passes over the histories, at least.
         steps: at least; a small log is passed over more often.
@@ -50,7 +50,7 @@ class Likelihood:
         rounds: how often everything is fitted, each time on the log weighed by what the round before believed of it.
     """
 
-    folds: Size = 4
+    folds: Several = 4
     dim: Size = 32
     epochs: Size = 5
     steps: Size = 600

@@ -106,7 +106,7 @@ class CCL4Rec:
 
     def _check_sequence(self) -> None:
         if self.encoder == "mean":
-            problem = "'sequence' needs an encoder with a state after every position: 'context', 'gru' or 'transformer'"
+            problem = "'sequence' needs an encoder with a state after every position, which 'mean' has not"
             raise SettingsError("method.rows", problem)
         if self.denoise is not None and self.denoise.pooling:
             problem = "must be false with rows = 'sequence': later interactions, the answers, would judge earlier ones"
@@ -140,8 +140,8 @@ class CCL4Rec:
         model.denoising.fit(data.train, units(content_MNG), seed, share)
 
     def notes(self, data: Fitting) -> dict[str, float]:
-        """Share of the training rows that contrast can use, judged on at most 50,000 rows."""
-        if not self.contrast.on:
+        """Share of the training rows that contrast can use, judged on at most 50,000 rows; impressions have other rows."""
+        if not self.contrast.on or data.impressions is not None:
             return {}
         rng = seeds.rng(0, "notes")
         users, ends = Loader(data.train, self.rows, self.length, 1, 0).drawn(rng)

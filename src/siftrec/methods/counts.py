@@ -82,8 +82,13 @@ class NeighbourScorer:
 
     @classmethod
     def restored(cls, tensors: Mapping[str, torch.Tensor]) -> NeighbourScorer:
-        """The scorer whose `tensors()` these are."""
+        """The scorer whose `tensors()` these are.
+
+        Raises:
+            ValueError: links that point beyond the items.
+        """
         values, items, offsets = (tensors[f"links.{name}"].numpy() for name in ("values", "items", "offsets"))
         prior = tensors["prior"].numpy()
         links = sparse.csr_matrix((values, items, offsets), shape=(len(prior), len(prior)))
+        links.check_format(full_check=True)
         return cls(links, prior, tensors["ages"].numpy())

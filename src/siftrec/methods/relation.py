@@ -88,6 +88,8 @@ class Relation(nn.Module):
     def _calibrate(self, model: SequenceModel, train: Sequences, neighbours: int, rng: torch.Generator) -> None:
         """Put background items into one slot of each sampled history, and remember how well they agree by chance."""
         items_BL, lengths_B = _sample(train, rng)
+        if not len(lengths_B):
+            return  # impressions of users with one click each: nothing vouches for anything
         background_BC = self._popular(model, len(items_BL) * _BACKGROUND, rng).view(-1, _BACKGROUND)
         foreign_BC = (items_BL.unsqueeze(1) != background_BC.unsqueeze(2)).all(dim=2)
         slot_B = (torch.rand(len(lengths_B), generator=rng) * lengths_B).long() + items_BL.shape[1] - lengths_B

@@ -167,7 +167,7 @@ class Trained:
     def similar(self, item: Any, k: int = 10, exclude: Iterable[Any] = ()) -> list[tuple[Any, float]]:
         """The k items whose vectors point most nearly where this one's does: (raw id, cosine), nearest first.
 
-        An item without content that was never trained on has no vector, so none is like it.
+        An item without content that was never trained on has no vector, so none is like it, and it is like none.
 
         Args:
             item: raw id.
@@ -185,6 +185,9 @@ class Trained:
         with torch.inference_mode():
             lengths_N = self._lengths
             cosine_N = (items_ND @ items_ND[code] / (lengths_N * lengths_N[code])).nan_to_num(nan=-torch.inf)
+            if not (isinstance(self.scorer, Extensible) and self.scorer.reads):  # ids alone, drawn and never learned
+                learned_N = torch.from_numpy(self.popularity > 0)
+                cosine_N = cosine_N.masked_fill(~(learned_N & learned_N[code]), -torch.inf)
             found = best(allowed(cosine_N, _codes(np.append(self._limit(exclude)[0], code)), None), k)
         return list(zip(self.items.raw(found.codes_K.numpy()), found.scores_K.tolist(), strict=True))
 
@@ -267,9 +270,9 @@ class Trained:
         listed = list(ids)
         try:
             typed = pl.Series(listed, dtype=None if listed else self.items.ids.dtype)
-        except TypeError:
+            return self.items.encode(typed, unknown=0)
+        except (TypeError, UnicodeEncodeError, pl.exceptions.PolarsError):
             raise DataError(f"ids are all text or all whole numbers, not {listed[:3]!r}") from None
-        return self.items.encode(typed, unknown=0)
 
     def padded(self, coded: list[np.ndarray]) -> torch.Tensor:
         """At most BLOCK histories as they are read, without unknown items: items_BL of one shape for all.

@@ -22,7 +22,7 @@ from siftrec.methods.trained import Facts, Trained
 from siftrec.settings import construct, describe, spelled
 from siftrec.train.checkpoint import State
 from siftrec.train.estimate import estimate, give_back_memory
-from siftrec.train.events import EpochEnded, Event, OnEvent, Started, Warned
+from siftrec.train.events import EpochEnded, Estimate, Event, OnEvent, Started, Warned
 from siftrec.train.folder import RunFolder, opened
 from siftrec.train.interrupts import Interrupts
 from siftrec.train.loop import loader_of, train
@@ -148,7 +148,8 @@ class Run:
             if not isinstance(model, Model):
                 raise UsageError(f"build gives {type(model).__name__}, which is not a siftrec.methods.base.Model")
             state = State.fresh(model, self.training)
-            for event in self._events(self.method, state, kept, resume, interrupts):
+            told = kept is not None or on_event is not None
+            for event in self._events(self.method, state, kept, resume, interrupts, told):
                 if isinstance(event, Started | EpochEnded):
                     give_back_memory(self.catalog)  # what the copy that was tried, or validation, has left
                 if kept is not None:
@@ -158,8 +159,15 @@ class Run:
         return model, state.progress.epoch
 
     def _events(
-        self, method: Learned, state: State, kept: RunFolder | None, resume: bool, interrupts: Interrupts
+        self,
+        method: Learned,
+        state: State,
+        kept: RunFolder | None,
+        resume: bool,
+        interrupts: Interrupts,
+        told: bool,
     ) -> Iterator[Event]:
+        """Everything that happens; the cost is estimated only where somebody is told it."""
         if kept is not None and not resume:
             kept.refuse_used()
         for message in kept.resume(state) if kept is not None and resume else ():
@@ -171,7 +179,7 @@ class Run:
             step=state.progress.step,
             epochs=self.training.epochs,
             steps=len(loader_of(method, self.data, self.training, self.seed).plan(0)),
-            estimate=estimate(method, state, self.catalog, self.data, self.training, self.seed),
+            estimate=estimate(method, state, self.catalog, self.data, self.training, self.seed) if told else Estimate(),
             notes=method.notes(self.data) if isinstance(method, Noted) else {},
         )
         save = (lambda state: None) if kept is None else kept.save
