@@ -144,11 +144,12 @@ def test_limits_on_users_hold_on_impressions_too():
 def test_users_with_one_click_each_can_be_trained_on():
     """Nothing vouches for anything where no history has two items, and nothing needs to."""
     rng = np.random.default_rng(2)
-    user, time = np.repeat(np.arange(40), 20), np.tile(np.arange(20), 40)
-    frame = pl.DataFrame({"user": user, "item": rng.integers(0, 30, 800), "time": time})
-    clicked = (pl.col("time") == 1) | pl.col("time").is_in([16, 19])
-    events = sr.read(frame.with_columns(label=clicked.cast(pl.Int8)))
-    assert (impressions(events).fitting.train.lengths <= 1).all()
+    user, time = np.repeat(np.arange(40), 8), np.tile(np.arange(8), 40)
+    part = np.array(["train"] * 4 + ["valid"] * 2 + ["test"] * 2)[time]
+    frame = pl.DataFrame({"user": user, "item": rng.integers(0, 30, 320), "time": time, "split": part})
+    events = sr.read(frame.with_columns(label=pl.col("time").is_in([1, 4, 6]).cast(pl.Int8)))
+    split = impressions(events, by="split")
+    assert (split.fitting.train.lengths <= 1).all()
     told = []
-    sr.fit(sr.CCL4Rec(dim=8), impressions(events), metric="gauc", epochs=2, on_event=told.append)
+    sr.fit(sr.CCL4Rec(dim=8), split, metric="gauc", epochs=2, on_event=told.append)
     assert {event.notes == {} for event in told if isinstance(event, Started)} == {True}
