@@ -25,6 +25,7 @@ from siftrec.data.sequences import Sequences
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.detectors.fitted import OnFold
 from siftrec.errors import DataError, EnvironmentProblem, UsageError
+from siftrec.modality.precomputed import features
 
 Stored = Callable[..., OnDisk]
 
@@ -136,6 +137,26 @@ def test_weights_of_the_log_are_kept_and_multiplied(stored: Stored, tmp_path: Pa
     audit(tmp_path / "half.parquet", out=tmp_path / "out", plan=QUICK, judge=log.oracle)
     weight = pl.read_parquet(tmp_path / "out" / "weighted.parquet")["weight"].to_numpy()
     np.testing.assert_allclose(weight, np.where(log.planted.noisy, 0.025, 0.475), atol=1e-6)
+
+
+def test_a_log_in_memory_is_audited_as_its_file_is(stored: Stored, tmp_path: Path) -> None:
+    log = stored(rho=0.3, users=60, items=400, length=6)
+    frame = pl.read_parquet(log.path)
+    beside, held = audit(log.path, plan=QUICK, judge=dice), audit(read(frame), plan=QUICK, judge=dice)
+    assert np.array_equal(held.scores.noise, beside.scores.noise)
+    assert str(held) == held.verdict.sentences == beside.verdict.sentences
+    content = features(np.eye(len(held.source.catalog) - 1, dtype=np.float32))
+    with_content = audit(read(frame), Catalog(read(frame).items, text=content), tmp_path / "a", plan=QUICK, judge=dice)
+    assert list(with_content.to_json()["modalities"]) == ["text"]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "audit.json",
+        "manifest.json",
+        "weighted.parquet",
+    ]
+    with pytest.raises(UsageError, match=r"goes with a siftrec\.Catalog"):
+        audit(read(frame), {"text": "t.npy"}, plan=QUICK)
+    with pytest.raises(UsageError, match="with files of vectors"):
+        audit(log.path, Catalog(read(frame).items), plan=QUICK)
 
 
 def test_a_log_that_cannot_be_written_again_costs_no_result(stored: Stored, tmp_path: Path) -> None:

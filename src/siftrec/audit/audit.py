@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,16 +22,15 @@ from siftrec.audit.plan import DESCRIBE, EARLIER, FULL, JUDGE, PLANT, TRAIN, WRI
 from siftrec.audit.planting import Findable, findable
 from siftrec.audit.proxies import metric, pairs, proxies
 from siftrec.audit.result import Audit
-from siftrec.audit.source import Named, Source, open_source
+from siftrec.audit.source import Given, Log, Source, open_source
 from siftrec.audit.verdict import FEWEST_USERS, Verdict, decide
-from siftrec.data.layout import Vectors
 from siftrec.data.split import TEST
 from siftrec.detectors.calibrate import NoiseScores
 
 
 def audit(
-    source: str | os.PathLike[str] | Named,
-    features: Mapping[str, str | os.PathLike[str] | Vectors] | None = None,
+    source: Log,
+    features: Given | None = None,
     out: str | os.PathLike[str] | None = None,
     *,
     plan: Plan = FULL,
@@ -43,9 +42,10 @@ def audit(
     """Audit a log of interactions.
 
     Args:
-        source: a log file, or a folder in a known layout; `Named` where its columns are not recognised.
+        source: a log file, or a folder in a known layout; `Named` where its columns are not recognised; or a log that was
+            read, `siftrec.read(frame)`.
         features: modality name → file of item vectors, or `Vectors`: with the ids of their rows; None: what the layout has
-            beside the log.
+            beside the log. Of a log that was read: its catalog, or None.
         out: folder to write; None writes nothing.
         plan: how much to do: `FULL` or `QUICK`, the quick scorer, counted models only, fewer users where there are many.
         seed: of everything random.
@@ -62,8 +62,7 @@ def audit(
     folder = None if out is None else Path(out).absolute()  # `.` has no name
     if folder is not None:
         check_free(folder)
-    path, columns = source if isinstance(source, Named) else (source, None)
-    opened = open_source(Path(path), features or {}, columns)
+    opened = open_source(source, {} if features is None else features)
     parts = cut(opened.events)
     work = _Work(opened, parts, plan, judge, seed)
     steps = _Steps(_names(work, folder is not None), on_event)

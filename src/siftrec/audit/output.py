@@ -87,4 +87,6 @@ def _weighted_log(audit: Audit, path: Path) -> None:
 
     if audit.source.log.weights is not None:
         raise UsageError("it has weights already")
+    if not audit.source.path.exists():
+        raise UsageError("the log came from memory")
     weighted(audit.source.path, audit.source.events, audit.scores, path)

@@ -43,6 +43,9 @@ class Audit:
     cut: Cut | None
     verdict: Verdict
 
+    def __str__(self) -> str:
+        return self.verdict.sentences
+
     def to_json(self) -> dict[str, Any]:
         """audit.json.
 

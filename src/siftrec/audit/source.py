@@ -17,7 +17,7 @@ from siftrec.data.read import read
 from siftrec.data.readers.columns import Columns
 from siftrec.data.sequences import Sequences
 from siftrec.data.titles import titles
-from siftrec.errors import DataError
+from siftrec.errors import DataError, UsageError
 from siftrec.modality.precomputed import features
 
 
@@ -33,7 +33,7 @@ class Source:
     """What is audited.
 
     Attributes:
-        path: the log file.
+        path: the log file; of a log from memory `memory`.
         events: its positive interactions.
         users: (U,) raw user ids.
         log: U rows, aligned with `events`.
@@ -49,31 +49,50 @@ class Source:
     titles: Mapping[str, str]
 
 
-Given = Mapping[str, str | os.PathLike[str] | Vectors]
+Log = str | os.PathLike[str] | Named | Interactions
+Given = Mapping[str, str | os.PathLike[str] | Vectors] | Catalog
 
 
-def open_source(path: Path, content: Given, columns: Columns | None = None) -> Source:
-    """Read a log and its content vectors.
+def open_source(log: Log, content: Given) -> Source:
+    """A log and its content vectors, read where they are files.
 
     Args:
-        path: a log file, or a folder in a known layout.
+        log: a log file, a folder in a known layout, or a log that was read.
         content: modality name → file of vectors, or files: vectors, ids, mask. Empty: what the layout has beside the log.
-        columns: what its columns are called; None: recognised by name.
+            Of a log that was read its catalog; empty: no content.
 
     Raises:
         DataError: anything that is not what it claims to be.
+        UsageError: a catalog beside a file, or files beside a log that was read.
     """
-    layout = sniff(path)
-    whole = read(path, **asdict(columns or Columns()))
-    events = whole.positives()
-    if not len(events):
-        raise DataError("holds no interaction to audit", str(layout.log))
+    if isinstance(log, Interactions) != isinstance(content, Catalog) and content:
+        problem = "a log that was read goes with a siftrec.Catalog, a log file with files of vectors"
+        raise UsageError(f"features: {problem}")
+    if isinstance(log, Interactions):
+        events = _some(log, log.source)
+        catalog = content if isinstance(content, Catalog) else Catalog(events.items)
+        return _source(Path(log.source), events, catalog, {})
+    path, columns = log if isinstance(log, Named) else (log, Columns())
+    layout = sniff(Path(path))
+    events = _some(read(Path(path), **asdict(columns)), str(layout.log))
+    assert not isinstance(content, Catalog)
     catalog = Catalog(events.items, **_modalities(layout, content))
     names = {} if layout.titles is None else {str(item): title for item, title in titles(layout.titles).iter_rows()}
-    return Source(layout.log, events, events.users, events.sequences(events.users, catalog.vocab), catalog, names)
+    return _source(layout.log, events, catalog, names)
 
 
-def _modalities(layout: Layout, content: Given) -> dict[str, Modality]:
+def _some(log: Interactions, source: str) -> Interactions:
+    events = log.positives()
+    if not len(events):
+        raise DataError("holds no interaction to audit", source)
+    return events
+
+
+def _source(path: Path, events: Interactions, catalog: Catalog, names: Mapping[str, str]) -> Source:
+    return Source(path, events, events.users, events.sequences(events.users, catalog.vocab), catalog, names)
+
+
+def _modalities(layout: Layout, content: Mapping[str, str | os.PathLike[str] | Vectors]) -> dict[str, Modality]:
     beside = {found.path.resolve(): found for found in layout.modalities}
     named = {found.name: found for found in layout.modalities}
     if content:
