@@ -26,11 +26,13 @@ from siftrec.data.sequences import Sequences
 from siftrec.data.split import TEST
 from siftrec.errors import UsageError, missing_extra
 from siftrec.evaluate.evaluation import Evaluation, evaluate
+from siftrec.evaluate.significance import bootstrap_interval
 from siftrec.files import clear_errors
 from siftrec.methods.ccl4rec import importance_of
 from siftrec.methods.demure import Demure, SlotWeights, slot_weights
 from siftrec.methods.trained import Trained
 from siftrec.modality.text import encode
+from siftrec.noise.measure import auroc
 from siftrec.noise.modal import preference
 from siftrec.run import run
 from siftrec.settings import build
@@ -57,7 +59,6 @@ _WRITTEN = (
     "metrics.json",
     "run.json",
 )
-_RESAMPLES = 1000
 _TOML = """\
 # The experiment behind `siftrec demo`. Run it yourself: siftrec train demo.toml -o my-run
 seed = 7
@@ -319,29 +320,30 @@ def intervals(
     evaluation: Evaluation, metrics: tuple[str, ...] = ("ndcg@10", "recall@20")
 ) -> dict[tuple[str, str], Interval]:
     """Means over users with 95 % percentile bootstrap intervals; every metric sees the same resampled users."""
-    drawn = seeds.rng(7, "bootstrap").integers(0, len(evaluation.users), (_RESAMPLES, len(evaluation.users)))
     found = {}
     for metric in metrics:
         for filter, name in (("seen", "filtered"), ("none", "unfiltered")):
             values = evaluation.per_user(metric, filter)  # type: ignore[arg-type]
-            low, high = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
-            found[metric, name] = Interval(float(values.mean()), float(low), float(high))
+            found[metric, name] = Interval(float(values.mean()), *bootstrap_interval(values))
     return found
 
 
 def _auroc(
     prepared: Prepared, importance: np.ndarray, audited: Audit, popularity: np.ndarray
 ) -> tuple[float, float, float]:
-    from sklearn.metrics import roc_auc_score
-
     assert prepared.injected is not None
     known = prepared.split.role < TEST
     planted, items = prepared.injected.noisy[known], prepared.split.log.items[known]
-    control = float(roc_auc_score(planted, popularity[items]))
+    control = _found_by(planted, popularity[items])
     noise = np.empty(len(known), np.float32)
     noise[audited.source.log.rows] = audited.scores.noise
-    found = [float(roc_auc_score(planted, each)) for each in (-importance, noise[known])]
-    return found[0], found[1], max(control, 1 - control)
+    return _found_by(planted, -importance), _found_by(planted, noise[known]), max(control, 1 - control)
+
+
+def _found_by(planted: np.ndarray, score: np.ndarray) -> float:
+    found = auroc(planted, score)
+    assert found is not None
+    return found
 
 
 def _people(prepared: Prepared, found: _Found, trained: Trained, count: int = 3, shown: int = 12) -> list[Person]:

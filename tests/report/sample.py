@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import polars as pl
 
@@ -35,7 +33,7 @@ SOURCE = "tiny.inter"
 
 
 def world(users: int = 60, items: int = 40, seed: int = 5) -> tuple[Sequences, Names, dict[str, np.ndarray]]:
-    """A log, its names, and `noise, flagged, evidence, planted, vouchers` of its events."""
+    """A log, its names, and `noise, flagged, evidence, planted` of its events."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 25, users)
     events = int(lengths.sum())
@@ -50,7 +48,6 @@ def world(users: int = 60, items: int = 40, seed: int = 5) -> tuple[Sequences, N
         "flagged": (noise > 0.7) & (evidence > 0),
         "evidence": evidence,
         "planted": planted,
-        "vouchers": np.where(evidence > 0, np.roll(draws, 1), 0),
     }
     ids = [f"{code:03d}" for code in range(1, items + 1)]
     titles = {each: f"Film {each}" for each in ids[: items // 2]}
@@ -92,8 +89,7 @@ def noise_view() -> NoiseView:
     """Everything a noise page can show."""
     log, names, _ = world()
     seen = log_view(log, names, SOURCE, span="1997-09-20 to 1998-04-22", suspects=(Suspect("u9", 737, "737 in a day"),))
-    origin = replace(ORIGIN, made="2024-05-06")
-    return NoiseView(SOURCE, level(), summary(), origin, detections(), seen, modal())
+    return NoiseView(SOURCE, level(), summary(), ORIGIN, detections(), seen, modal())
 
 
 def weighing(seed: int = 3, parts: tuple[str, ...] = ("cover", "caption", "sound")) -> Weighing:

@@ -68,8 +68,6 @@ def test_examples_are_histories_of_different_users_as_the_log_holds_them(seed: i
             assert mark.position == event - log.offsets[row] + 1
             shown = (mark.flagged, mark.planted, mark.evidence)
             assert shown == tuple(scores[name][event] for name in ("flagged", "planted", "evidence"))
-            voucher = int(scores["vouchers"][event])
-            assert mark.voucher == ((names.title(voucher) or names.item(voucher)) if voucher else None)
 
 
 def test_rules_find_what_they_say() -> None:

@@ -59,7 +59,7 @@ def test_an_interaction_is_judged_in_words_beside_its_colour() -> None:
     ]
     assert judged(mark) == "Fits its history"
     assert said == ["Flagged as noise", "More likely noise than not", "Doubtful", "Cannot be judged"]
-    assert vouched(mark) == "4 others could vouch for it"
-    assert vouched(Mark(3, "i", None, 0.1, False, 1)) == "1 other could vouch for it"
+    assert vouched(mark) == "4 others could vouch for it."
+    assert vouched(Mark(3, "i", None, 0.1, False, 1)) == "1 other could vouch for it."
     assert [level(noise) for noise in (0.0, 0.19, 0.2, 0.79, 1.0)] == [0, 0, 1, 3, 4]
     assert counted(1, "user") == "1 user"

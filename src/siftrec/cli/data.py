@@ -56,17 +56,9 @@ def data_command(  # noqa: PLR0913
 
 def _write(events: Any, path: Path) -> None:
     from siftrec.data.readers.arrow import write
-    from siftrec.files import clear_errors
+    from siftrec.files import write_file
 
-    work = path.with_name(f".{path.name}.writing")
-    with clear_errors(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(events, work)
-            os.replace(work, path)
-        except BaseException:
-            work.unlink(missing_ok=True)
-            raise
+    write_file(path, lambda work: write(events, work))
     say(f"wrote {path}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
@@ -225,17 +225,6 @@ def recoding(old: Vocab, new: Vocab) -> np.ndarray:
         DataError: an item of `old` that `new` lacks.
     """
     return np.concatenate([[0], new.encode(old.ids)]).astype(np.int32)
-
-
-class Splitter(Protocol):
-    """Cuts a log.
-
-    A settings class; one that has `leaks_time = True` is said to let training see what is later than a question.
-    """
-
-    def __call__(self, events: Interactions) -> Split:
-        """Users, items and log of `logged`, and a role for every event, none smaller than that of an older one."""
-        ...
 
 
 @settings

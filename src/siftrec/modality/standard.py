@@ -52,7 +52,7 @@ class Standards(nn.Module):
                 self.register_buffer(f"{field}_{name}", values)
 
     def set(self, found: Mapping[str, Standard]) -> None:
-        """Take over what was fitted on training items (`Features.statistics`)."""
+        """Take over what was fitted on training items (`Features.fit`)."""
         for name, standard in found.items():
             for field, values in standard._asdict().items():
                 self.get_buffer(f"{field}_{name}").copy_(values)

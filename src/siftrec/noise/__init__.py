@@ -1,1 +1,1 @@
-"""Noise: planted with its truth."""
+"""Noise: judged, sifted and measured, and planted with its truth."""

@@ -95,7 +95,6 @@ class Mark:
         noise: probability that it is noise.
         flagged: whether it is among the flagged.
         evidence: how many other interactions of the history could vouch for it; 0 = it cannot be judged.
-        voucher: title or id of the one that speaks most for it; None = not known.
         planted: whether it is planted noise; None = the truth is not known.
     """
 
@@ -105,7 +104,6 @@ class Mark:
     noise: float
     flagged: bool
     evidence: int
-    voucher: str | None = None
     planted: bool | None = None
 
 
@@ -258,7 +256,6 @@ class Origin:
     command: str
     version: str
     seed: int
-    made: str | None = None
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Naming(Protocol):
 
 @dataclass(frozen=True)
 class Scored:
-    """A log with the scores of its events; every array is (E,). `planted` and `vouchers` may be None."""
+    """A log with the scores of its events; every array is (E,). `planted` may be None."""
 
     log: Sequences
     noise: np.ndarray
@@ -34,7 +34,6 @@ class Scored:
     evidence: np.ndarray
     position: np.ndarray
     planted: np.ndarray | None
-    vouchers: np.ndarray | None
 
     @cached_property
     def shown(self) -> np.ndarray:
@@ -134,7 +133,6 @@ def _marks(scored: Scored, row: int, names: Naming) -> tuple[Mark, ...]:
 
 def _mark(scored: Scored, event: int, names: Naming) -> Mark:
     code = int(scored.log.items[event])
-    voucher = 0 if scored.vouchers is None else int(scored.vouchers[event])
     return Mark(
         position=int(scored.position[event]),
         id=names.item(code),
@@ -142,6 +140,5 @@ def _mark(scored: Scored, event: int, names: Naming) -> Mark:
         noise=float(scored.noise[event]),
         flagged=bool(scored.flagged[event]),
         evidence=int(scored.evidence[event]),
-        voucher=names.title(voucher) or names.item(voucher) if voucher else None,
         planted=None if scored.planted is None else bool(scored.planted[event]),
     )

@@ -55,7 +55,6 @@ def summarise(
     names: Names,
     *,
     planted: np.ndarray | None = None,
-    vouchers: np.ndarray | None = None,
 ) -> Summary:
     """What the scores of a log say, in tables small enough for a page.
 
@@ -66,7 +65,6 @@ def summarise(
         evidence: (E,) how many other interactions could vouch; 0 = not judged.
         names: of users and items.
         planted: (E,) bool, the truth where it is known.
-        vouchers: (E,) code of the item that vouches most, 0 = none.
 
     Returns:
         The same for the same log, whatever the order of equal values.
@@ -74,7 +72,7 @@ def summarise(
     noise = np.asarray(noise, dtype=np.float64)
     popularity = log.counts(len(names.items))
     position = np.arange(len(log.items)) - log.offsets[log.owners] + 1
-    scored = Scored(log, noise, flagged, evidence, position, planted, vouchers)
+    scored = Scored(log, noise, flagged, evidence, position, planted)
     return Summary(
         users=int((log.lengths > 0).sum()),
         items=int((popularity > 0).sum()),

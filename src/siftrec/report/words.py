@@ -103,10 +103,10 @@ def judged(mark: Mark) -> str:
 
 
 def vouched(mark: Mark) -> str:
-    """Why: how many others could vouch; a sentence to be continued where there are some."""
+    """Why: how many others could vouch."""
     if mark.evidence == 0:
         return "Nothing else in this history could vouch for it."
-    return f"{counted(mark.evidence, 'other')} could vouch for it"
+    return f"{counted(mark.evidence, 'other')} could vouch for it."
 
 
 def weighed(slot: Slot) -> str:
