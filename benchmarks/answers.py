@@ -9,6 +9,7 @@ that the index was not tuned on.
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import statistics
@@ -72,6 +73,7 @@ def histories(vectors: Any) -> list[list[str]]:
 
 def main() -> None:
     """Measure, and write."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     machine.one_thread()
     import torch
 

@@ -86,7 +86,7 @@ def test_the_experiment_block_loads_as_it_stands(data: Path) -> None:
     (data / "exp.toml").write_text(f"{named}\n{inject}")
     experiment = config.load(data / "exp.toml")
     prepared = experiment.prepare()
-    assert list(prepared.catalog) == ["text"]
+    assert list(prepared.catalog) == ["title"]
     assert prepared.injected is not None
 
 
