@@ -21,7 +21,7 @@ from siftrec.methods.contrast import Contrast, Views
 from siftrec.methods.model import SequenceModel
 from siftrec.methods.relation import Relation
 from siftrec.methods.trained import Facts, Trained
-from siftrec.nn.importance import shares
+from siftrec.nn.shares import shares
 from siftrec.nn.views import make_views, plans
 from siftrec.synthetic import Planted, PlantedCauses
 from siftrec.train.fit import fit

@@ -9,9 +9,9 @@ from siftrec.nn.importance import (
     calibration,
     geometry,
     hubness,
-    shares,
     top_mean,
 )
+from siftrec.nn.shares import shares
 
 
 def rng(seed: int = 0) -> torch.Generator:

@@ -1,1 +1,1 @@
-"""Detectors: how well the rest of a history vouches for each of its interactions, learned from other users or from content."""
+"""Detectors: how well the rest of a history vouches for each interaction, by what other users did or by content."""

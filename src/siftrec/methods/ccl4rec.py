@@ -28,9 +28,9 @@ from siftrec.methods.relation import WINDOW, Relation
 from siftrec.methods.trained import Trained
 from siftrec.modality.standard import kept_widths
 from siftrec.nn.encoders import Context, EncoderName, make_encoder
-from siftrec.nn.importance import shares
 from siftrec.nn.losses.softmax import NOTHING
 from siftrec.nn.rows import rows_of
+from siftrec.nn.shares import shares
 from siftrec.nn.towers import ItemTower
 from siftrec.settings import Count, Fraction, Rate, Size, settings
 

@@ -22,6 +22,7 @@ from siftrec.data.catalog import Catalog
 from siftrec.errors import DataError
 from siftrec.nn.importance import NEIGHBOUR_CAP, top_mean
 from siftrec.nn.rows import rows_of, with_rows
+from siftrec.nn.shares import shares
 from siftrec.nn.towers import Parts, Seen
 from siftrec.settings import Size, settings
 
@@ -255,8 +256,7 @@ class Gating(nn.Module):
     def _weights(self, logits_BML: torch.Tensor, present_BML: torch.Tensor) -> torch.Tensor:
         if self.how.kind == "sigmoid":
             logits_BML = F.logsigmoid(logits_BML)
-        filled = logits_BML.masked_fill(~present_BML, torch.finfo(logits_BML.dtype).min)
-        return torch.softmax(filled, dim=1) * present_BML
+        return shares(logits_BML, present_BML, dim=1)
 
     def calibrated(self, raw_BMX: torch.Tensor, evidence_BMX: torch.Tensor) -> torch.Tensor:
         """ẑ: deviations by which content agrees better than that of a background item; 0 without evidence."""

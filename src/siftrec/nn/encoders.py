@@ -17,6 +17,7 @@ from torch.nn import functional as F  # noqa: N812  the usual name
 
 from siftrec.nn.dropout import dropout
 from siftrec.nn.pooling import reading_logits
+from siftrec.nn.shares import shares
 
 EncoderName = Literal["context", "recent", "mean", "gru", "transformer"]
 
@@ -26,10 +27,7 @@ def masked_mean(
 ) -> torch.Tensor:
     """Mean over real columns, weighted by trust; zero where there is none. Shape (B, D)."""
     if log_trust_BL is not None:
-        share_BL = (
-            torch.softmax(log_trust_BL.masked_fill(~real_BL, torch.finfo(vectors_BLD.dtype).min), dim=1) * real_BL
-        )
-        return torch.bmm(share_BL.unsqueeze(1), vectors_BLD).squeeze(1)
+        return torch.bmm(shares(log_trust_BL, real_BL).unsqueeze(1), vectors_BLD).squeeze(1)
     real_BL1 = real_BL.unsqueeze(-1).to(vectors_BLD.dtype)
     return (vectors_BLD * real_BL1).sum(dim=1) / real_BL1.sum(dim=1).clamp_min(1)
 
@@ -106,7 +104,7 @@ class Context(nn.Module):
         logits_BL = self._logits(vectors_BLD, context_B1D).squeeze(1)
         if log_trust_BL is not None:
             logits_BL = logits_BL + log_trust_BL
-        return _shares(logits_BL, real_BL)
+        return shares(logits_BL, real_BL)
 
     def states(self, vectors_BLD: torch.Tensor, real_BL: torch.Tensor, rng: torch.Generator | None) -> torch.Tensor:
         """states_BLD after each column: what `forward` makes of that column and those before it, with one dropout."""
@@ -115,7 +113,7 @@ class Context(nn.Module):
         context_BLD = (vectors_BLD * real_BL1).cumsum(dim=1) / real_BL1.cumsum(dim=1).clamp_min(1)
         # Of a column of padding every logit is the least there is, so that columns after it must be named.
         before_LL = torch.ones(real_BL.shape[1], real_BL.shape[1], dtype=torch.bool).tril()
-        shares_BLL = _shares(self._logits(vectors_BLD, context_BLD), real_BL.unsqueeze(1) & before_LL)
+        shares_BLL = shares(self._logits(vectors_BLD, context_BLD), real_BL.unsqueeze(1) & before_LL)
         lifted: torch.Tensor = self.lift(torch.bmm(shares_BLL, vectors_BLD), vectors_BLD * real_BL1)
         return lifted
 
@@ -238,11 +236,6 @@ class Lift(nn.Module):
             wide_BD = wide_BD + self.last(last_BD)
         lifted: torch.Tensor = pooled_BD + self.back(F.gelu(wide_BD))
         return lifted
-
-
-def _shares(logits_L: torch.Tensor, real_L: torch.Tensor) -> torch.Tensor:
-    """Softmax over the real columns; zeros where there is none."""
-    return torch.softmax(logits_L.masked_fill(~real_L, torch.finfo(logits_L.dtype).min), dim=-1) * real_L
 
 
 def trusted(vectors_BLD: torch.Tensor, log_trust_BL: torch.Tensor | None) -> torch.Tensor:

@@ -184,9 +184,3 @@ def calibrated(found: Agreement, hub_BC: torch.Tensor, scale: tuple[torch.Tensor
     index_BC = found.neighbours_BC.clamp_max(NEIGHBOUR_CAP)
     z_BC = (found.raw_BC - hub_BC - scale[0][index_BC]) / scale[1][index_BC]
     return torch.where(found.neighbours_BC > 0, z_BC, 0.0)
-
-
-def shares(score_BS: torch.Tensor, real_BS: torch.Tensor) -> torch.Tensor:
-    """π_BS: softmax of scores over the real slots of each row; Σπ = 1, 0 on padding."""
-    filled = score_BS.masked_fill(~real_BS, torch.finfo(score_BS.dtype).min)
-    return torch.softmax(filled, dim=1) * real_BS

@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812  the usual name
 
 from siftrec.nn.dropout import dropout
 from siftrec.nn.encoders import Lift, recency
+from siftrec.nn.shares import shares
 from siftrec.nn.towers import ItemTower, Parts, Seen
 
 _SCALE = 10.0
@@ -106,4 +107,4 @@ class Pool(nn.Module):
             "blx,bx->bl", vectors_BLX, middle_BX
         )
         logits_BL = logits_BL if log_trust_BL is None else logits_BL + log_trust_BL
-        return torch.softmax(logits_BL.masked_fill(~real_BL, torch.finfo(logits_BL.dtype).min), dim=1) * real_BL
+        return shares(logits_BL, real_BL)

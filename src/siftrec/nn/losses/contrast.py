@@ -9,6 +9,8 @@ from typing import Literal
 
 import torch
 
+from siftrec.nn.shares import shares
+
 Strength = Literal["quality", "distance", "both", "equal"]
 Pulling = Literal["pull", "push"]
 
@@ -40,8 +42,7 @@ def strengths(
         "both": quality + distance,
         "equal": torch.zeros_like(damage_BV),
     }[mode].detach()
-    spread = torch.softmax((logits / temperature).masked_fill(~made_BV, torch.finfo(logits.dtype).min), dim=1)
-    return spread * made_BV * made_BV.sum(dim=1, keepdim=True)
+    return shares(logits / temperature, made_BV) * made_BV.sum(dim=1, keepdim=True)
 
 
 def info_nce(
