@@ -13,6 +13,7 @@ from siftrec.data.interactions import Interactions
 from siftrec.data.readers.checks import Raw, interactions
 from siftrec.data.readers.columns import Columns
 from siftrec.data.readers.text import open_bytes, open_text, readable, scan
+from siftrec.data.vocab import exact_ids
 from siftrec.errors import DataError
 
 
@@ -46,9 +47,15 @@ def read(path: Path, columns: Columns) -> Interactions:
         raise DataError(f"cannot be read as JSON lines: {error}", str(path)) from None
     roles = columns.find(frame.columns, str(path))
     frame = frame.select(pl.col(name).alias(role) for role, name in roles.items())
-    whole = [role for role in ("user", "item") if frame[role].dtype.is_integer()]
-    frame = frame.with_columns(pl.col(whole).cast(pl.String))
+    frame = frame.with_columns(_as_text(frame[role]) for role in ("user", "item"))
     return interactions(Raw(frame, str(path), _Line(path), found.notes))
+
+
+def _as_text(ids: pl.Series) -> pl.Series:
+    """Whole numbers as their text, 7.0 like 7; other numbers stay, to be refused."""
+    whole = exact_ids(ids) if ids.dtype.is_float() else ids
+    as_whole = whole.dtype.is_integer() and whole.null_count() == ids.null_count()
+    return whole.cast(pl.String) if as_whole else ids
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

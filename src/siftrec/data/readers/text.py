@@ -153,14 +153,15 @@ def records(path: Path, dialect: Dialect) -> Iterator[Record]:
                 if bare := line.rstrip("\r\n"):
                     yield Record(number, bare, bare.split(dialect.separator))
             return
-        lines: list[str] = []
+        lines: list[str] = []  # of the record at hand: one bad value must not bring a large file into memory
         reader = csv.reader(_kept(file, lines), delimiter=dialect.separator, strict=True)
         first = 0
         try:
             for fields in reader:
                 if fields:
-                    yield Record(first + 1, lines[first].rstrip("\r\n"), fields)
+                    yield Record(first + 1, lines[0].rstrip("\r\n"), fields)
                 first = reader.line_num
+                lines.clear()
         except csv.Error as error:
             raise DataError(f"{error}; is a quote never closed?", f"{path}:{first + 1}") from None
 
