@@ -228,7 +228,7 @@ def test_settings_round_trip_and_refuse():
         build({"use": "siftrec:CCL4Rec", "views": {"hardnes": 1}}, "method")
     with pytest.raises(SettingsError, match="at least one modality"):
         CCL4Rec(ids=False).build(Catalog(behaviours("easy", users=20, items=1000).catalog.vocab.ids))
-    with pytest.raises(SettingsError, match=r"method\.rows.*'context', 'gru' or 'transformer'"):
+    with pytest.raises(SettingsError, match=r"method\.rows.*which 'mean' has not"):
         CCL4Rec(encoder="mean", rows="sequence").build(behaviours("easy", users=20, items=1000).catalog)
     with pytest.raises(SettingsError, match=r"method\.denoise\.pooling.*later interactions"):
         CCL4Rec(rows="sequence", denoise=Denoise(pooling=True)).build(behaviours("easy", users=20, items=1000).catalog)

@@ -270,6 +270,35 @@ def pad(histories: Sequences, rows: np.ndarray, length: int) -> torch.Tensor:
     return torch.from_numpy(_long(histories.window(rows, ends, longest)))
 
 
+_BLOCK = 512
+
+
+class Block(NamedTuple):
+    """Some histories of about one length, padded.
+
+    Attributes:
+        rows: (B,) which ones.
+        items_BL: see `pad`.
+        real: (B, L) bool, where there is an item.
+        events: (n,) the events of the histories that stand at `real`, in that order.
+    """
+
+    rows: np.ndarray
+    items_BL: torch.Tensor
+    real: np.ndarray
+    events: np.ndarray
+
+
+def blocks(histories: Sequences, length: int) -> Iterator[Block]:
+    """All histories, the shortest first, some hundreds at a time; the last `length` items of each."""
+    order = np.argsort(histories.lengths, kind="stable")
+    for rows in np.array_split(order, max(1, len(order) // _BLOCK)):
+        items_BL = pad(histories, rows, length)
+        real = (items_BL > 0).numpy()
+        at = histories.offsets[1:][rows][:, None] + np.arange(-items_BL.shape[1], 0)
+        yield Block(rows, items_BL, real, at[real])
+
+
 def pad_shown(histories: Sequences, rows: np.ndarray, length: int) -> torch.Tensor | None:
     """shown_BLM beside `pad`'s items_BL; None where all content is the items' own."""
     ends = histories.lengths[rows]

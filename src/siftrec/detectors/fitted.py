@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from siftrec.data.loader import pad
+from siftrec.data.loader import blocks
 from siftrec.data.sequences import Sequences
 from siftrec.detectors.calibrate import NoiseScores, calibrate
 from siftrec.detectors.slots import Background, others, piece_rows, pieces, replaced
@@ -18,7 +18,6 @@ LENGTH = LONGEST
 """The longest history that is judged as one."""
 
 DRAWS = 50_000
-_BLOCK = 512
 
 OnFold = Callable[[int, int], None]
 """Called with the number of folds fitted and their total."""
@@ -81,11 +80,9 @@ def judge(fitted: Fitted, log: Sequences, content_NG: torch.Tensor, users: np.nd
     """
     histories, row = pieces(log, LENGTH), piece_rows(log, LENGTH)
     found = np.zeros(len(log.items), np.float32)
-    for block in _blocks(histories):
-        items_BL = pad(histories, block, LENGTH)
-        real = (items_BL > 0).numpy()
-        at = histories.offsets[1:][block][:, None] + np.arange(-items_BL.shape[1], 0)
-        found[at[real]] = fitted.scores(items_BL, content_NG, _users(users, row[block])).numpy()[real]
+    for block in blocks(histories, LENGTH):
+        score_BL = fitted.scores(block.items_BL, content_NG, _users(users, row[block.rows]))
+        found[block.events] = score_BL.numpy()[block.real]
     return found
 
 
@@ -103,12 +100,11 @@ def judge_drawn(
     histories = background.histories
     found = np.zeros(len(histories), np.float32)
     whose = None if users is None else users[background.owners]
-    for block in _blocks(histories):
-        items_BL = pad(histories, block, LENGTH)
-        column = background.slots[block] - histories.offsets[1:][block] + items_BL.shape[1]
+    for block in blocks(histories, LENGTH):
+        column = background.slots[block.rows] - histories.offsets[1:][block.rows] + block.items_BL.shape[1]
         places_B1 = torch.from_numpy(column).unsqueeze(1)
-        score_B1 = fitted.scores(items_BL, content_NG, _users(whose, block), places_B1, drawn=True)
-        found[block] = score_B1.squeeze(1).numpy()
+        score_B1 = fitted.scores(block.items_BL, content_NG, _users(whose, block.rows), places_B1, drawn=True)
+        found[block.rows] = score_B1.squeeze(1).numpy()
     return found
 
 
@@ -141,11 +137,6 @@ def calibrated(
     evidence = np.where(score == 0, 0, others(histories)) if len(drawn) else np.zeros(len(score), np.int64)
     there = np.where(drawn == 0, 0, others(background.histories)[background.slots])
     return calibrate(score, evidence, log.owners, drawn, there, q=q, seed=seed)[0]
-
-
-def _blocks(histories: Sequences) -> list[np.ndarray]:
-    order = np.argsort(histories.lengths, kind="stable")
-    return np.array_split(order, max(1, len(order) // _BLOCK))
 
 
 def _users(users: np.ndarray | None, rows: np.ndarray) -> torch.Tensor | None:

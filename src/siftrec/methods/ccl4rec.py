@@ -12,7 +12,7 @@ import torch
 
 from siftrec import seeds
 from siftrec.data.catalog import Catalog
-from siftrec.data.loader import Batch, Loader, pad
+from siftrec.data.loader import Batch, Loader, blocks
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import Fitting
 from siftrec.detectors.content import DIRECTIONS, principal, units
@@ -322,12 +322,7 @@ def importance_of(trained: Trained, histories: Sequences) -> np.ndarray:
     """
     relation = cast(Relation, cast(SequenceModel, trained.scorer).extra)
     neighbours = cast(CCL4Rec, trained.method).vouching
-    cut = pieces(histories, WINDOW)
     found = np.zeros(len(histories.items), dtype=np.float32)
-    order = np.argsort(cut.lengths, kind="stable")
-    for block in np.array_split(order, max(1, len(order) // 512)):
-        items_BL = pad(cut, block, WINDOW)
-        real = (items_BL > 0).numpy()
-        at = cut.offsets[block + 1][:, None] + np.arange(-items_BL.shape[1], 0)
-        found[at[real]] = relation.scores(items_BL, neighbours).numpy()[real]
+    for block in blocks(pieces(histories, WINDOW), WINDOW):
+        found[block.events] = relation.scores(block.items_BL, neighbours).numpy()[block.real]
     return found

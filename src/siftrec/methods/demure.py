@@ -13,7 +13,7 @@ import torch
 
 from siftrec import seeds
 from siftrec.data.catalog import Catalog
-from siftrec.data.loader import Batch, pad, pad_shown
+from siftrec.data.loader import Batch, blocks, pad, pad_shown
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import Fitting
 from siftrec.detectors.slots import pieces
@@ -245,17 +245,13 @@ def slot_weights(trained: Trained, histories: Sequences) -> SlotWeights:
     weight_EM, score_EM = np.zeros((size, count), np.float32), np.zeros((size, count), np.float32)
     evidence_EM, present_EM = np.zeros((size, count), np.int32), np.zeros((size, count), np.bool_)
     found = SlotWeights(gating.names, weight_EM, score_EM, evidence_EM, present_EM, np.zeros(size, np.float32))
-    order = np.argsort(rows.lengths, kind="stable")
-    for block in np.array_split(order, max(1, len(order) // 512)):
-        items_BL = pad(rows, block, trained.method.length)
-        history = model.history(kept, items_BL, pad_shown(rows, block, trained.method.length))
+    for block in blocks(rows, trained.method.length):
+        history = model.history(kept, block.items_BL, pad_shown(rows, block.rows, trained.method.length))
         gated = cast(Gated, history.gated)
-        real = (items_BL > 0).numpy()
-        at = (rows.offsets[block + 1][:, None] + np.arange(-items_BL.shape[1], 0))[real]
         slots = (gated.weight_BML, gated.score_BML, gated.evidence_BML, gated.seen.present_BML)
         for values_EM, each in zip((weight_EM, score_EM, evidence_EM, present_EM), slots, strict=True):
-            values_EM[at] = each.transpose(1, 2).numpy()[real]
-        found.share_E[at] = _shares(model, history.vectors_BLD, items_BL).numpy()[real]
+            values_EM[block.events] = each.transpose(1, 2).numpy()[block.real]
+        found.share_E[block.events] = _shares(model, history.vectors_BLD, block.items_BL).numpy()[block.real]
     return found
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from siftrec.data.catalog import Catalog
-from siftrec.data.loader import Batch, pad
+from siftrec.data.loader import Batch, blocks
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import Fitting
 from siftrec.detectors.slots import pieces
@@ -21,8 +21,6 @@ from siftrec.methods.model import SequenceModel, Step
 from siftrec.methods.sasrec import SASRec
 from siftrec.nn.sieve import Sieve
 from siftrec.settings import Rate, Weight, settings
-
-_ROWS = 512
 
 
 @settings
@@ -80,14 +78,10 @@ class HSD:
     def judge(self, model: Model, log: Sequences) -> Judgement:
         """See `Denoiser`: every interaction once, among its piece of the history, one of about equal ones of `length`."""
         model = cast(SequenceModel, model.eval())
-        sieve, cut = cast(Sieve, model.encoder), pieces(log, self.length)
+        sieve = cast(Sieve, model.encoder)
         score, kept = np.full(len(log.items), np.nan, np.float32), np.ones(len(log.items), np.float32)
-        order = np.argsort(cut.lengths, kind="stable")
-        for block in np.array_split(order, max(1, len(order) // _ROWS)):
-            items_BL = pad(cut, block, self.length)
-            signals = sieve.signals(model.kept(items_BL), items_BL > 0, None)
-            real = (items_BL > 0).numpy()
-            at = cut.offsets[block + 1][:, None] + np.arange(-items_BL.shape[1], 0)
-            score[at[real]] = signals.scores().numpy()[real]
-            kept[at[real]] = sieve.kept(signals, None).numpy()[real]
+        for block in blocks(pieces(log, self.length), self.length):
+            signals = sieve.signals(model.kept(block.items_BL), block.items_BL > 0, None)
+            score[block.events] = signals.scores().numpy()[block.real]
+            kept[block.events] = sieve.kept(signals, None).numpy()[block.real]
         return Judgement(score, kept)
