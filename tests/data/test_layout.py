@@ -118,9 +118,7 @@ def test_rows_without_ids_are_those_of_the_ids_as_they_were_given(ids):
 
 @pytest.mark.parametrize("ids", [{"a", "b", "c"}, ["c", "a", "b", "c"], pl.Series(["c", "a", "b", "a"])])
 def test_rows_without_ids_are_refused_where_the_ids_have_no_order(ids):
-    with pytest.raises(
-        DataError, match=r"have no order of their own .* ids="
-    ) as caught:
+    with pytest.raises(DataError, match=r"have no order of their own .* ids=") as caught:
         Catalog(ids, x=features(3))
     assert "\n" not in str(caught.value)
     named = features(3, ids=pl.Series(["b", "c", "a"]))
