@@ -19,7 +19,8 @@ from siftrec.errors import SiftrecError
 HEAVY = ("torch", "polars", "pydantic", "numpy", "sklearn", "scipy", "rich")
 DESIGN = [
     *("read", "features", "Catalog", "Modality", "Interactions"),
-    *("Split", "leave_one_out", "LeaveOneOut", "TemporalSplit", "Predefined", "inject", "Inject"),
+    *("Split", "leave_one_out", "LeaveOneOut", "TemporalSplit", "Predefined", "everything", "Everything"),
+    *("inject", "Inject"),
     *("Foreign", "judge_content"),
     *("judge", "sift", "detection", "Denoise", "Likelihood", "Cooccurrence", "Agreement", "Blend"),
     *("fit", "Training", "evaluate", "compare", "explain", "slot_weights", "save", "load"),
@@ -89,6 +90,12 @@ def log() -> siftrec.Interactions:
         (
             lambda: siftrec.evaluate(siftrec.fit(siftrec.Popularity(), siftrec.leave_one_out(log())), log()),
             "asks no questions; give a part of a split, e.g. split.test",
+        ),
+        (
+            lambda: siftrec.evaluate(
+                siftrec.fit(siftrec.Popularity(), siftrec.everything(log())), siftrec.everything(log()).test
+            ),
+            "the test part asks no question: this split holds nothing out for it; judge settings on one that does",
         ),
         (
             lambda: siftrec.fit(siftrec.Popularity(), siftrec.leave_one_out(log())).recommend([0], k=3.0),

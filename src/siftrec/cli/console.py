@@ -110,7 +110,8 @@ class Reporter:
                 self._step(event)
             case EpochEnded():
                 value = "no validation question" if event.value is None else f"{event.metric} {event.value:.4f}"
-                self._say(f"{self._epoch(event.epoch)}  {self._losses()}{value}{' (best)' if event.best else ''}")
+                best = " (best)" if event.best and event.value is not None else ""
+                self._say(f"{self._epoch(event.epoch)}  {self._losses()}{value}{best}")
             case Warned():
                 self._say(f"warning: {event.message}")
             case Stopped() if event.epochs:

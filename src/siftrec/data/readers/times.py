@@ -138,14 +138,19 @@ def moment(given: Any) -> int:
         value = _iso8601(value.strip())
     elif hasattr(value, "dtype"):  # of NumPy
         value = value.astype("datetime64[us]").item() if value.dtype.kind == "M" else value.item()
-    if isinstance(value, bool) or not isinstance(value, int | float | date):
+    known = isinstance(value, int | float | date) and not isinstance(value, bool)
+    try:
+        times = pl.Series([value] if known else [])
+    except (TypeError, OverflowError):  # of pandas, a datetime that is missing is a datetime
+        known = False
+    if not known:
         raise ValueError(f"{given!r} is no time; ISO 8601 is 1998-03-01 or 1998-03-01T12:00")
 
     def refuse(bad: pl.Series, role: str, problem: str, /) -> None:
         if bad.any():
             raise ValueError(problem.format(repr(given)))
 
-    return int(microseconds(pl.Series([value]), refuse)[0])
+    return int(microseconds(times, refuse)[0])
 
 
 def _iso8601(text: str) -> datetime | None:
