@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siftrec import config
-from siftrec.data.split import LeaveOneOut, TemporalSplit
+from siftrec.data.split import LeaveOneOut
+from siftrec.data.temporal import TemporalSplit
 from siftrec.errors import SettingsError, UsageError
 from siftrec.methods.itemknn import ItemKNN
 from siftrec.methods.popularity import Popularity

@@ -1,21 +1,26 @@
 import ast
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
+import torch
 
 import siftrec
+from siftrec.data.vocab import Vocab
 from siftrec.errors import SiftrecError
 
 HEAVY = ("torch", "polars", "pydantic", "numpy", "sklearn", "scipy", "rich")
 DESIGN = [
     *("read", "features", "Catalog", "Modality", "Interactions"),
-    *("Split", "leave_one_out", "LeaveOneOut", "TemporalSplit", "Predefined", "inject", "Inject"),
+    *("Split", "leave_one_out", "LeaveOneOut", "TemporalSplit", "Predefined", "everything", "Everything"),
+    *("inject", "Inject"),
     *("Foreign", "judge_content"),
     *("judge", "sift", "detection", "Denoise", "Likelihood", "Cooccurrence", "Agreement", "Blend"),
     *("fit", "Training", "evaluate", "compare", "explain", "slot_weights", "save", "load"),
@@ -87,12 +92,32 @@ def log() -> siftrec.Interactions:
             "asks no questions; give a part of a split, e.g. split.test",
         ),
         (
+            lambda: siftrec.evaluate(
+                siftrec.fit(siftrec.Popularity(), siftrec.everything(log())), siftrec.everything(log()).test
+            ),
+            "the test part asks no question: this split holds nothing out for it; judge settings on one that does",
+        ),
+        (
             lambda: siftrec.fit(siftrec.Popularity(), siftrec.leave_one_out(log())).recommend([0], k=3.0),
             "k must be a whole number of at least 1, not 3.0",
         ),
         (lambda: siftrec.Catalog([1, "b"]), "ids: [1, 'b'] must all be text, or all whole numbers"),
         (lambda: siftrec.Catalog([1.5, 2]), "ids: [1.5, 2] must all be text, or all whole numbers"),
         (lambda: siftrec.Catalog("ab"), "ids: 'ab' is no list of item ids; give one, e.g. ['ab']"),
+        (
+            lambda: siftrec.Catalog(["a", "b"], text=np.ones((2, 3))),
+            "modality 'text': is ndarray, not vectors with their ids; give sr.features(X, ids=...)",
+        ),
+        (lambda: siftrec.Catalog(["a"], text="title.npy"), "is str, not vectors with their ids; give sr.features"),
+        (lambda: siftrec.Catalog(log()), "ids: Interactions is a whole log; give its items, Catalog(events.items)"),
+        (lambda: siftrec.Catalog(log().frame), "ids: DataFrame is a table; give its column of item ids"),
+        (
+            lambda: siftrec.Catalog(siftrec.leave_one_out(log())),
+            "ids: Split is no list of item ids; give one, e.g. ['a', 'b']",
+        ),
+        (lambda: siftrec.Catalog([None, "b"]), "ids: id 1 of 2 is missing"),
+        (lambda: siftrec.Catalog(pl.Series([1.5])), "ids: [1.5] must all be text, or all whole numbers"),
+        (lambda: siftrec.Catalog([uuid.UUID(int=1)]), "[str(each) for each in ids] is text"),
         (lambda: siftrec.Catalog(3), "ids: 3 is no list of item ids; give one, e.g. [3]"),
         (lambda: siftrec.judge(log(), siftrec.Catalog(log().items)), "is not histories in the codes of a catalog"),
         (
@@ -109,9 +134,20 @@ def test_the_usual_slips_are_told_in_one_line(call: Callable[[], object], says: 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("ids", [[3, 1, 2], ("b", "a", "007"), np.array([3, 1, 2]), range(3)])
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [3, 1, 2],
+        ("b", "a", "007"),
+        np.array([3, 1, 2]),
+        range(3),
+        torch.tensor([3, 1, 2]),
+        pd.Series(["b", "a"]),
+    ],
+)
 def test_a_list_of_ids_makes_a_catalog(ids: Any) -> None:
-    assert siftrec.Catalog(ids).vocab == siftrec.Catalog(pl.Series(list(ids))).vocab
+    expected = pl.Series(np.asarray(ids).tolist())
+    assert siftrec.Catalog(ids).vocab == siftrec.Catalog(expected).vocab == siftrec.Catalog(Vocab.of(expected)).vocab
 
 
 def test_importing_siftrec_loads_nothing_heavy() -> None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from siftrec.data.exposure import ImpressionCut, impressions, rated
     from siftrec.data.interactions import Interactions
     from siftrec.data.read import read
-    from siftrec.data.split import LeaveOneOut, Predefined, Split, TemporalSplit, leave_one_out
+    from siftrec.data.split import Everything, LeaveOneOut, Predefined, Split, everything, leave_one_out
+    from siftrec.data.temporal import TemporalSplit
     from siftrec.detectors.agreement import Agreement
     from siftrec.detectors.blend import Blend
     from siftrec.detectors.cooccurrence import Cooccurrence
@@ -84,6 +85,7 @@ __all__ = [
     "Demure",
     "Denoise",
     "EC4SRec",
+    "Everything",
     "FMLPRec",
     "Foreign",
     "GRU4Rec",
@@ -107,6 +109,7 @@ __all__ = [
     "detection",
     "evaluate",
     "evaluate_impressions",
+    "everything",
     "explain",
     "features",
     "fit",
@@ -142,6 +145,7 @@ _HOME = {
     "Demure": "methods.demure",
     "Denoise": "methods.denoise",
     "EC4SRec": "methods.ec4srec",
+    "Everything": "data.split",
     "FMLPRec": "methods.fmlprec",
     "Foreign": "noise.foreign",
     "GRU4Rec": "methods.gru4rec",
@@ -159,12 +163,13 @@ _HOME = {
     "SASRec": "methods.sasrec",
     "SelfAttentionRanker": "methods.selfattention",
     "Split": "data.split",
-    "TemporalSplit": "data.split",
+    "TemporalSplit": "data.temporal",
     "Training": "train.settings",
     "compare": "evaluate.compare",
     "detection": "noise.measure",
     "evaluate": "evaluate.evaluation",
     "evaluate_impressions": "evaluate.impressions",
+    "everything": "data.split",
     "explain": "methods.explain",
     "features": "modality.precomputed",
     "fit": "train.fit",

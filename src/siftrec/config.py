@@ -204,7 +204,7 @@ class Experiment:
             parts = injected.split if injected else parts
             foreign = self.data.foreign(parts, catalog, self.seed) if self.data.foreign else None
             parts = foreign.split if foreign else parts
-            notes, train = events.positives().notes, parts.train
+            notes, train = events.positives().notes | parts.notes, parts.train
         how = {name: source.impute for name, source in self.modality.items()}
         filled, imputed = impute(catalog, train.recode(recoding(parts.items, catalog.vocab)), how)
         notes = notes | _missing(catalog, imputed, how)

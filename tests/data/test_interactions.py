@@ -1,10 +1,13 @@
 """The log: core, window, positives, sequences."""
 
 import collections
+import datetime as dt
 
+import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from siftrec.data.describe import describe
@@ -40,17 +43,106 @@ def test_core_is_the_loop(log, k):
     assert events.frame["row"].sort().to_list() == [row for row, event in enumerate(log) if event in expected]
 
 
+@given(logs, st.integers(1, 4))
+def test_core_says_what_it_left_out(log, k):
+    kept = core_by_loop(log, k)
+    assume(kept)
+    lost = {
+        "interactions left out by core": len(log) - len(kept),
+        "users left out by core": len({user for user, *_ in log}) - len({user for user, *_ in kept}),
+        "items left out by core": len({item for _, item, _ in log}) - len({item for _, item, _ in kept}),
+    }
+    events = events_of(log)
+    assert events.core(k).notes == events.notes | {f"{note} {k}": count for note, count in lost.items() if count}
+    assert events.core(k).core(k).notes == events.core(k).notes
+
+
+def test_what_a_core_leaves_out_twice_is_added_up():
+    """Or a log that was cut in between would seem to have lost only what the second core took."""
+    log = [("a", "x", 1), ("a", "y", 2), ("b", "x", 3), ("b", "y", 4), ("c", "x", 5), ("c", "y", 60), ("d", "z", 7)]
+    cut = events_of(log).core(2).window(end=dt.datetime.fromtimestamp(9, dt.UTC)).core(2)
+    assert cut.notes["interactions left out by core 2"] == 2
+    assert cut.notes["users left out by core 2"] == 2
+
+
 @given(logs, st.integers(0, 50), st.integers(0, 50))
 def test_window_is_half_open(log, start, end):
     events = events_of(log)
-    second = 1_000_000
+    times = [dt.datetime.fromtimestamp(second, dt.UTC) for second in (start, end)]
     expected = sorted(row for row, (*_, time) in enumerate(log) if start <= time < end)
     if not expected:
         with pytest.raises(DataError, match="no interaction has a time in"):
-            events.window(start * second, end * second)
+            events.window(*times)
         return
-    assert events.window(start * second, end * second).frame["row"].sort().to_list() == expected
+    assert events.window(*times).frame["row"].sort().to_list() == expected
     assert events.window().frame.equals(events.frame)
+
+
+REAL = [(1, item, 888_710_400 + 3600 * item) for item in range(24)]
+"""The first of March 1998, every hour."""
+
+
+@pytest.mark.parametrize(
+    "noon",
+    [
+        "1998-03-01T12:00",
+        "1998-03-01 12:00:00Z",
+        "1998-03-01T13:00+01:00",
+        dt.datetime(1998, 3, 1, 12),
+        dt.datetime(1998, 3, 1, 13, tzinfo=dt.timezone(dt.timedelta(hours=1))),
+        np.datetime64("1998-03-01T12"),
+        pd.Timestamp("1998-03-01 12:00"),
+        888_753_600,
+        888_753_600.0,
+        np.int64(888_753_600),
+        888_753_600_000,
+        888_753_600_000_000,
+        888_753_600_000_000_000,
+    ],
+    ids=repr,
+)
+def test_a_window_takes_every_spelling_of_a_time(noon):
+    events = events_of(REAL)
+    assert events.window(start=noon).frame["item"].to_list() == list(range(12, 24))
+    assert events.window(end=noon).frame["item"].to_list() == list(range(12))
+
+
+@pytest.mark.parametrize("day", ["1998-03-02", dt.date(1998, 3, 2), np.datetime64("1998-03-02"), 19980302])
+def test_a_window_takes_days(day):
+    assert len(events_of([*REAL, (1, 99, 888_796_800)]).window(start=day)) == 1
+
+
+@pytest.mark.parametrize("wrong", ["1998", "880000000", "1998-13-01", "March", "", True, [1]])
+def test_what_is_no_time_is_refused_in_one_line(wrong):
+    with pytest.raises(DataError, match=r"start: .* is no time; ISO 8601 is 1998-03-01"):
+        events_of(REAL).window(start=wrong)
+
+
+def test_a_window_that_holds_nothing_says_what_the_log_holds():
+    with pytest.raises(DataError, match=r"the log runs from 1998-03-01T00:00:00\+00:00 to 1998-03-01T23:00:00\+00:00"):
+        events_of(REAL).window(start="2005-01-01")
+    with pytest.raises(DataError, match="before 1970"):
+        events_of(REAL).window(start="1960-01-01")
+
+
+def test_a_number_that_may_be_in_two_units_is_refused():
+    """A time out of the table is in microseconds; as seconds it would keep everything that is to go."""
+    events = events_of([(1, item, item) for item in range(9)])
+    with pytest.raises(
+        DataError, match=r"end: 4000000 may be seconds or microseconds in a log that runs from 1970-01-01"
+    ):
+        events.window(end=4_000_000)
+    assert len(events.window(start=0)) == 9
+
+
+def test_a_log_without_a_clock_has_positions():
+    events = read(pl.DataFrame({"user": [1] * 5, "item": range(5)}))
+    assert events.window(1, np.int64(3)).frame["item"].to_list() == [1, 2]
+    for wrong in ("1998-03-01", dt.datetime(1998, 3, 1), 1.5):
+        with pytest.raises(DataError, match="is no position; the log has no clock, only an order within each user"):
+            events.window(start=wrong)
+    with pytest.raises(DataError, match=r"no interaction has a time in \[9, None\); the log runs from 0 to 4"):
+        events.window(9)
 
 
 @given(logs)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -94,11 +95,50 @@ def test_catalog_aligns_by_id():
 
 def test_catalog_without_ids_needs_a_row_per_item():
     ids = pl.Series(["b", "a"])
-    assert Catalog(ids, x=features(2)).modalities["x"].row.tolist() == [-1, 0, 1]
+    assert Catalog(ids, x=features(2)).modalities["x"].row.tolist() == [-1, 1, 0]
     with pytest.raises(DataError, match="modality 'x' has 3 rows and no ids, but the catalog has 2 items"):
         Catalog(ids, x=features(3))
     with pytest.raises(DataError, match="has no row for any item of the catalog"):
         Catalog(ids, x=features(2, ids=pl.Series(["q", "r"])))
+
+
+ORDERED = [["c", "a", "b"], np.array(["c", "a", "b"]), pd.Series(["c", "a", "b"]), pl.Series(["c", "a", "b"])]
+
+
+@pytest.mark.parametrize(
+    "ids", [*ORDERED, dict.fromkeys("cab").keys(), iter("cab")], ids=lambda ids: type(ids).__module__
+)
+def test_rows_without_ids_are_those_of_the_ids_as_they_were_given(ids):
+    """Taken in sorted order, every item would have another one's content, and nothing would say so."""
+    aligned = Catalog(ids, x=features(3)).modalities["x"]
+    assert aligned.vectors(np.array([1, 2, 3])).tolist() == [[3, 4], [5, 6], [1, 2]]
+    masked = Modality(features(3).features, np.array([True, False, True]))
+    assert Catalog(["c", "a", "b"], x=masked).modalities["x"].row.tolist() == [-1, -1, 2, 0]
+
+
+@pytest.mark.parametrize("ids", [{"a", "b", "c"}, ["c", "a", "b", "c"], pl.Series(["c", "a", "b", "a"])])
+def test_rows_without_ids_are_refused_where_the_ids_have_no_order(ids):
+    with pytest.raises(DataError, match=r"have no order of their own .* ids=") as caught:
+        Catalog(ids, x=features(3))
+    assert "\n" not in str(caught.value)
+    named = features(3, ids=pl.Series(["b", "c", "a"]))
+    assert Catalog(ids, x=named).modalities["x"].row.tolist() == [-1, 2, 0, 1]
+
+
+def test_rows_without_ids_follow_a_sorted_column_that_repeats_itself():
+    assert Catalog(pl.Series([1, 1, 2, 3, 3]), x=features(3)).modalities["x"].row.tolist() == [-1, 0, 1, 2]
+
+
+def test_items_are_in_a_catalog_and_modalities_are_what_it_iterates_over():
+    catalog = Catalog(["i1", "i2", "text"], content=features(3))
+    assert "i1" in catalog
+    assert "text" in catalog
+    assert [each for each in ("content", "i3", 1, None, ["i1"], object()) if each in catalog] == []
+    assert list(catalog) == ["content"]
+    assert 7 in Catalog([7, 9])
+    assert 7 not in Catalog(["07"])
+    assert 2**80 not in Catalog([7, 9])
+    assert "i1" in catalog.vocab
 
 
 def test_a_masked_row_is_never_read():

@@ -1,7 +1,10 @@
 """Every kind of broken log: exit code 3, one line with file, line and column, and nothing written."""
 
+import datetime as dt
 import gzip
+import uuid
 
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -165,6 +168,68 @@ def test_parquet_cut_off(tmp_path):
 )
 def test_typed_tables_name_row_and_column(columns, problem):
     assert problem in refusal(lambda: read(pl.DataFrame(columns)))
+
+
+WHEN = [dt.datetime(2020, 1, 2), dt.datetime(2020, 1, 1)]
+UNTOLD = {
+    "datetimes": pl.DataFrame({"user": ["a", "a"], "item": [1, 2], "event dt": WHEN}),
+    "dates": pl.DataFrame({"user": ["a", "a"], "item": [1, 2], "event dt": [each.date() for each in WHEN]}),
+    "pandas": pd.DataFrame({"user": ["a", "a"], "item": [1, 2], "event dt": WHEN}),
+    "objects": pd.DataFrame({"user": ["a", "a"], "item": [1, 2], "event dt": pd.Series(WHEN, dtype=object)}),
+    "objects that are dates": pd.DataFrame({"user": ["a", "a"], "item": [1, 2], "event dt": [w.date() for w in WHEN]}),
+}
+
+
+@pytest.mark.parametrize("name", UNTOLD)
+def test_a_column_of_datetimes_is_not_passed_over(name, tmp_path):
+    """In the order of its rows a log with times is another log, and nobody would notice."""
+    table, stored = UNTOLD[name], tmp_path / "a.parquet"
+    table.write_parquet(stored) if isinstance(table, pl.DataFrame) else table.to_parquet(stored)
+    for source in (table, stored):
+        says = (
+            "column 'event dt' holds datetimes but is not recognised as the time; name it: --time, or time='event dt'"
+        )
+        assert says in refusal(lambda source=source: read(source))
+        events = read(source, time="event dt")
+        assert (events.time_kind, events.frame["item"].to_list()) == ("clock", [2, 1])
+        assert read(source, time="").frame["item"].to_list() == [1, 2]
+    assert len(read(UNTOLD["datetimes"].with_columns(time=pl.Series([5, 6])))) == 2
+
+
+def test_datetimes_in_an_index_are_not_passed_over():
+    table = pd.DataFrame({"user": ["a", "a"], "item": [1, 2]}, index=pd.DatetimeIndex(WHEN))
+    assert "the index holds datetimes and has no name; make it a column" in refusal(lambda: read(table))
+    assert read(table.reset_index(names="time")).frame["item"].to_list() == [2, 1]
+    assert read(table.rename_axis("time")).frame["item"].to_list() == [2, 1]
+    assert read(table, time="").time_kind == "order"
+
+
+def test_the_index_of_a_table_is_read_where_it_has_a_name_and_listed_nowhere_else():
+    table = pd.DataFrame({"who": ["a", "b"], "what": [1, 2]}, index=["x", "y"])
+    message = refusal(lambda: read(table))
+    assert "among 'who', 'what'; name it" in message
+    assert refusal(lambda: read(table, user="index")).endswith("for user=; known: what, who")
+    for ids in ([7, 5], [5, 7], [1, 2]):  # pandas makes a range of some, which is no column of the table
+        named = pd.DataFrame({"user": ids, "item": [1, 2]}).set_index("user")
+        assert read(named).frame["user"].to_list() == sorted(ids)
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        (pd.DataFrame({"user": [1, "a"], "item": [1, 2]}), "column 'user' holds values of several types"),
+        (pd.DataFrame({"user": ["a", 1], "item": [1, 2]}), "make them text, table['user'].astype(str)"),
+        (pd.DataFrame({"user": [object(), object()], "item": [1, 2]}), "one that is neither text nor numbers; make"),
+        (pd.DataFrame({"user": [uuid.UUID(int=1)], "item": [1]}), ".astype(str)"),
+        (
+            pl.DataFrame({"user": [uuid.UUID(int=1)], "item": [1]}),
+            "text or whole numbers; .astype(str) makes them text",
+        ),
+        (pd.Series([1, 2]), "cannot be read as a table"),
+    ],
+)
+def test_columns_of_objects_are_told_in_a_line_that_can_be_read(table, problem):
+    assert problem in refusal(lambda: read(table))
 
 
 def test_what_is_no_table():

@@ -9,7 +9,17 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from siftrec.data.read import read
-from siftrec.data.split import TEST, TRAIN, VALID, LeaveOneOut, Predefined, TemporalSplit, leave_one_out
+from siftrec.data.split import (
+    TEST,
+    TRAIN,
+    VALID,
+    Everything,
+    LeaveOneOut,
+    Predefined,
+    everything,
+    leave_one_out,
+)
+from siftrec.data.temporal import TemporalSplit
 from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError
 from siftrec.noise.inject import inject
@@ -99,9 +109,75 @@ def test_predefined_refuses_what_cannot_be():
         Predefined()(read(frame.drop("split")))
 
 
+def test_predefined_needs_no_validation():
+    """Who has two parts has nothing to stop early by; a third is not to be made up."""
+    frame = pl.DataFrame({"user": [1, 1, 2, 2], "item": [1, 2, 1, 2], "split": ["train", "test", "train", "train"]})
+    split = Predefined()(read(frame))
+    assert (len(split.valid), len(split.test)) == (0, 1)
+    assert split.train.lengths.tolist() == [1, 2]
+    for missing, part in (("train", "training"), ("test", "test")):
+        other = frame.with_columns(split=pl.lit("valid" if missing == "train" else "train"))
+        other = other.with_columns(split=pl.Series(["valid", "test"] * 2)) if missing == "train" else other
+        says = f"leaves no {part} interaction; no row of its column 'split' says so"
+        with pytest.raises(DataError, match=says):
+            Predefined()(read(other))
+
+
+@given(logs)
+def test_everything_is_trained_on_and_nothing_asked(log):
+    events = events_of(log)
+    split = everything(events)
+    assert split.train.items.tolist() == leave_one_out_log(events)
+    assert (len(split.valid), len(split.test)) == (0, 0)
+    assert split.fitting.train.fingerprint == split.log.fingerprint
+    assert repr(split).endswith("; no valid part, no test part)")
+    assert not Everything.leaks_time
+
+
+def leave_one_out_log(events):
+    return Vocab.of(events.items).encode(events.frame["item"]).tolist()
+
+
+def test_everything_leaves_out_what_was_only_shown_but_for_its_item():
+    frame = pl.DataFrame({"user": [1, 1], "item": [1, 2], "label": [1, 0]})
+    split = everything(read(frame))
+    assert (split.train.items.tolist(), len(split.items)) == ([1], 3)
+    with pytest.raises(DataError, match="everything split leaves no training interaction"):
+        everything(read(frame.with_columns(label=pl.lit(0))))
+
+
+@given(logs, st.sampled_from([TemporalSplit(test=0.3, valid=0.3), TemporalSplit(test=0.5, valid=0)]))
+def test_a_split_says_how_many_users_it_does_not_ask(log, how):
+    """A cut in time asks those alone who were there before it; unsaid, the figures seem to be of everybody."""
+    try:
+        split = how(events_of(log))
+    except DataError as error:
+        assume("the log is too short" not in str(error))
+        raise
+    told = []
+    for name, part, role in (("valid", split.valid, VALID), ("test", split.test, TEST)):
+        held = {int(owner) for owner in split.log.owners[split.role == role]}
+        before = {int(owner) for owner in split.log.owners[split.role < role]}
+        assert set(part.users.tolist()) == held & before
+        assert part.unasked == part.recode(split.items).unasked == len(held - before)
+        new = len(held - before)
+        count = f"{len(held & before)} of {len(held)} users ({new} without an earlier interaction)"
+        told.append(f"{name} {count if new else f'{len(held)} users'}" if held else f"no {name} part")
+        spelled = {"valid": "validation"}.get(name, name)
+        assert split.notes.get(f"{spelled} users not asked, without an earlier interaction", 0) == new
+        assert part.asks == (count if new else f"{len(part)} users")
+    assert repr(split).endswith(f"; {', '.join(told)})")
+
+
+def test_leave_one_out_asks_everybody_it_holds_something_out_of():
+    split = leave_one_out(events_of([(user, item, item) for user in range(3) for item in range(2 + user)]))
+    assert repr(split) == ("Split(leave-one-out: 9 interactions of 3 users with 4 items; valid 2 users, test 2 users)")
+    assert split.notes == {}
+
+
 def test_splits_refuse_logs_they_cannot_cut():
     short = read(pl.DataFrame({"user": [1, 1], "item": [1, 2]}))
-    with pytest.raises(DataError, match="leave-one-out split leaves no validation interaction"):
+    with pytest.raises(DataError, match="leave-one-out split leaves no validation interaction; no user has three"):
         LeaveOneOut()(short)
     with pytest.raises(DataError, match="has no clock"):
         TemporalSplit()(short)

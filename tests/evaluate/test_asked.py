@@ -14,7 +14,8 @@ from data.shown import sides
 from siftrec.data.catalog import Catalog, Modality
 from siftrec.data.exposure import impressions
 from siftrec.data.interactions import Interactions
-from siftrec.data.split import Split, TemporalSplit
+from siftrec.data.split import Split
+from siftrec.data.temporal import TemporalSplit
 from siftrec.errors import UsageError
 from siftrec.evaluate.impressions import evaluate_impressions
 from siftrec.noise.inject import inject

@@ -9,7 +9,8 @@ import numpy as np
 from siftrec import seeds
 from siftrec.data.interactions import Interactions
 from siftrec.data.sequences import Sequences
-from siftrec.data.split import TEST, TRAIN, VALID, LeaveOneOut, Split, TemporalSplit
+from siftrec.data.split import TEST, TRAIN, VALID, LeaveOneOut, Split
+from siftrec.data.temporal import TemporalSplit
 from siftrec.errors import DataError
 
 FEWEST_ASKED = 1000

@@ -127,7 +127,9 @@ def _check_cutoffs(runs: Mapping[str, Evaluation], metrics: Iterable[str], split
 
 
 def _evaluated(run: Path, split: str, overrides: Iterable[str], trust: Trust) -> Evaluation:
+    from siftrec.data.split import Part
     from siftrec.errors import DataError
+    from siftrec.evaluate.asked import check_asks
     from siftrec.evaluate.evaluation import evaluate
 
     trained = load_run(run, trust)
@@ -137,6 +139,9 @@ def _evaluated(run: Path, split: str, overrides: Iterable[str], trust: Trust) ->
     if parts.train.fingerprint != trained.facts.train:
         raise DataError(f"the data have changed since {run} was trained; train again", experiment.data.path)
     part = parts.test if split == "test" else parts.valid
+    check_asks(part, split)
+    if isinstance(part, Part) and part.unasked:
+        say(f"note: {split} {part.asks}")
     with _progress(f"evaluate {run}", len(part)) as progress:
         return evaluate(trained, part, experiment.evaluate.cutoffs, progress=progress)
 

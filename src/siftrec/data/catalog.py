@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from siftrec.data.vocab import Vocab
+from siftrec.data.interactions import Interactions
+from siftrec.data.vocab import Vocab, listed_ids
 from siftrec.errors import DataError
 
 
@@ -21,7 +21,7 @@ class Modality:
     Attributes:
         features: (n, F) float16/32/64, finite where present; may be a memory map.
         present: (n,) bool; a row that is not present is never read.
-        ids: (n,) distinct raw item ids, or None: rows follow the catalog's order.
+        ids: (n,) distinct raw item ids, or None: rows follow the ids that the catalog is made of.
         source: file or encoder the vectors came from.
         sha256: of the source, or of the vectors; "" where nobody has taken it.
     """
@@ -92,18 +92,23 @@ class Aligned:
 class Catalog:
     """Item ids and their modalities, aligned by id.
 
+    `len(catalog)` and `id in catalog` are about items; iterating gives the names of the modalities.
+
     Args:
-        ids: raw item ids, as a column or a list, in any order; codes follow the sorted order.
-        modalities: name → `Modality`. A modality without ids must have one row per item, in sorted id order.
+        ids: raw item ids, as a column, a list or a `Vocab`, in any order; codes follow the sorted order.
+        modalities: name → `Modality`. One without ids must have a row for each of `ids`, in their order; for
+            `events.items`, that is the sorted one.
 
     Raises:
-        DataError: a list of ids that are not all text or all whole numbers; a modality that cannot be aligned, or that
-            covers no item at all.
+        DataError: ids that are not all text or all whole numbers; a modality that cannot be aligned, or that covers no
+            item at all.
     """
 
-    def __init__(self, ids: pl.Series | Iterable[Any], **modalities: Modality) -> None:
-        self.vocab = Vocab.of(ids if isinstance(ids, pl.Series) else _column(ids))
-        self.modalities = {name: self._align(name, modality) for name, modality in modalities.items()}
+    def __init__(self, ids: pl.Series | Vocab | Iterable[Any], **modalities: Modality) -> None:
+        column = _column(ids)
+        self.vocab = Vocab.of(column)
+        given = None if isinstance(ids, set | frozenset) else column
+        self.modalities = {name: self._align(name, modality, given) for name, modality in modalities.items()}
 
     @classmethod
     def described(cls, ids: pl.Series, contents: Iterable[Content]) -> Catalog:
@@ -119,29 +124,48 @@ class Catalog:
         """N, padding included."""
         return len(self.vocab)
 
+    def __contains__(self, item: object) -> bool:
+        return item in self.vocab
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.modalities)
 
-    def _align(self, name: str, modality: Modality) -> Aligned:
+    def _align(self, name: str, modality: Modality, column: pl.Series | None) -> Aligned:
+        """The modality lined up; `column` has the ids as they were given, None where they had no order."""
+        if not isinstance(modality, Modality):
+            kind = type(modality).__name__
+            raise DataError(
+                f"is {kind}, not vectors with their ids; give sr.features(X, ids=...)", f"modality {name!r}"
+            )
         row = np.full(len(self.vocab), -1, dtype=np.int64)
         here = np.flatnonzero(modality.present)
-        if modality.ids is None:
-            if len(modality.present) != len(self.vocab) - 1:
-                raise DataError(
-                    f"modality {name!r} has {len(modality.present)} rows and no ids, but the catalog has "
-                    f"{len(self.vocab) - 1} items; give the ids of its rows",
-                    modality.source,
-                )
-            row[here + 1] = here
-        else:
-            codes = self.vocab.encode(modality.ids.gather(here), unknown=0)
-            row[codes] = here
-            row[0] = -1
+        ids = self._ids_of_rows(name, modality, column) if modality.ids is None else modality.ids
+        row[self.vocab.encode(ids.gather(here), unknown=0)] = here
+        row[0] = -1
         if not (row >= 0).any():
             raise DataError(
                 f"modality {name!r} has no row for any item of the catalog; are its ids right?", modality.source
             )
         return Aligned(modality, row)
+
+    def _ids_of_rows(self, name: str, modality: Modality, column: pl.Series | None) -> pl.Series:
+        """The item of each row of a modality that does not say it."""
+        items, rows = len(self.vocab) - 1, len(modality.present)
+        if rows != items:
+            raise DataError(
+                f"modality {name!r} has {rows} rows and no ids, but the catalog has {items} items; give the ids of its "
+                "rows, ids=",
+                modality.source,
+            )
+        if column is not None and len(column) == items:
+            return column
+        if column is not None and column.is_sorted():
+            return self.vocab.ids
+        raise DataError(
+            f"modality {name!r} has no ids, and those of the catalog have no order of their own (they are a set, or some "
+            "stand there twice); give the ids of its rows, ids=",
+            modality.source,
+        )
 
     @property
     def contents(self) -> tuple[Content, ...]:
@@ -155,15 +179,13 @@ class Catalog:
         return {name: float(aligned.present[1:].mean()) for name, aligned in self.modalities.items()}
 
 
-def _column(ids: Iterable[Any]) -> pl.Series:
-    """A list of raw ids as a column."""
-    if isinstance(ids, str) or not isinstance(ids, Iterable):
-        raise DataError(f"{ids!r} is no list of item ids; give one, e.g. [{ids!r}]", "ids")
-    listed = list(ids)
-    try:
-        column = pl.Series("id", listed)
-    except (TypeError, OverflowError, pl.exceptions.PolarsError):
-        column = pl.Series("id", [None])
-    if column.has_nulls() or not (column.dtype == pl.String or column.dtype.is_integer()):
-        raise DataError(f"{reprlib.repr(listed)} must all be text, or all whole numbers", "ids")
+def _column(ids: Any) -> pl.Series:
+    """The raw ids as they were given, each of them known."""
+    if isinstance(ids, Interactions):
+        raise DataError("Interactions is a whole log; give its items, Catalog(events.items)", "ids")
+    if hasattr(ids, "columns"):
+        raise DataError(f"{type(ids).__name__} is a table; give its column of item ids, e.g. table['item']", "ids")
+    column = listed_ids(ids.ids if isinstance(ids, Vocab) else ids)
+    if column.has_nulls():
+        raise DataError(f"id {int(column.is_null().arg_max() or 0) + 1} of {len(column):,} is missing", "ids")
     return column

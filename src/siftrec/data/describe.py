@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
 from siftrec.data.interactions import Interactions
+from siftrec.data.readers.times import iso
 
 _QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
 
@@ -27,7 +27,7 @@ def describe(events: Interactions) -> dict[str, Any]:
     history = {name: int(np.quantile(lengths, q, method="lower")) for name, q in _QUANTILES.items()}
     time: dict[str, Any] = {"kind": events.time_kind}
     if events.time_kind == "clock":
-        time |= {"first": _iso(int(frame["time"].min())), "last": _iso(int(frame["time"].max()))}  # type: ignore[arg-type]
+        time |= {"first": iso(int(frame["time"].min())), "last": iso(int(frame["time"].max()))}  # type: ignore[arg-type]
     shown = {"shown_only": int((frame["label"] == 0).sum())} if "label" in frame.columns else {}
     return {
         "source": events.source,
@@ -42,7 +42,3 @@ def describe(events: Interactions) -> dict[str, Any]:
         "columns": [name for name in frame.columns if name not in ("user", "item", "time", "row")],
         "notes": events.notes,
     }
-
-
-def _iso(micro: int) -> str:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micro)).isoformat()

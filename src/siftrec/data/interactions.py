@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
+from siftrec.data.readers.times import UNITLESS, Moment, iso, moment
 from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError
 
 TimeKind = Literal["clock", "order"]
+_IDS = ("user", "item")
 
 
 @dataclass(frozen=True)
@@ -65,23 +67,62 @@ class Interactions:
             frame = smaller
         if frame.is_empty():
             raise DataError(f"no interaction is left after core {k}; a smaller one keeps more", self.source)
-        return replace(self, frame=frame)
+        return replace(self, frame=frame, notes=self.notes | self._left_out(frame, f"core {k}"))
 
-    def window(self, start: int | None = None, end: int | None = None) -> Interactions:
-        """Interactions with start ≤ time < end (µs UTC, or positions)."""
+    def _left_out(self, kept: pl.DataFrame, by: str) -> dict[str, int]:
+        """How many interactions, users and items are no longer there, in words; nothing where none is missing."""
+        before, after = ((frame.height, *(frame[id].n_unique() for id in _IDS)) for frame in (self.frame, kept))
+        counts = zip(("interactions", "users", "items"), before, after, strict=True)
+        told = {f"{name} left out by {by}": old - new for name, old, new in counts if old > new}
+        return {note: count + self.notes.get(note, 0) for note, count in told.items()}
+
+    def window(self, start: Moment | float | None = None, end: Moment | float | None = None) -> Interactions:
+        """Interactions with start ≤ time < end.
+
+        Args:
+            start: of a log with a clock, ISO 8601 text, a date or datetime (without a zone: UTC), or a number as `read`
+                takes it, whose unit (s, ms, µs, ns) is told by its size; of one with an order, a position. None: all
+                that is before `end`.
+            end: likewise.
+
+        Raises:
+            DataError: no such time, a number that may be in several units, or nothing is left.
+        """
         keep = pl.lit(True)
         if start is not None:
-            keep = keep & (pl.col("time") >= start)
+            keep = keep & (pl.col("time") >= self._time(start, "start"))
         if end is not None:
-            keep = keep & (pl.col("time") < end)
+            keep = keep & (pl.col("time") < self._time(end, "end"))
         frame = self.frame.filter(keep)
         if frame.is_empty():
-            raise DataError(f"no interaction has a time in [{start}, {end})", self.source)
+            raise DataError(f"no interaction has a time in [{start}, {end}); the log runs {self.span}", self.source)
         return replace(self, frame=frame)
 
     def histories(self) -> pl.DataFrame:
         """Columns `user` and `history`, everybody's item ids, oldest first: what `Trained.recommend_table` takes."""
         return self.frame.group_by("user", maintain_order=True).agg(pl.col("item").alias("history"))
+
+    @property
+    def span(self) -> str:
+        """`from 1998-03-01T00:00:00+00:00 to …`, or positions."""
+        first, last = (int(time) for time in (self.frame["time"].min(), self.frame["time"].max()))  # type: ignore[arg-type]
+        return f"from {iso(first)} to {iso(last)}" if self.time_kind == "clock" else f"from {first} to {last}"
+
+    def _time(self, given: Any, name: str) -> int:
+        """A value of `time`, as a user spells it."""
+        if self.time_kind == "order":
+            if not isinstance(given, int | np.integer):
+                problem = f"{given!r} is no position; the log has no clock, only an order within each user, from 0 on"
+                raise DataError(problem, name)
+            return int(given)
+        small = isinstance(given, int | float | np.number) and 0 < given < UNITLESS
+        if small and self.frame["time"].max() < UNITLESS:  # type: ignore[operator]
+            problem = f"{given!r} may be seconds or microseconds in a log that runs {self.span}; give a datetime"
+            raise DataError(problem, name)
+        try:
+            return moment(given)
+        except ValueError as error:
+            raise DataError(str(error), name) from None
 
     def sequences(self, users: pl.Series, items: Vocab) -> Sequences:
         """The log as ragged sequences, one row per user of `users` (sorted distinct ids of this log)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +14,7 @@ from siftrec.data.interactions import Interactions
 from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError
-from siftrec.settings import Fraction, settings
+from siftrec.settings import settings
 
 if TYPE_CHECKING:
     from siftrec.data.impressions import Impressions
@@ -36,6 +37,7 @@ class Part:
         repeats: (Q,) how many of its targets each user had before, in the original history; None = not known.
         role: which part of its split it is; None = it was made by hand.
         of: the whole part where these are some of its questions; None = these are all.
+        unasked: users of the part who are not asked, for want of an interaction before it.
     """
 
     users: np.ndarray
@@ -47,6 +49,7 @@ class Part:
     repeats: np.ndarray | None = None
     role: Role | None = None
     of: Part | None = field(default=None, repr=False)
+    unasked: int = 0
 
     def __len__(self) -> int:
         return len(self.users)
@@ -55,6 +58,11 @@ class Part:
     def whole(self) -> Part:
         """The part of the split that these questions are of."""
         return self.of or self
+
+    @property
+    def asks(self) -> str:
+        """`90 of 166 users (76 without an earlier interaction)`; `166 users` where all of them are asked."""
+        return _asks(len(self), self.unasked)
 
     @property
     def repeated(self) -> float | None:
@@ -77,7 +85,7 @@ class Part:
             return replace(self, items=items)
         table = recoding(self.items, items)
         parts = (self.histories.recode(table), self.targets.recode(table), self.seen.recode(table))
-        return Part(self.users, self.user_ids, *parts, items, self.repeats, self.role, self.of)
+        return Part(self.users, self.user_ids, *parts, items, self.repeats, self.role, self.of, self.unasked)
 
     @property
     def fingerprint(self) -> str:
@@ -164,7 +172,8 @@ class Split:
 
     def __repr__(self) -> str:
         users, items, events = len(self.users), len(self.items) - 1, len(self.log.items)
-        return f"Split({self.protocol}: {events:,} interactions of {users:,} users with {items:,} items)"
+        parts = (self._told(name, role) for name, role in (("valid", VALID), ("test", TEST)))
+        return f"Split({self.protocol}: {events:,} interactions of {users:,} users with {items:,} items; {', '.join(parts)})"
 
     @property
     def train(self) -> Sequences:
@@ -191,6 +200,26 @@ class Split:
         """Of the training data and of the test questions, with the log's own items as candidates."""
         return {"train": self.train.fingerprint, "test": self.test.fingerprint}
 
+    @property
+    def notes(self) -> dict[str, int]:
+        """How many users of each part are not asked, in words; nothing of a part that asks all of its users."""
+        counts = {name: self._asked(role)[1] for name, role in (("validation", VALID), ("test", TEST))}
+        return {f"{name} users not asked, without an earlier interaction": n for name, n in counts.items() if n}
+
+    def _told(self, name: str, role: int) -> str:
+        return f"{name} {_asks(*self._asked(role))}" if (self.role == role).any() else f"no {name} part"
+
+    def _asked(self, role: int) -> tuple[int, int]:
+        """How many users of a part are asked, and how many are not."""
+        held, before = self._held(role)
+        return int((held & before).sum()), int((held & ~before).sum())
+
+    def _held(self, role: int) -> tuple[np.ndarray, np.ndarray]:
+        """(U,) bool each: has an interaction in the part; has one before it."""
+        owners, users = self.log.owners, len(self.log)
+        held, before = (np.bincount(owners[kept], minlength=users) for kept in (self.role == role, self.role < role))
+        return held > 0, before > 0
+
     def _part(self, role: int) -> Part:
         targets = self.log.where(self.role == role)
         histories = self.log.where(self.role < role)
@@ -202,13 +231,19 @@ class Split:
         asked = np.flatnonzero((targets.lengths > 0) & (histories.lengths > 0))
         repeats = np.bincount(original.owners[is_target], weights=again, minlength=len(original)).astype(np.int64)
         part = Part(np.arange(len(self.log)), self.users, histories, targets, seen, self.items, repeats)
-        return replace(part.take(asked), of=None)
+        unasked = int((targets.lengths > 0).sum()) - len(asked)
+        return replace(part.take(asked), of=None, unasked=unasked)
 
     def with_noise(self, log: Sequences, role: np.ndarray) -> Split:
         """The same questions and filtered items over a corrupted log (see `siftrec.noise.inject`)."""
         original = self.log if self.original is None else self.original
         original_role = self.role if self.original_role is None else self.original_role
         return replace(self, log=log, role=role, original=original, original_role=original_role)
+
+
+def _asks(asked: int, unasked: int) -> str:
+    told = f"{asked:,} users" if not unasked else f"{asked:,} of {asked + unasked:,} users"
+    return f"{told} ({unasked:,} without an earlier interaction)" if unasked else told
 
 
 def _among_targets(log: Sequences, is_target: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -243,39 +278,31 @@ class LeaveOneOut:
         from_end = np.repeat(log.offsets[1:], log.lengths) - np.arange(len(log.items)) - 1
         asked = np.repeat(log.lengths >= 3, log.lengths)
         role = np.where(asked & (from_end == 0), TEST, np.where(asked & (from_end == 1), VALID, TRAIN))
-        return checked(Split(log, role.astype(np.int8), users, items, "leave-one-out"), events)
+        split = Split(log, role.astype(np.int8), users, items, "leave-one-out")
+        return checked(split, events, why="no user has three, as it needs")
 
 
 @settings
-class TemporalSplit:
-    """One cut in time for everybody: the last `test` share of interactions, and before it the `valid` share."""
+class Everything:
+    """Everything is trained on: what goes into service, once its settings are chosen.
 
-    test: Fraction = 0.1
-    valid: Fraction = 0.1
+    No validation part, so every epoch is trained and the last one is kept; no test part, so there is nothing to evaluate.
+    """
+
     leaks_time = False
 
     def __call__(self, events: Interactions) -> Split:
-        """Cut the log.
-
-        Raises:
-            DataError: the log has an order but no clock, or the shares leave nothing to train on.
-        """
-        if self.test + self.valid >= 1:
-            raise DataError(f"split: test {self.test} and valid {self.valid} leave nothing to train on", events.source)
-        if events.time_kind != "clock":
-            raise DataError(
-                "has no clock, only an order within each user; name its column of times, or use siftrec:LeaveOneOut",
-                events.source,
-            )
+        """The log, uncut."""
         users, items, log = logged(events)
-        cuts = np.quantile(log.times, [1 - self.test - self.valid, 1 - self.test], method="higher")
-        role = np.searchsorted(cuts, log.times, side="right").astype(np.int8)
-        return checked(Split(log, role, users, items, "temporal"), events)
+        return checked(Split(log, np.zeros(len(log.items), np.int8), users, items, "everything"), events, (TRAIN,))
 
 
 @settings
 class Predefined:
-    """The parts named by a column of the log: `train`, `valid` or `test` in `split`."""
+    """The parts named by a column of the log: `train`, `valid` or `test` in `split`.
+
+    Without `valid` in any row every epoch is trained and the last one is kept.
+    """
 
     leaks_time = False
 
@@ -283,7 +310,7 @@ class Predefined:
         """Cut the log.
 
         Raises:
-            DataError: no `split` column, or a label that is none of the three.
+            DataError: no `split` column, a label that is none of the three, or no row of training or of the test.
         """
         names = {"train": TRAIN, "valid": VALID, "test": TEST}
         if "split" not in events.frame.columns:
@@ -298,7 +325,8 @@ class Predefined:
             raise DataError(
                 "a user's parts are out of order in time: train must come before valid before test", events.source
             )
-        return checked(Split(log, role, users, items, "predefined"), events)
+        split = Split(log, role, users, items, "predefined")
+        return checked(split, events, (TRAIN, TEST), "no row of its column 'split' says so")
 
 
 def logged(events: Interactions) -> tuple[pl.Series, Vocab, Sequences]:
@@ -311,20 +339,34 @@ def logged(events: Interactions) -> tuple[pl.Series, Vocab, Sequences]:
     return users, items, kept.sequences(users, items)
 
 
-def checked(split: Split, events: Interactions) -> Split:
-    """The split, if every part has an interaction.
+def checked(
+    split: Split,
+    events: Interactions,
+    needed: Collection[int] = (TRAIN, VALID, TEST),
+    why: str = "the log is too short for it",
+) -> Split:
+    """The split, if every part it needs has an interaction.
+
+    Args:
+        split: of the log.
+        events: the log, for its name.
+        needed: parts that may not be empty; without VALID there is no early stopping.
+        why: they may be.
 
     Raises:
         DataError: naming the part that is empty.
     """
     for name, role in (("training", TRAIN), ("validation", VALID), ("test", TEST)):
-        if not (split.role == role).any():
-            raise DataError(
-                f"the {split.protocol} split leaves no {name} interaction; the log is too short for it", events.source
-            )
+        if role in needed and not (split.role == role).any():
+            raise DataError(f"the {split.protocol} split leaves no {name} interaction; {why}", events.source)
     return split
 
 
 def leave_one_out(events: Interactions) -> Split:
     """`LeaveOneOut()(events)`."""
     return LeaveOneOut()(events)
+
+
+def everything(events: Interactions) -> Split:
+    """`Everything()(events)`."""
+    return Everything()(events)

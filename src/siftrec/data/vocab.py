@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import reprlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -39,6 +41,13 @@ class Vocab:
     def __len__(self) -> int:
         """N: the number of codes, padding included."""
         return len(self.ids) + 1
+
+    def __contains__(self, item: object) -> bool:
+        """Whether a raw id is here; `"7"` is where the ids are numbers and 7 is one of them, as in a history."""
+        try:
+            return bool(self.encode(pl.Series([item]), unknown=0)[0])
+        except (DataError, TypeError, OverflowError, pl.exceptions.PolarsError):
+            return False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocab) and self.fingerprint == other.fingerprint
@@ -107,6 +116,37 @@ class Vocab:
     def decode(self, codes: np.ndarray) -> pl.Series:
         """Raw ids of codes ≥ 1. Shape (n,)."""
         return self.ids.gather(np.asarray(codes, dtype=np.int64) - 1)
+
+
+def listed_ids(ids: Iterable[Any]) -> pl.Series:
+    """Raw ids as a column: of a list, an array, or a column of any library; what is missing is null.
+
+    Raises:
+        DataError: what is no list, or holds anything but text alone or whole numbers alone.
+    """
+    if isinstance(ids, pl.Series):
+        column, shown = ids, ids.head(7).to_list()
+    else:
+        shown = _values(ids)
+        try:
+            column = pl.Series(shown)
+        except (TypeError, OverflowError, pl.exceptions.PolarsError):
+            column = pl.Series([None])
+    if isinstance(column.dtype, pl.Categorical | pl.Enum):
+        column = column.cast(pl.String)
+    if not (column.dtype == pl.String or column.dtype.is_integer()):
+        told = " ".join(reprlib.repr(shown).split())
+        raise DataError(f"{told} must all be text, or all whole numbers; [str(each) for each in ids] is text", "ids")
+    return column.rename("id")
+
+
+def _values(ids: Any) -> list[Any]:
+    listed = ids.tolist() if hasattr(ids, "tolist") else ids
+    if isinstance(listed, str | bytes | int | float):
+        raise DataError(f"{ids!r} is no list of item ids; give one, e.g. [{ids!r}]", "ids")
+    if not isinstance(listed, Iterable):
+        raise DataError(f"{type(ids).__name__} is no list of item ids; give one, e.g. ['a', 'b']", "ids")
+    return list(listed)
 
 
 def exact_ids(ids: pl.Series) -> pl.Series:

@@ -29,6 +29,23 @@ def name_of(part: Part | Impressions, split: str | None = None) -> str:
     return name
 
 
+def check_asks(part: Part | Impressions, name: str) -> None:
+    """Whether a part asks anything.
+
+    Raises:
+        DataError: it does not; why, and what would.
+    """
+    if isinstance(part, Impressions) or len(part):
+        return
+    if part.unasked:
+        why = f"none of its {part.unasked:,} users has an earlier interaction"
+    elif part.role is None:
+        why = "no user has both a history and a target in it"
+    else:
+        why = "this split holds nothing out for it; judge settings on one that does, e.g. siftrec:LeaveOneOut"
+    raise DataError(f"the {name} part asks no question: {why}")
+
+
 def check_unseen(trained: Trained, part: Part | Impressions) -> None:
     """Whether a test part, or some of its questions, is that of the split which the model was fitted on.
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from siftrec.data.impressions import Impressions
 from siftrec.data.split import Part
 from siftrec.errors import ArtifactError, DataError, SettingsError, UsageError
-from siftrec.evaluate.asked import check_unseen, name_of
+from siftrec.evaluate.asked import check_asks, check_unseen, name_of
 from siftrec.evaluate.impressions import evaluate_impressions
 from siftrec.evaluate.metrics import METRICS, Ranks, accuracy, arp, item_coverage, names, parse
 from siftrec.evaluate.rank import BLOCK_BYTES, FILTERS, AnyFilter, Filter, Progress, Ranking, rank
@@ -303,10 +303,9 @@ def evaluate(
     named = name_of(part, split)
     if isinstance(part, Impressions):
         return _of_impressions(trained, part, named, unseen)
+    check_asks(part, named)
     items = len(trained.items) - 1
     cutoffs = _cutoffs(cutoffs, items)
-    if not len(part):
-        raise DataError(f"the {named} part asks no question: no user has both a history and a target in it")
     asked, part = part, part.recode(trained.items)
     if not unseen:
         check_unseen(trained, asked)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
-from siftrec.data.readers.columns import recognised
+from siftrec.data.readers.columns import recognised, refuse_twice
 from siftrec.data.readers.text import readable
 from siftrec.errors import DataError
 from siftrec.settings import nearest
@@ -37,11 +38,13 @@ class Contents:
         vectors: (n, F), not yet checked.
         ids: (n,) ids stored beside them, or None.
         mask: (n,) stored beside them, or None.
+        wide: whether they were the columns of a table, whose order is then not the catalog's but its own.
     """
 
     vectors: np.ndarray
     ids: pl.Series | None = None
     mask: np.ndarray | None = None
+    wide: bool = False
 
 
 def contents(path: Path, id_column: str | None, vector_column: str | None) -> Contents:
@@ -159,25 +162,52 @@ def id_series(ids: np.ndarray, path: Path) -> pl.Series:
     return pl.Series("id", ids.tolist() if ids.dtype.kind == "U" else np.ascontiguousarray(ids))
 
 
+@dataclass(frozen=True)
+class _Columns:
+    """Which columns of a table are read.
+
+    Attributes:
+        id: of the ids, or None.
+        vectors: the column of lists; or columns of numbers, side by side.
+        wide: whether it is the latter.
+    """
+
+    id: str | None
+    vectors: list[str]
+    wide: bool
+
+    @property
+    def all(self) -> list[str]:
+        return [*self.vectors, *([] if self.id is None or self.id in self.vectors else [self.id])]
+
+
 def _table(path: Path, id_column: str | None, vector_column: str | None) -> Contents:
-    """Id and vector columns; a null vector is a missing feature, so its row is left out."""
+    """The vectors and ids of a file; see `frame_contents`."""
     with readable(path):
         try:
-            table = _arrow(path, id_column, vector_column)
+            table, columns = _arrow(path, id_column, vector_column)
         except pa.ArrowException as error:
             kind = "Parquet" if path.suffix == ".parquet" else "Arrow"
             raise DataError(f"is not a complete {kind} file: {str(error).splitlines()[0]}", str(path)) from None
-    return _of_columns(table, path)
+    return _of_columns(table, columns, path)
 
 
 def frame_contents(table: pa.Table, path: Path, id_column: str | None, vector_column: str | None) -> Contents:
-    """The arrays of a table in memory, as those of a Parquet file; `path` stands for its name."""
-    return _of_columns(table.select(_columns(table.schema, path, id_column, vector_column)), path)
+    """The vectors and ids of a table in memory; `path` stands for its name.
+
+    A vector that is null, or all of whose columns are, is a missing feature, so its row is left out.
+
+    Raises:
+        DataError: no vectors, or more than one column that could be.
+    """
+    return _of_columns(table, _columns(table.schema, path, id_column, vector_column), path)
 
 
-def _of_columns(table: pa.Table, path: Path) -> Contents:
-    ids = pl.Series("id", pl.from_arrow(table.column(0))) if table.num_columns == 2 else None
-    vectors = table.column(table.num_columns - 1)
+def _of_columns(table: pa.Table, columns: _Columns, path: Path) -> Contents:
+    ids = _range_ids(table) if columns.id is None else pl.Series("id", pl.from_arrow(table.column(columns.id)))
+    if columns.wide:
+        return _side_by_side(table.select(columns.vectors), ids, path)
+    vectors = table.column(columns.vectors[0])
     if vectors.null_count and ids is None:
         present = vectors.is_valid().to_numpy()
         raise DataError(f"row {int(np.argmin(present)) + 1} has no vector; add an id column", str(path))
@@ -188,26 +218,70 @@ def _of_columns(table: pa.Table, path: Path) -> Contents:
     return Contents(_matrix(vectors, path), ids)
 
 
-def _arrow(path: Path, id_column: str | None, vector_column: str | None) -> pa.Table:
+def _side_by_side(table: pa.Table, ids: pl.Series | None, path: Path) -> Contents:
+    """Vectors that have a column for each of their numbers; a single number that is missing is NaN."""
+    if not table.num_rows:
+        raise DataError("holds no vectors", str(path))
+    short = all(pa.types.is_float16(field.type) or pa.types.is_float32(field.type) for field in table.schema)
+    frame = pl.DataFrame(table).cast(pl.Float32 if short else pl.Float64)
+    if ids is not None:
+        known = frame.select(~pl.all_horizontal(pl.all().is_null())).to_series()
+        frame, ids = frame.filter(known), ids.filter(known)
+    return Contents(np.array(frame.to_numpy()), ids, wide=True)
+
+
+def _arrow(path: Path, id_column: str | None, vector_column: str | None) -> tuple[pa.Table, _Columns]:
     if path.suffix == ".parquet":
-        schema = pa.parquet.read_schema(path)
-        return pa.parquet.read_table(path, columns=_columns(schema, path, id_column, vector_column), memory_map=True)
+        columns = _columns(pa.parquet.read_schema(path), path, id_column, vector_column)
+        return pa.parquet.read_table(path, columns=columns.all, memory_map=True), columns
     file = pa.memory_map(str(path))
     magic = file.read(6)
     file.seek(0)
     table = (pa.ipc.open_file(file) if magic == b"ARROW1" else pa.ipc.open_stream(file)).read_all()
-    return table.select(_columns(table.schema, path, id_column, vector_column))
+    return table, _columns(table.schema, path, id_column, vector_column)
 
 
-def _columns(schema: pa.Schema, path: Path, id_column: str | None, vector_column: str | None) -> list[str]:
+def _columns(schema: pa.Schema, path: Path, id_column: str | None, vector_column: str | None) -> _Columns:
+    refuse_twice(schema.names, str(path))
+    index = [name for name in _index(schema) if isinstance(name, str) and name in schema.names]
+    names = [name for name in schema.names if name not in index]
     for name in (id_column, vector_column):
         if name is not None and name not in schema.names:
-            raise DataError(f"has no column {name!r}{nearest(name, schema.names)}", str(path))
-    lists = [f.name for f in schema if _is_list(f.type)]
-    if vector_column is None and len(lists) != 1:
+            raise DataError(f"has no column {name!r}{nearest(name, names)}", str(path))
+    id_column = id_column or recognised("item", names, str(path)) or ("id" if "id" in names else None)
+    id_column = id_column or (index[0] if len(index) == 1 else None)
+    lists = [name for name in names if _is_list(schema.field(name).type)]
+    if vector_column is not None or len(lists) == 1:
+        return _Columns(id_column, [vector_column or lists[0]], wide=False)
+    numbers = [name for name in names if name != id_column]
+    if lists or not numbers:
         raise DataError(f"has {len(lists)} columns of lists; name the vectors with vector_column=", str(path))
-    id_column = id_column or recognised("item", schema.names, str(path)) or ("id" if "id" in schema.names else None)
-    return [name for name in (id_column, vector_column or lists[0]) if name is not None]
+    for name in numbers:
+        kind = schema.field(name).type
+        if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+            problem = f"column {name!r} holds {kind} where every column but the ids must be numbers; leave it out"
+            raise DataError(f"{problem}, or name a column of lists with vector_column=", str(path))
+    return _Columns(id_column, numbers, wide=True)
+
+
+def _index(schema: pa.Schema) -> list[Any]:
+    """What pandas says its index was: names of columns, or the numbers of a range."""
+    try:
+        found = (schema.pandas_metadata or {}).get("index_columns")
+    except (ValueError, AttributeError):  # anybody may have written it
+        return []
+    return found if isinstance(found, list) else []
+
+
+def _range_ids(table: pa.Table) -> pl.Series | None:
+    """The ids that a range of pandas holds; one from 0 on is no ids, but what a table has that was given none."""
+    for each in _index(table.schema):
+        if isinstance(each, dict) and each.get("kind") == "range":
+            start, stop, step = (each.get(name) for name in ("start", "stop", "step"))
+            if type(start) is int and type(stop) is int and type(step) is int and step:
+                ids, given = range(start, stop, step), each.get("name") is not None or (start, step) != (0, 1)
+                return pl.Series("id", ids) if given and len(ids) == table.num_rows else None
+    return None
 
 
 def _is_list(kind: pa.DataType) -> bool:

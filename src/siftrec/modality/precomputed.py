@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,15 @@ import numpy as np
 import polars as pl
 
 from siftrec.data.catalog import Modality
-from siftrec.data.readers.arrow import in_memory
 from siftrec.data.readers.columns import recognised
 from siftrec.data.readers.delimited import CSV, header_of, table
 from siftrec.data.readers.recbole import ATOMIC
 from siftrec.data.readers.text import open_text, readable, scan
+from siftrec.data.vocab import listed_ids
 from siftrec.errors import DataError
 from siftrec.files import sha256
-from siftrec.modality.containers import Contents, contents, frame_contents, id_series, npy
+from siftrec.modality.containers import contents, id_series, npy
+from siftrec.modality.memory import held
 from siftrec.settings import nearest
 
 _BLOCK_BYTES = 1 << 24
@@ -39,10 +40,12 @@ def features(
 
     Args:
         path: `.npy`, `.npz`, `.safetensors`, or Parquet / Arrow with a list column. Vectors stay on disk; only
-            Parquet and compressed `.npz` must be unpacked into memory. Or the (n, F) vectors themselves; or a polars,
-            pandas or pyarrow table with a column of lists.
+            Parquet and compressed `.npz` must be unpacked into memory. Or the vectors themselves: an (n, F) array or
+            torch tensor, n lists of numbers, a dict of id → vector, or a polars, pandas or pyarrow table with a column
+            of lists. A table without lists holds a number of the vector in each of its columns but the ids.
         ids: the item of each row: a `.tsv` or `.csv` with an item column, `.npy`, `.txt` (one per line), `.json` (a
-            list), or the ids themselves. None: ids inside `path`, or rows in the catalog's order.
+            list), or the ids themselves. None: ids inside `path`, where a table of pandas may have them as its index; or
+            rows in the order of the ids that the catalog is made of.
         mask: (n,) true where the row is present, as `.npy` or array; rows that are not present are never read.
         id_column: name of the id column of `path` (Parquet, Arrow, `.npz`, `.safetensors`) or else of `ids`.
         vector_column: name of the vectors' column or array in `path`.
@@ -56,21 +59,21 @@ def features(
             duplicate ids, and present rows with NaN, infinity or nothing but zeros: a missing vector is a mask's job,
             not a zero's.
     """
-    if isinstance(path, np.ndarray):
-        # What is checked here must stay what was checked; a memory map is left where it is.
-        found = Contents(path if isinstance(path, np.memmap) else path.copy())
-        path, digest = Path("array"), None
-    elif not isinstance(path, str | Path):
-        table = in_memory(path, "table")
-        path, digest = Path("table"), None
-        found = frame_contents(table, path, id_column if ids is None else None, vector_column)
-    else:
+    inside = id_column if ids is None else None
+    if isinstance(path, str | Path):
         path = Path(path)
-        found, digest = contents(path, id_column if ids is None else None, vector_column), sha256(path)
+        found, digest = contents(path, inside, vector_column), sha256(path)
+    else:
+        if ids is not None and isinstance(path, Mapping):
+            raise DataError("its keys are the ids; leave out ids=", "dict")
+        found, path = held(path, inside, vector_column)
+        digest = ""
     vectors = _matrix(found.vectors, path)
     names = found.ids if ids is None else _ids(ids, id_column)
     if names is not None:
         _check_ids(names, len(vectors), path)
+    elif found.wide:
+        raise DataError("has no column or index of item ids; name one with id_column=, or give ids=", str(path))
     present = _mask(found.mask if mask is None else mask, len(vectors), path)
     _check_rows(vectors, present, names, path)
     return Modality(vectors, present, names, str(path), digest or _digest(vectors))
@@ -101,10 +104,7 @@ def _matrix(vectors: np.ndarray, path: Path) -> np.ndarray:
 def _ids(ids: Ids, column: str | None) -> pl.Series:
     if isinstance(ids, str | Path):
         return _ids_of_file(Path(ids), column)
-    series = pl.Series("id", ids)
-    if series.dtype != pl.String and not series.dtype.is_integer():
-        raise DataError(f"ids are {series.dtype}; ids are text or whole numbers")
-    return series
+    return listed_ids(ids)
 
 
 def _ids_of_file(path: Path, column: str | None) -> pl.Series:
@@ -177,12 +177,27 @@ def _mask(mask: Path | str | np.ndarray | None, rows: int, path: Path) -> np.nda
 
 def _check_rows(vectors: np.ndarray, present: np.ndarray, ids: pl.Series | None, path: Path) -> None:
     step = max(1, _BLOCK_BYTES // (vectors.shape[1] * vectors.dtype.itemsize))
+    odd, zero = np.zeros((2, len(vectors)), dtype=bool)
     for start in range(0, len(vectors), step):
-        here = present[start : start + step]
         block = np.asarray(vectors[start : start + step])
-        finite = np.isfinite(block).all(axis=1)
-        for bad, problem in ((~finite, "holds NaN or infinity"), (~block.any(axis=1), "is all zeros")):
-            if (bad & here).any():
-                row = start + int(np.argmax(bad & here))
-                item = "" if ids is None else f" (item {ids[row]!r})"
-                raise DataError(f"row {row + 1}{item} {problem}; give it a value or mask it as missing", str(path))
+        odd[start : start + step] = ~np.isfinite(block).all(axis=1)
+        zero[start : start + step] = ~block.any(axis=1)
+    told = [
+        _told(bad & present, ids, words)
+        for bad, words in ((odd, ("holds", "hold", "NaN or infinity")), (zero, ("is", "are", "all zeros")))
+        if (bad & present).any()
+    ]
+    if told:
+        one = np.count_nonzero((odd | zero) & present) == 1
+        remedy = "give it a value or mask it" if one else "give them values or mask them"
+        raise DataError(f"{', and '.join(told)}; {remedy} as missing", str(path))
+
+
+def _told(bad: np.ndarray, ids: pl.Series | None, words: tuple[str, str, str]) -> str:
+    """`row 4 (item 'd') holds NaN`, or `3 of 9 rows hold NaN, the first of them row 4 (item 'd')`."""
+    one, many, what = words
+    row, count = int(bad.argmax()), int(bad.sum())
+    named = f"row {row + 1}" + ("" if ids is None else f" (item {ids[row]!r})")
+    if count == 1:
+        return f"{named} {one} {what}"
+    return f"{count:,} of {len(bad):,} rows {many} {what}, the first of them {named}"

@@ -24,7 +24,8 @@ class Words:
                 self._stepped = event
             case EpochEnded():
                 value = "no validation question" if event.value is None else f"{event.metric} {event.value:.4f}"
-                return [f"{self.epoch(event.epoch)}  {self._losses()}{value}{' (best)' if event.best else ''}"]
+                best = " (best)" if event.best and event.value is not None else ""
+                return [f"{self.epoch(event.epoch)}  {self._losses()}{value}{best}"]
             case Warned():
                 return [f"warning: {event.message}"]
             case Stopped() if event.epochs:

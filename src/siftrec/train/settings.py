@@ -36,9 +36,9 @@ class Training:
             with another number of them; `constant`: it stays.
         weight_decay: of AdamW.
         clip_norm: longest gradient allowed; longer ones are scaled down. None: never.
-        patience: stop after so many epochs without a better `metric`; 0: never.
+        patience: stop after so many epochs without a better `metric`; 0, and without validation users: never.
         metric: what decides, on validation users, which epoch's weights are kept, e.g. `ndcg@10`; on impressions
-            `gauc` or `auc`.
+            `gauc` or `auc`. Without validation users, it is the last one.
         validate_users: at most so many validation users, always the same ones.
         rows_per_user: at most so many training rows of each user per epoch, drawn anew each epoch. None: all. It bounds
             methods that make every prefix a row; those that read whole windows, such as `SASRec`, read all of them. On

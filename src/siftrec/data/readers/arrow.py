@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import pyarrow.parquet
 
 from siftrec.data.interactions import Interactions, TimeKind
 from siftrec.data.readers.checks import Raw, interactions
-from siftrec.data.readers.columns import Columns
+from siftrec.data.readers.columns import Columns, is_index
 from siftrec.data.readers.text import readable
 from siftrec.errors import DataError
 
@@ -86,6 +87,7 @@ def _parquet(path: Path, columns: Columns) -> Interactions:
     with pa.parquet.ParquetFile(path) as file:
         schema = file.schema_arrow
         roles = columns.find(schema.names, str(path))
+        _refuse_untold_time(schema, roles, columns, str(path))
         kind = (schema.metadata or {}).get(TIME_KIND.encode(), b"").decode() if roles.get("time") == "time" else ""
         known: TimeKind | None = "order" if kind == "order" else "clock" if kind == "clock" else None
         return _checked(file.read(columns=list(roles.values())), roles, str(path), known)
@@ -98,7 +100,25 @@ def table(frame: Any, columns: Columns, source: str = "memory") -> Interactions:
         DataError: no table, and all that `interactions` refuses.
     """
     arrow = in_memory(frame, source)
-    return _checked(arrow, columns.find(arrow.column_names, source), source, None)
+    roles = columns.find(arrow.column_names, source)
+    _refuse_untold_time(arrow.schema, roles, columns, source)
+    return _checked(arrow, roles, source, None)
+
+
+def _refuse_untold_time(schema: pa.Schema, roles: dict[str, str], columns: Columns, source: str) -> None:
+    """Refuse a log without a time that has a column of datetimes: in the order of its rows it may be another log."""
+    if "time" in roles or columns.time is not None:
+        return
+    rest = [field for field in schema if field.name not in roles.values()]
+    found = [field.name for field in rest if pa.types.is_timestamp(field.type) or pa.types.is_date(field.type)]
+    if not found:
+        return
+    if is_index(found[0]):
+        problem = "the index holds datetimes and has no name; make it a column: .reset_index(names='time')"
+    else:
+        problem = f"column {found[0]!r} holds datetimes but is not recognised as the time; name it: --time, or "
+        problem += f"time={found[0]!r}"
+    raise DataError(f"{problem}; time='' means the order of the rows", source)
 
 
 def in_memory(frame: Any, source: str) -> pa.Table:
@@ -113,10 +133,25 @@ def in_memory(frame: Any, source: str) -> pa.Table:
         return frame.to_arrow()
     if not hasattr(frame, "__arrow_c_stream__"):
         raise DataError(f"{type(frame).__name__} is no path and no table; give a polars, pandas or pyarrow table")
+    names = getattr(getattr(frame, "index", None), "names", [])
     try:
+        if any(name is not None for name in names):  # an index may be a range, which would not be among the columns
+            return pa.Table.from_pandas(frame, preserve_index=True)
         return pa.table(frame)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise DataError(f"cannot be read as a table: {str(error).splitlines()[0]}", source) from None
+        raise DataError(_unreadable_frame(error), source) from None
+
+
+def _unreadable_frame(error: Exception) -> str:
+    """What is wrong with a table of another library, in one line."""
+    told = " ".join(str(part) for part in error.args)
+    if mixed := re.search("Conversion failed for column (.+) with type", told):
+        name = mixed[1]
+        return (
+            f"column {name!r} holds values of several types, or of one that is neither text nor numbers; make them text, "
+            f"table[{name!r}].astype(str), or leave the column out"
+        )
+    return f"cannot be read as a table: {told.splitlines()[0] if told else type(error).__name__}"
 
 
 def _checked(arrow: Any, roles: dict[str, str], source: str, kind: TimeKind | None) -> Interactions:

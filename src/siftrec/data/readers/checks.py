@@ -136,7 +136,8 @@ def _ids(raw: Raw, role: str) -> pl.Series:
         raw.refuse(whole.is_null(), role, problem)
         ids = whole
     if ids.dtype != pl.String and not ids.dtype.is_integer():
-        raise DataError(f"{role} ids are {ids.dtype}; ids are text or whole numbers", raw.place(0, role))
+        remedy = "; .astype(str) makes them text" if ids.dtype == pl.Binary else ""  # what objects, as UUIDs, become
+        raise DataError(f"{role} ids are {ids.dtype}; ids are text or whole numbers{remedy}", raw.place(0, role))
     raw.refuse(ids.is_null(), role, f"{role} is empty")
     if ids.dtype == pl.String:
         raw.refuse(ids == "", role, f"{role} is empty")

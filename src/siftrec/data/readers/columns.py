@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -29,6 +30,11 @@ LESS_OFTEN = {
 def plain(name: str) -> str:
     """`user_id:token`, `userId` and `UserID` are all `userid`."""
     return "".join(letter for letter in name.split(":", maxsplit=1)[0].lower() if letter.isalnum())
+
+
+def is_index(name: str) -> bool:
+    """Whether a column is what became of the index of a pandas table, which nobody has named."""
+    return re.fullmatch(r"__index_level_\d+__", name) is not None
 
 
 def refuse_twice(names: Sequence[str], where: str) -> None:
@@ -83,19 +89,20 @@ class Columns:
             DataError: a duplicate column, a named column that is missing, two candidates, no user or no item.
         """
         refuse_twice(names, where)
+        shown = [name for name in names if not is_index(name)]
         roles: dict[str, str] = {}
         taken = set(self.named.values())
         for role in (field.name for field in fields(self)):
             name = getattr(self, role)
             if name is None:
-                found = recognised(role, [each for each in names if each not in taken], where)
+                found = recognised(role, [each for each in shown if each not in taken], where)
             else:
                 found = _exactly(role, name, names, where) if name else None
             if found is not None:
                 roles[role] = found
         for role in ("user", "item"):
             if role not in roles:
-                listed = ", ".join(repr(name) for name in names[:8])
+                listed = ", ".join(repr(name) for name in shown[:8])
                 raise DataError(
                     f"no column is recognised as the {role} among {listed}; name it: --{role}, or {role}=", where
                 )
@@ -109,4 +116,5 @@ def _exactly(role: str, name: str, names: Sequence[str], where: str) -> str:
     for known in names:
         if name in (known, known.split(":")[0]):
             return known
-    raise DataError(f"has no column {name!r} for {role}={nearest(name, names)}", where)
+    shown = [known for known in names if not is_index(known)]
+    raise DataError(f"has no column {name!r} for {role}={nearest(name, shown)}", where)

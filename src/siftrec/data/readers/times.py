@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple, Protocol
 
 import polars as pl
 
@@ -26,6 +28,12 @@ _UNITS = (
 )
 _NANO = 10**17
 """So many microseconds are the year 5138, so many nanoseconds 1973."""
+
+
+UNITLESS = 10**14
+"""Below so much a number of microseconds, the year 1973, is told from seconds or milliseconds by nothing but its log."""
+
+Moment = str | date | datetime
 
 
 class Refuse(Protocol):
@@ -113,3 +121,46 @@ def _days(times: pl.Series, refuse: Refuse) -> pl.Series | None:
         return None
     refuse(wrong, "time", "time {} is no day of the calendar, as most are; days are written 20240131")
     return days.cast(pl.Datetime("us")).to_physical().fill_null(0)
+
+
+def moment(given: Any) -> int:
+    """A point in time as int64 µs since 1970 UTC.
+
+    Args:
+        given: ISO 8601 text with a day, e.g. `1998-03-01` or `1998-03-01T12:00+02:00`, a date or a datetime (without a
+            zone: UTC); or a number, whose unit is told by its size as in `microseconds`.
+
+    Raises:
+        ValueError: none of these, or not between 1970 and 2100.
+    """
+    value = given
+    if isinstance(value, str):
+        value = _iso8601(value.strip())
+    elif hasattr(value, "dtype"):  # of NumPy
+        value = value.astype("datetime64[us]").item() if value.dtype.kind == "M" else value.item()
+    known = isinstance(value, int | float | date) and not isinstance(value, bool)
+    try:
+        times = pl.Series([value] if known else [])
+    except (TypeError, OverflowError):  # of pandas, a datetime that is missing is a datetime
+        known = False
+    if not known:
+        raise ValueError(f"{given!r} is no time; ISO 8601 is 1998-03-01 or 1998-03-01T12:00")
+
+    def refuse(bad: pl.Series, role: str, problem: str, /) -> None:
+        if bad.any():
+            raise ValueError(problem.format(repr(given)))
+
+    return int(microseconds(times, refuse)[0])
+
+
+def _iso8601(text: str) -> datetime | None:
+    """The time of a text; None if it does not name its day."""
+    try:
+        return datetime.fromisoformat(text) if re.match(r"\d{4}-\d\d-\d\d", text) else None
+    except ValueError:
+        return None
+
+
+def iso(micro: int) -> str:
+    """Microseconds since 1970 UTC as ISO 8601 text."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micro)).isoformat()
