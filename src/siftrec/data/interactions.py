@@ -10,14 +10,16 @@ import polars as pl
 
 from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
+from siftrec.display import html_table
 from siftrec.errors import DataError
 
 TimeKind = Literal["clock", "order"]
+_HEAD = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Interactions:
-    """A log, validated once.
+    """A log, validated once; equal to another of the same rows and kind of time, wherever that came from.
 
     Attributes:
         frame: `user, item, time, row` and, where the source has them, `label, weight, rating`; no nulls; ordered by
@@ -34,6 +36,24 @@ class Interactions:
 
     def __len__(self) -> int:
         return self.frame.height
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Interactions):
+            return NotImplemented
+        return self.time_kind == other.time_kind and self.frame.equals(other.frame)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        users, items = (self.frame[name].n_unique() for name in ("user", "item"))
+        told = f"{len(self):,} interactions of {users:,} users with {items:,} items"
+        return f"Interactions({told}, time: {self.time_kind}, from {self.source})"
+
+    def _repr_html_(self) -> str:
+        head = self.frame.head(_HEAD)
+        if self.time_kind == "clock":
+            head = head.with_columns(pl.col("time").cast(pl.Datetime("us")))
+        return html_table(f"{self!r}, the first {len(head)}", head.columns, head.iter_rows())
 
     @property
     def users(self) -> pl.Series:

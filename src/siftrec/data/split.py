@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -22,7 +22,7 @@ TRAIN, VALID, TEST = 0, 1, 2
 Role = Literal["valid", "test"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """Questions for a recommender: Q histories and what came next.
 
@@ -36,6 +36,8 @@ class Part:
         repeats: (Q,) how many of its targets each user had before, in the original history; None = not known.
         role: which part of its split it is; None = it was made by hand.
         of: the whole part where these are some of its questions; None = these are all.
+        unasked: how many users have a target in the part and nothing before it, so that they are not asked; None = not
+            known.
     """
 
     users: np.ndarray
@@ -46,10 +48,14 @@ class Part:
     items: Vocab | None = None
     repeats: np.ndarray | None = None
     role: Role | None = None
-    of: Part | None = field(default=None, repr=False)
+    of: Part | None = None
+    unasked: int | None = None
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def __repr__(self) -> str:
+        return f"Part({self.role or 'made by hand'}: {len(self):,} questions with {len(self.targets.items):,} targets)"
 
     @property
     def whole(self) -> Part:
@@ -77,7 +83,7 @@ class Part:
             return replace(self, items=items)
         table = recoding(self.items, items)
         parts = (self.histories.recode(table), self.targets.recode(table), self.seen.recode(table))
-        return Part(self.users, self.user_ids, *parts, items, self.repeats, self.role, self.of)
+        return Part(self.users, self.user_ids, *parts, items, self.repeats, self.role, self.of, self.unasked)
 
     @property
     def fingerprint(self) -> str:
@@ -140,7 +146,7 @@ class Fitting:
         return prints | {"items": self.items.fingerprint}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """A log cut into parts.
 
@@ -202,7 +208,7 @@ class Split:
         asked = np.flatnonzero((targets.lengths > 0) & (histories.lengths > 0))
         repeats = np.bincount(original.owners[is_target], weights=again, minlength=len(original)).astype(np.int64)
         part = Part(np.arange(len(self.log)), self.users, histories, targets, seen, self.items, repeats)
-        return replace(part.take(asked), of=None)
+        return replace(part.take(asked), of=None, unasked=int((targets.lengths > 0).sum()) - len(asked))
 
     def with_noise(self, log: Sequences, role: np.ndarray) -> Split:
         """The same questions and filtered items over a corrupted log (see `siftrec.noise.inject`)."""

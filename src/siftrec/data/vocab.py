@@ -40,6 +40,9 @@ class Vocab:
         """N: the number of codes, padding included."""
         return len(self.ids) + 1
 
+    def __repr__(self) -> str:
+        return f"Vocab({len(self.ids):,} ids, {self.ids.dtype})"
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocab) and self.fingerprint == other.fingerprint
 
