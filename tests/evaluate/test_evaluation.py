@@ -92,7 +92,7 @@ def test_values_do_not_depend_on_the_byte_budget(problem: tuple[Vectors, Part], 
 def test_the_table_holds_every_value_once(evaluation: Evaluation) -> None:
     table = evaluation.table
     assert table.columns == ["user", "metric", "filter", "value"]
-    assert table.height == table.select("user", "metric", "filter").n_unique() == 40 * 14 * 2
+    assert table.height == table.select("user", "metric", "filter").n_unique() == 40 * 16 * 2
     means = table.filter(pl.col("filter") == "seen").group_by("metric").agg(pl.col("value").mean())
     for metric, mean in means.iter_rows():
         assert evaluation.means("seen")[metric] == pytest.approx(mean)
@@ -100,7 +100,7 @@ def test_the_table_holds_every_value_once(evaluation: Evaluation) -> None:
 
 def test_validation_equals_the_evaluation(problem: tuple[Vectors, Part], evaluation: Evaluation) -> None:
     scorer, part = problem
-    for metric in ("ndcg@10", "recall@5", "mrr@10"):
+    for metric in ("ndcg@10", "recall@5", "mrr@10", "map@10"):
         assert validation_metric(scorer, 4, part, metric) == pytest.approx(evaluation.means("seen")[metric])
 
 
@@ -113,7 +113,9 @@ def test_json_follows_the_interface(evaluation: Evaluation) -> None:
     assert (block["users"], block["items"]) == (40, CATALOG - 1)
     assert set(block["fingerprint"]) == {"train", "test"}
     names = {
-        f"{m}@{k}" for m in ["hr", "recall", "precision", "f1", "ndcg", "mrr", "item_coverage", "arp"] for k in (5, 10)
+        f"{m}@{k}"
+        for m in ["hr", "recall", "precision", "f1", "ndcg", "mrr", "map", "item_coverage", "arp"]
+        for k in (5, 10)
     }
     assert set(block["metrics"]["filtered"]) == set(block["metrics"]["unfiltered"]) == names
     assert {"history_2_3", "history_4_5", "history_6_10", "history_over_10", "cold_items"} <= set(block["slices"])
