@@ -9,13 +9,18 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from data.shown import sides
 from evaluate.stubs import Matrix, Vectors, questions, random_questions, trained
+from siftrec.data.exposure import impressions
 from siftrec.data.split import Part
 from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError, SettingsError, UsageError
 from siftrec.evaluate.compare import compare
 from siftrec.evaluate.evaluation import Evaluation, evaluate, validation_metric
+from siftrec.evaluate.impressions import evaluate_impressions
 from siftrec.evaluate.rank import FILTERS
+from siftrec.methods.popularity import Popularity
+from siftrec.train.fit import fit
 
 CATALOG = 60
 
@@ -120,6 +125,53 @@ def test_json_follows_the_interface(evaluation: Evaluation) -> None:
     assert set(block["metrics"]["filtered"]) == set(block["metrics"]["unfiltered"]) == names
     assert {"history_2_3", "history_4_5", "history_6_10", "history_over_10", "cold_items"} <= set(block["slices"])
     assert "40 users" in str(evaluation)
+
+
+def test_print_says_what_makes_figures_better_or_of_fewer_users_than_they_look(
+    problem: tuple[Vectors, Part], evaluation: Evaluation
+) -> None:
+    """A log joined to itself multiplies ndcg, for every target is in the history; nothing else in the line shows it."""
+    scorer, part = problem
+    assert "repeat" not in str(evaluation)
+    assert "not asked" not in str(evaluation)
+    repeats = (np.arange(40) < 10).astype(np.int64)
+    told = evaluate(trained(scorer, CATALOG), replace(part, repeats=repeats, unasked=3), (5, 10))
+    share = 10 / len(part.targets.items)
+    assert str(told).endswith(
+        f"; {share:.2%} of targets repeat an item of their user's history; "
+        "3 users with a target were not asked, for they have no history"
+    )
+    assert (told.to_json("r")["repeated"], told.to_json("r")["unasked"]) == (share, 3)
+    none = evaluate(trained(scorer, CATALOG), replace(part, repeats=repeats * 0, unasked=0), (5, 10))
+    assert str(none) == str(evaluation)
+
+
+def test_a_notebook_shows_every_metric_with_its_interval(evaluation: Evaluation) -> None:
+    assert repr(evaluation) == str(evaluation)
+    named = replace(evaluation, about=replace(evaluation.about, protocol="<i>mine</i>"))
+    html = named._repr_html_()
+    assert "&lt;i&gt;mine&lt;/i&gt;" in html
+    assert "<i>" not in html
+    assert "<th>filtered</th><th>unfiltered</th>" in html
+    assert html.count("<tr>") == 1 + len(evaluation.means())
+    values = evaluation.per_user("map@10", "none")
+    around = 1.96 * values.std(ddof=1) / 40**0.5
+    mean = values.mean()
+    assert f"<td>{mean:.4f} [{mean - around:.4f}, {mean + around:.4f}]</td>" in html
+    covered = {filter: f"{evaluation.means(filter)['item_coverage@5']:.4f}" for filter in FILTERS}
+    told = "".join(f"<td>{share}</td>" for share in covered.values())
+    assert f"<td>item_coverage@5</td>{told}" in html, "it is no mean over users"
+
+
+def test_a_mean_that_weighs_users_has_no_plain_interval_over_them() -> None:
+    cut = impressions(sides(planted=False))
+    found = evaluate(fit(Popularity(), cut), cut.test)
+    html, means = found._repr_html_(), found.means("none")
+    for name in ("gauc", "auc", "recall@50/weighted"):
+        assert f"<td>{name}</td><td>{means[name]:.4f}</td>" in html
+    assert f"<td>precision@50/plain</td><td>{means['precision@50/plain']:.4f} [" in html
+    judged = evaluate_impressions(fit(Popularity(), cut), cut.test)
+    assert repr(judged) == f"Judged(auc {judged.auc:.4f}, gauc {means['gauc']:.4f}; 100 users, 600 impressions)"
 
 
 def test_equal_codes_over_other_catalogs_are_other_questions(problem: tuple[Vectors, Part]) -> None:
