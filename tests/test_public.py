@@ -1,4 +1,7 @@
 import ast
+import inspect
+import pydoc
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -121,3 +124,19 @@ def test_importing_siftrec_loads_nothing_heavy() -> None:
 def test_evaluate_is_a_function_even_after_its_package_is_imported() -> None:
     code = "import siftrec\nimport siftrec.evaluate.rank\nassert callable(siftrec.evaluate)"
     assert "siftrec.evaluate.rank" in modules_after(code)
+
+
+def test_help_of_evaluate_is_that_of_the_function() -> None:
+    import siftrec.evaluate.rank
+    from siftrec.evaluate import metrics
+    from siftrec.evaluate.evaluation import evaluate
+
+    told = re.sub(".\b", "", pydoc.render_doc(siftrec.evaluate))
+    assert told.startswith("Python Library Documentation: Function in siftrec")
+    assert f"siftrec.evaluate{inspect.signature(evaluate)}" in told
+    assert "Rank the whole catalog for every question" in told
+    assert "PACKAGE CONTENTS" not in told
+    assert inspect.signature(siftrec.evaluate) == inspect.signature(evaluate)
+    assert inspect.getdoc(siftrec.evaluate) == inspect.getdoc(evaluate)
+    assert siftrec.evaluate.metrics is metrics
+    assert siftrec.evaluate.rank.rank
