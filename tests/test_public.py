@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 import siftrec
+import siftrec.train.events
 from siftrec.errors import SiftrecError
 
 HEAVY = ("torch", "polars", "pydantic", "numpy", "sklearn", "scipy", "rich")
@@ -27,6 +28,12 @@ DESIGN = [
     *("ADT", "HSD", "VBPR", "FREEDOM"),
     *("CCL4Rec", "Demure", "LateFusion"),
     *("DIN", "SelfAttentionRanker", "ImpressionCut", "impressions", "rated", "evaluate_impressions"),
+    *("Trained", "Explanation", "Evaluation", "Judged", "Comparison", "compare_family"),
+    *("Part", "Impressions", "ImpressionSplit"),
+    *("NoiseScores", "ModalityNoise", "SlotWeights", "Sifted", "Injected"),
+    *("SiftrecError", "UsageError", "DataError", "SettingsError", "ArtifactError", "NonFiniteLossError"),
+    *("EnvironmentProblem", "Terminated"),
+    *("Started", "Warned", "Stepped", "EpochEnded", "Stopped"),
 ]
 
 
@@ -48,6 +55,21 @@ def test_all_is_sorted_and_is_the_public_surface() -> None:
 def test_every_public_name_exists_and_is_documented(name: str) -> None:
     assert getattr(siftrec, name).__doc__
     assert name in dir(siftrec)
+
+
+def test_dir_offers_public_names_alone() -> None:
+    """What a notebook proposes after `siftrec.`; `Any` or `importlib` are nobody's to use from here."""
+    import siftrec.config  # binds the module
+
+    assert [name for name in dir(siftrec) if not name.startswith("__")] == sorted(siftrec.__all__)
+    assert "__version__" in dir(siftrec)
+
+
+def test_every_error_and_event_is_public() -> None:
+    for module, base in ((siftrec.errors, SiftrecError), (siftrec.train.events, object)):
+        for name, kind in vars(module).items():
+            if isinstance(kind, type) and kind.__module__ == module.__name__ and issubclass(kind, base):
+                assert name in siftrec.__all__ or name in ("Estimate", "Read"), "of a run or of another event"
 
 
 def test_type_checkers_see_the_same_names_in_the_same_homes() -> None:
