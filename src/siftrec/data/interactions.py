@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
@@ -13,8 +13,26 @@ from siftrec.data.vocab import Vocab
 from siftrec.display import html_table
 from siftrec.errors import DataError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 TimeKind = Literal["clock", "order"]
 _HEAD = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A table in memory as its owner has it: all columns, all rows, in their order.
+
+    Attributes:
+        table: the table; `Interactions.row` counts its rows.
+        user: its column of user ids.
+        item: its column of item ids.
+    """
+
+    table: pl.DataFrame | pa.Table
+    user: str
+    item: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +45,14 @@ class Interactions:
         time_kind: what `time` means.
         source: where it came from, for messages.
         notes: what was accepted and counted, e.g. {"duplicate rows": 3}.
+        given: the table in memory that it was read from; None: a file, or a log made by hand.
     """
 
     frame: pl.DataFrame
     time_kind: TimeKind
     source: str = "memory"
     notes: dict[str, int] = field(default_factory=dict)
+    given: Given | None = None
 
     def __len__(self) -> int:
         return self.frame.height

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
-from siftrec.data.interactions import Interactions, TimeKind
+from siftrec.data.interactions import Given, Interactions, TimeKind
 from siftrec.data.readers.checks import Raw, interactions
 from siftrec.data.readers.columns import Columns
 from siftrec.data.readers.text import readable
@@ -41,7 +41,10 @@ def read(path: Path, columns: Columns) -> Interactions:
         DataError: not what its name says, damaged, and all that `interactions` refuses.
     """
     with _opened(path):
-        return _parquet(path, columns) if path.suffix == ".parquet" else table(_ipc(path), columns, str(path))
+        if path.suffix == ".parquet":
+            return _parquet(path, columns)
+        arrow = _ipc(path)
+        return _checked(arrow, columns.find(arrow.column_names, str(path)), str(path), None)
 
 
 def whole(path: Path) -> pa.Table:
@@ -92,13 +95,18 @@ def _parquet(path: Path, columns: Columns) -> Interactions:
 
 
 def table(frame: Any, columns: Columns, source: str = "memory") -> Interactions:
-    """A frame in memory: polars, pandas, pyarrow, or anything that gives an Arrow C stream.
+    """A frame in memory: polars, pandas, pyarrow, or anything that gives an Arrow C stream; it is kept as `given`.
 
     Raises:
         DataError: no table, and all that `interactions` refuses.
     """
     arrow = in_memory(frame, source)
-    return _checked(arrow, columns.find(arrow.column_names, source), source, None)
+    roles = columns.find(arrow.column_names, source)
+    kept = (
+        frame.clone() if isinstance(frame, pl.DataFrame) else arrow
+    )  # a clone shares its columns, a table copies text
+    given = Given(kept, roles["user"], roles["item"])
+    return replace(_checked(arrow, roles, source, None), given=given)
 
 
 def in_memory(frame: Any, source: str) -> pa.Table:
