@@ -96,6 +96,14 @@ def log() -> siftrec.Interactions:
     return siftrec.read(pl.DataFrame({"user": users, "item": [time % 3 for time in times], "time": times}))
 
 
+def popular() -> siftrec.Trained:
+    return siftrec.fit(siftrec.Popularity(), siftrec.leave_one_out(log()))
+
+
+def judged_by(detector: Any) -> siftrec.NoiseScores:
+    return siftrec.judge(siftrec.leave_one_out(log()).train, siftrec.Catalog(log().items), detector=detector)
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -124,6 +132,26 @@ def log() -> siftrec.Interactions:
             lambda: siftrec.judge(siftrec.leave_one_out(log()).train, siftrec.Catalog(log().items[:1])),
             "has item code 2, the catalog 1 items",
         ),
+        (
+            lambda: judged_by("Blend"),
+            "detector: 'Blend' is none; give the settings of one: Likelihood(), Cooccurrence()",
+        ),
+        (lambda: judged_by(siftrec.Blend), "detector: Blend is a class; give its settings, Blend()"),
+        (lambda: judged_by(siftrec.SASRec()), "detector: SASRec is none; give the settings of one: Likelihood()"),
+        (
+            lambda: siftrec.judge_content(log(), siftrec.Catalog(log().items)),
+            "is not histories in the codes of a catalog",
+        ),
+        (
+            lambda: siftrec.inject(log()),
+            "Interactions is no Split, and noise is planted in one; try siftrec.leave_one_",
+        ),
+        (lambda: siftrec.Foreign()(log(), siftrec.Catalog(log().items), 7), "Interactions is no Split"),
+        (
+            lambda: siftrec.sift(popular(), siftrec.leave_one_out(log())),
+            "Split is no log; give what siftrec.read returns",
+        ),
+        (lambda: siftrec.compare(popular(), popular()), "a: Trained is no evaluation; give what sr.evaluate(model, "),
     ],
 )
 def test_the_usual_slips_are_told_in_one_line(call: Callable[[], object], says: str) -> None:
