@@ -138,10 +138,12 @@ def test_print_says_what_makes_figures_better_or_of_fewer_users_than_they_look(
     told = evaluate(trained(scorer, CATALOG), replace(part, repeats=repeats, unasked=3), (5, 10))
     share = 10 / len(part.targets.items)
     assert str(told).endswith(
-        f"; {share:.2%} of targets repeat an item of their user's history; "
+        f"; {share:.1%} of targets repeat an item of their user's history; "
         "3 users with a target were not asked, for they have no history"
     )
     assert (told.to_json("r")["repeated"], told.to_json("r")["unasked"]) == (share, 3)
+    few = replace(told, about=replace(told.about, repeated=0.0004))
+    assert "; under 0.1% of targets repeat" in str(few)
     none = evaluate(trained(scorer, CATALOG), replace(part, repeats=repeats * 0, unasked=0), (5, 10))
     assert str(none) == str(evaluation)
 

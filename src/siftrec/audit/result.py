@@ -15,7 +15,7 @@ from siftrec.detectors.calibrate import NoiseScores
 from siftrec.noise.measure import LEVELS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Audit:
     """What was found.
 
@@ -42,6 +42,12 @@ class Audit:
     findable: tuple[Findable, ...]
     cut: Cut | None
     verdict: Verdict
+
+    def __str__(self) -> str:
+        return f"{self.source.path}: {self.verdict.sentences}"
+
+    def __repr__(self) -> str:
+        return f"Audit({self})"
 
     def to_json(self) -> dict[str, Any]:
         """audit.json.

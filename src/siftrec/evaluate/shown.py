@@ -22,7 +22,8 @@ def line(evaluation: Evaluation) -> str:
     shown = ", ".join(f"{name} {means[name]:.4f}" for name in names)
     told = [f"{len(evaluation.users):,} users, {about.items:,} items, {about.tied:.1%} of targets tied"]
     if about.repeated:
-        told.append(f"{about.repeated:.2%} of targets repeat an item of their user's history")
+        share = f"{about.repeated:.1%}" if about.repeated >= 0.001 else "under 0.1%"
+        told.append(f"{share} of targets repeat an item of their user's history")
     if about.unasked:
         told.append(f"{about.unasked:,} users with a target were not asked, for they have no history")
     return f"{about.method} on {about.split} ({about.protocol}): {shown}, {FILTERS[filter]}; {'; '.join(told)}"
