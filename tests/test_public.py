@@ -1,4 +1,7 @@
 import ast
+import inspect
+import pydoc
+import re
 import subprocess
 import sys
 import uuid
@@ -13,6 +16,7 @@ import pytest
 import torch
 
 import siftrec
+import siftrec.train.events
 from siftrec.data.vocab import Vocab
 from siftrec.errors import SiftrecError
 
@@ -29,6 +33,12 @@ DESIGN = [
     *("ADT", "HSD", "VBPR", "FREEDOM"),
     *("CCL4Rec", "Demure", "LateFusion"),
     *("DIN", "SelfAttentionRanker", "ImpressionCut", "impressions", "rated", "evaluate_impressions"),
+    *("Trained", "Explanation", "Evaluation", "Judged", "Comparison", "compare_family"),
+    *("Part", "Impressions", "ImpressionSplit"),
+    *("NoiseScores", "ModalityNoise", "SlotWeights", "Sifted", "Injected"),
+    *("SiftrecError", "UsageError", "DataError", "SettingsError", "ArtifactError", "NonFiniteLossError"),
+    *("EnvironmentProblem", "Terminated"),
+    *("Started", "Warned", "Stepped", "EpochEnded", "Stopped"),
 ]
 
 
@@ -50,6 +60,21 @@ def test_all_is_sorted_and_is_the_public_surface() -> None:
 def test_every_public_name_exists_and_is_documented(name: str) -> None:
     assert getattr(siftrec, name).__doc__
     assert name in dir(siftrec)
+
+
+def test_dir_offers_public_names_alone() -> None:
+    """What a notebook proposes after `siftrec.`; `Any` or `importlib` are nobody's to use from here."""
+    import siftrec.config  # binds the module
+
+    assert [name for name in dir(siftrec) if not name.startswith("__")] == sorted(siftrec.__all__)
+    assert "__version__" in dir(siftrec)
+
+
+def test_every_error_and_event_is_public() -> None:
+    for module, base in ((siftrec.errors, SiftrecError), (siftrec.train.events, object)):
+        for name, kind in vars(module).items():
+            if isinstance(kind, type) and kind.__module__ == module.__name__ and issubclass(kind, base):
+                assert name in siftrec.__all__ or name in ("Estimate", "Read"), "of a run or of another event"
 
 
 def test_type_checkers_see_the_same_names_in_the_same_homes() -> None:
@@ -74,6 +99,14 @@ def log() -> siftrec.Interactions:
     times = [time for _ in range(4) for time in range(4)]
     users = [user for user in "abcd" for _ in range(4)]
     return siftrec.read(pl.DataFrame({"user": users, "item": [time % 3 for time in times], "time": times}))
+
+
+def popular() -> siftrec.Trained:
+    return siftrec.fit(siftrec.Popularity(), siftrec.leave_one_out(log()))
+
+
+def judged_by(detector: Any) -> siftrec.NoiseScores:
+    return siftrec.judge(siftrec.leave_one_out(log()).train, siftrec.Catalog(log().items), detector=detector)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +157,26 @@ def log() -> siftrec.Interactions:
             lambda: siftrec.judge(siftrec.leave_one_out(log()).train, siftrec.Catalog(log().items[:1])),
             "has item code 2, the catalog 1 items",
         ),
+        (
+            lambda: judged_by("Blend"),
+            "detector: 'Blend' is none; give the settings of one: Likelihood(), Cooccurrence()",
+        ),
+        (lambda: judged_by(siftrec.Blend), "detector: Blend is a class; give its settings, Blend()"),
+        (lambda: judged_by(siftrec.SASRec()), "detector: SASRec is none; give the settings of one: Likelihood()"),
+        (
+            lambda: siftrec.judge_content(log(), siftrec.Catalog(log().items)),
+            "is not histories in the codes of a catalog",
+        ),
+        (
+            lambda: siftrec.inject(log()),
+            "Interactions is no Split, and noise is planted in one; try siftrec.leave_one_",
+        ),
+        (lambda: siftrec.Foreign()(log(), siftrec.Catalog(log().items), 7), "Interactions is no Split"),
+        (
+            lambda: siftrec.sift(popular(), siftrec.leave_one_out(log())),
+            "Split is no log; give what siftrec.read returns",
+        ),
+        (lambda: siftrec.compare(popular(), popular()), "a: Trained is no evaluation; give what sr.evaluate(model, "),
     ],
 )
 def test_the_usual_slips_are_told_in_one_line(call: Callable[[], object], says: str) -> None:
@@ -157,3 +210,19 @@ def test_importing_siftrec_loads_nothing_heavy() -> None:
 def test_evaluate_is_a_function_even_after_its_package_is_imported() -> None:
     code = "import siftrec\nimport siftrec.evaluate.rank\nassert callable(siftrec.evaluate)"
     assert "siftrec.evaluate.rank" in modules_after(code)
+
+
+def test_help_of_evaluate_is_that_of_the_function() -> None:
+    import siftrec.evaluate.rank
+    from siftrec.evaluate import metrics
+    from siftrec.evaluate.evaluation import evaluate
+
+    told = re.sub(".\b", "", pydoc.render_doc(siftrec.evaluate))
+    assert told.startswith("Python Library Documentation: Function in siftrec")
+    assert f"siftrec.evaluate{inspect.signature(evaluate)}" in told
+    assert "Rank the whole catalog for every question" in told
+    assert "PACKAGE CONTENTS" not in told
+    assert inspect.signature(siftrec.evaluate) == inspect.signature(evaluate)
+    assert inspect.getdoc(siftrec.evaluate) == inspect.getdoc(evaluate)
+    assert siftrec.evaluate.metrics is metrics
+    assert siftrec.evaluate.rank.rank

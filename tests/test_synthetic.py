@@ -85,6 +85,11 @@ def test_the_truth_is_topics(worlds: dict, name: str) -> None:
     assert histories(world)[1].mean() == pytest.approx(0.4 * (1 - by_chance), abs=0.02)
 
 
+def test_a_notebook_shows_a_world_in_one_line(worlds: dict) -> None:
+    planted = next(iter(worlds.values()))
+    assert repr(planted) == f"Planted({planted.split!r}, {int(planted.noisy.sum()):,} noisy)"
+
+
 def test_no_noise_without_rho() -> None:
     assert not behaviours("easy", rho=0.0, users=200, items=1000).noisy.any()
 

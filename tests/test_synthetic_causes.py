@@ -34,6 +34,11 @@ def world(name: str = "plain") -> PlantedCauses:
     return modalities(size=SMALL, **settings[name])  # type: ignore[arg-type]
 
 
+def test_a_notebook_shows_a_world_in_one_line() -> None:
+    planted = world()
+    assert repr(planted) == f"PlantedCauses({planted.split!r}, causes: {', '.join(planted.catalog)})"
+
+
 def histories(planted: PlantedCauses) -> tuple[np.ndarray, np.ndarray]:
     """Items and causes (U, T), the test target aside."""
     shape = (len(planted.preference_UM), -1)

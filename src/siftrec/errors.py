@@ -52,6 +52,9 @@ class SettingsError(SiftrecError):
         super().__init__(f"{path}: {problem}" if path else problem)
         self.path, self.problem = path, problem
 
+    def __reduce__(self) -> tuple[type["SettingsError"], tuple[str, str]]:
+        return type(self), (self.path, self.problem)  # or a worker process could not tell it
+
 
 class ArtifactError(SiftrecError):
     """An artifact or checkpoint that is damaged, incomplete, of an unknown version, or not to be trusted."""

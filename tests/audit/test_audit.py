@@ -70,6 +70,7 @@ def test_one_user_is_too_short_to_tell_and_nothing_is_trained(tmp_path: Path) ->
     found = audit(path, plan=QUICK, judge=dice, on_event=events.append)
     assert (found.verdict.answer, found.verdict.users, found.verdict.gains) == (SHORT, 1, ())
     assert "the holdout asks 1 user, and fewer than 200" in found.verdict.sentences
+    assert repr(found) == f"Audit({path}: {found.verdict.sentences})"
     began = [each.step for each in events if isinstance(each, Began)]
     assert TRAIN not in began
     assert isinstance(events[0], Planned)

@@ -171,6 +171,45 @@ def test_the_note_says_over_what_the_interval_is() -> None:
             assert (caution in written) == (models is not one)
 
 
+def test_a_notebook_shows_comparisons_as_a_table() -> None:
+    models = {"<b>a</b>": evaluated(0.5, 1), "b": evaluated(0.1, 2)}
+    family = compare_family(models, ["ndcg@10", "recall@5"])
+    assert repr(family) == str(family) == as_text(family)
+    assert repr(family[0]) == str(family[0])
+    html = family._repr_html_()
+    assert html.count("<tr>") == 1 + 2
+    assert html.count("<td>&lt;b&gt;a&lt;/b&gt;</td>") == 2
+    assert "<b>" not in html
+    for told in ("Family of 2 on leave-one-out", "ndcg@10 filtered", f"{family[1].difference:+.4f}", family[0].verdict):
+        assert told.replace("<b>a</b>", "&lt;b&gt;a&lt;/b&gt;") in html
+    alone = family[0]._repr_html_()
+    assert alone.count("<tr>") == 1 + 1
+    assert "Family of 1" in alone
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        (trained(Matrix(torch.zeros(1, 3)), 3), "Trained is"),
+        ({"a": 1}, "str is"),
+        ("runs/a", "str is"),
+        (None, "NoneType is"),
+        ([], "there is"),
+    ],
+)
+def test_what_is_no_evaluation_is_refused_by_name(wrong: Any, what: str) -> None:
+    """A model in place of its evaluation is the usual slip, and 'not iterable' tells nobody what to give."""
+    a = evaluated(0.1)
+    told = rf"{what} no evaluation; give what sr\.evaluate\(model, split\.test\) returns"
+    with pytest.raises(UsageError, match=f"^b: {told}"):
+        compare(a, wrong)
+    with pytest.raises(UsageError, match=f"^x: {told}"):
+        compare_family({"a": a, "x": wrong})
+    models: Any = [a, a]
+    with pytest.raises(UsageError, match=r"list has no names; give \{name: evaluation, \.\.\.\}"):
+        compare_family(models)
+
+
 def test_one_family_as_text_json_and_latex() -> None:
     family = compare_family({"runs/a_1": evaluated(0.5, 1), "runs/b": evaluated(0.1, 2)}, ["ndcg@10", "recall@5"])
     text = as_text(family).splitlines()

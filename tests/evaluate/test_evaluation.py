@@ -9,13 +9,18 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from data.shown import sides
 from evaluate.stubs import Matrix, Vectors, questions, random_questions, trained
+from siftrec.data.exposure import impressions
 from siftrec.data.split import Part
 from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError, SettingsError, UsageError
 from siftrec.evaluate.compare import compare
 from siftrec.evaluate.evaluation import Evaluation, evaluate, validation_metric
+from siftrec.evaluate.impressions import evaluate_impressions
 from siftrec.evaluate.rank import FILTERS
+from siftrec.methods.popularity import Popularity
+from siftrec.train.fit import fit
 
 CATALOG = 60
 
@@ -92,7 +97,7 @@ def test_values_do_not_depend_on_the_byte_budget(problem: tuple[Vectors, Part], 
 def test_the_table_holds_every_value_once(evaluation: Evaluation) -> None:
     table = evaluation.table
     assert table.columns == ["user", "metric", "filter", "value"]
-    assert table.height == table.select("user", "metric", "filter").n_unique() == 40 * 14 * 2
+    assert table.height == table.select("user", "metric", "filter").n_unique() == 40 * 16 * 2
     means = table.filter(pl.col("filter") == "seen").group_by("metric").agg(pl.col("value").mean())
     for metric, mean in means.iter_rows():
         assert evaluation.means("seen")[metric] == pytest.approx(mean)
@@ -100,7 +105,7 @@ def test_the_table_holds_every_value_once(evaluation: Evaluation) -> None:
 
 def test_validation_equals_the_evaluation(problem: tuple[Vectors, Part], evaluation: Evaluation) -> None:
     scorer, part = problem
-    for metric in ("ndcg@10", "recall@5", "mrr@10"):
+    for metric in ("ndcg@10", "recall@5", "mrr@10", "map@10"):
         assert validation_metric(scorer, 4, part, metric) == pytest.approx(evaluation.means("seen")[metric])
 
 
@@ -113,11 +118,62 @@ def test_json_follows_the_interface(evaluation: Evaluation) -> None:
     assert (block["users"], block["items"]) == (40, CATALOG - 1)
     assert set(block["fingerprint"]) == {"train", "test"}
     names = {
-        f"{m}@{k}" for m in ["hr", "recall", "precision", "f1", "ndcg", "mrr", "item_coverage", "arp"] for k in (5, 10)
+        f"{m}@{k}"
+        for m in ["hr", "recall", "precision", "f1", "ndcg", "mrr", "map", "item_coverage", "arp"]
+        for k in (5, 10)
     }
     assert set(block["metrics"]["filtered"]) == set(block["metrics"]["unfiltered"]) == names
     assert {"history_2_3", "history_4_5", "history_6_10", "history_over_10", "cold_items"} <= set(block["slices"])
     assert "40 users" in str(evaluation)
+
+
+def test_print_says_what_makes_figures_better_or_of_fewer_users_than_they_look(
+    problem: tuple[Vectors, Part], evaluation: Evaluation
+) -> None:
+    """A log joined to itself multiplies ndcg, for every target is in the history; nothing else in the line shows it."""
+    scorer, part = problem
+    assert "repeat" not in str(evaluation)
+    assert "not asked" not in str(evaluation)
+    repeats = (np.arange(40) < 10).astype(np.int64)
+    told = evaluate(trained(scorer, CATALOG), replace(part, repeats=repeats, unasked=3), (5, 10))
+    share = 10 / len(part.targets.items)
+    assert str(told).endswith(
+        f"; {share:.1%} of targets repeat an item of their user's history; "
+        "3 users with a target were not asked, for they have no history"
+    )
+    assert (told.to_json("r")["repeated"], told.to_json("r")["unasked"]) == (share, 3)
+    few = replace(told, about=replace(told.about, repeated=0.0004))
+    assert "; under 0.1% of targets repeat" in str(few)
+    none = evaluate(trained(scorer, CATALOG), replace(part, repeats=repeats * 0, unasked=0), (5, 10))
+    assert str(none) == str(evaluation)
+
+
+def test_a_notebook_shows_every_metric_with_its_interval(evaluation: Evaluation) -> None:
+    assert repr(evaluation) == str(evaluation)
+    named = replace(evaluation, about=replace(evaluation.about, protocol="<i>mine</i>"))
+    html = named._repr_html_()
+    assert "&lt;i&gt;mine&lt;/i&gt;" in html
+    assert "<i>" not in html
+    assert "<th>filtered</th><th>unfiltered</th>" in html
+    assert html.count("<tr>") == 1 + len(evaluation.means())
+    values = evaluation.per_user("map@10", "none")
+    around = 1.96 * values.std(ddof=1) / 40**0.5
+    mean = values.mean()
+    assert f"<td>{mean:.4f} [{mean - around:.4f}, {mean + around:.4f}]</td>" in html
+    covered = {filter: f"{evaluation.means(filter)['item_coverage@5']:.4f}" for filter in FILTERS}
+    told = "".join(f"<td>{share}</td>" for share in covered.values())
+    assert f"<td>item_coverage@5</td>{told}" in html, "it is no mean over users"
+
+
+def test_a_mean_that_weighs_users_has_no_plain_interval_over_them() -> None:
+    cut = impressions(sides(planted=False))
+    found = evaluate(fit(Popularity(), cut), cut.test)
+    html, means = found._repr_html_(), found.means("none")
+    for name in ("gauc", "auc", "recall@50/weighted"):
+        assert f"<td>{name}</td><td>{means[name]:.4f}</td>" in html
+    assert f"<td>precision@50/plain</td><td>{means['precision@50/plain']:.4f} [" in html
+    judged = evaluate_impressions(fit(Popularity(), cut), cut.test)
+    assert repr(judged) == f"Judged(auc {judged.auc:.4f}, gauc {means['gauc']:.4f}; 100 users, 600 impressions)"
 
 
 def test_equal_codes_over_other_catalogs_are_other_questions(problem: tuple[Vectors, Part]) -> None:

@@ -11,6 +11,7 @@ from evaluate.stubs import Matrix, Vectors, questions, random_questions
 from siftrec.errors import SettingsError
 from siftrec.evaluate.metrics import METRICS, Ranks, arp, item_coverage, parse
 from siftrec.evaluate.rank import FILTERS, Filter, rank
+from siftrec.train.settings import Training
 
 QUESTIONS, CATALOG = 60, 150
 CUTOFFS = (1, 5, 10, 50)
@@ -58,6 +59,21 @@ def test_equals_ir_measures(ranked: list, filter: Filter) -> None:
 
 
 @pytest.mark.parametrize("filter", FILTERS)
+def test_average_precision_is_that_of_ir_measures_but_for_its_divisor(ranked: list, filter: Filter) -> None:
+    import ir_measures
+
+    for ranking in ranked:
+        targets, lists = as_run(ranking, filter)
+        count = ranking.targets.lengths
+        assert (count > 5).any()
+        for k in CUTOFFS:
+            found = ir_measures.iter_calc([ir_measures.parse_measure(f"AP@{k}")], targets, lists)
+            theirs = {int(value.query_id): value.value for value in found}
+            expected = np.array([theirs[q] for q in range(QUESTIONS)]) * count / np.minimum(count, k)
+            np.testing.assert_allclose(ours(ranking, filter, "map", k), expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("filter", FILTERS)
 def test_equals_ranx(ranked: list, filter: Filter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")  # compiling it takes two minutes, interpreting it one second
     with warnings.catch_warnings():
@@ -93,6 +109,7 @@ def test_loop_oracle_and_bounds(ranks: list[int], k: int) -> None:
         "f1": 2 * len(hits) / (k + len(ranks)),
         "ndcg": sum(1 / math.log2(1 + rank) for rank in hits) / ideal,
         "mrr": 1 / hits[0] if hits else 0.0,
+        "map": sum(place / rank for place, rank in enumerate(hits, start=1)) / min(k, len(ranks)),
     }
     one = Ranks(np.array(ranks), np.zeros(len(ranks), np.int64), np.array([len(ranks)]))
     for name, metric in METRICS.items():
@@ -118,6 +135,13 @@ def test_one_target_has_closed_forms() -> None:
     assert METRICS["recall"](one, 10).tolist() == METRICS["hr"](one, 10).tolist() == inside.astype(float).tolist()
     np.testing.assert_allclose(METRICS["ndcg"](one, 10), inside / np.log2(1 + ranks))
     np.testing.assert_allclose(METRICS["mrr"](one, 10), inside / ranks)
+    assert METRICS["map"](one, 10).tolist() == METRICS["mrr"](one, 10).tolist()
+
+
+def test_the_best_list_has_average_precision_one_however_many_targets_there_are() -> None:
+    both = Ranks(np.array([3, 1, 2, 1, 2]), np.array([0, 0, 0, 1, 1]), np.array([3, 2]))
+    for k in (1, 2, 3, 10):
+        assert METRICS["map"](both, k).tolist() == [1, 1]
 
 
 def test_popularity_and_coverage_of_lists() -> None:
@@ -136,6 +160,13 @@ def test_popularity_and_coverage_of_lists() -> None:
 def test_a_name_that_is_no_metric_is_refused(name: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         parse(name)
+
+
+def test_training_can_be_led_by_every_metric_of_ranks() -> None:
+    for name in METRICS:
+        assert Training(metric=f"{name}@10").metric == f"{name}@10"
+        with pytest.raises(SettingsError, match=rf"must be .*\b{name}\b"):
+            Training(metric="foo@10")
 
 
 def test_a_target_asked_twice_counts_once() -> None:

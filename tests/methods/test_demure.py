@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -356,6 +357,11 @@ def test_an_encoder_that_reads_in_order_has_no_shares() -> None:
     model = sr.fit(method, planted.split, planted.catalog, seed=1, epochs=1, patience=0, rows_per_user=1)
     histories = Sequences.from_items(np.array([3, 4, 5, 9]), np.array([3, 1]))
     found = sr.slot_weights(model, histories)
+    split: Any = planted.split
+    with pytest.raises(UsageError, match=r"^histories: Split is not histories in .*; give split.train, or events\.seq"):
+        slot_weights(model, split)
+    with pytest.raises(UsageError, match=r"^histories: has item code [0-9]+, the catalog [0-9]+ items"):
+        slot_weights(model, Sequences.from_items(np.array([len(planted.catalog)]), np.array([1])))
     assert np.isnan(found.share_E).all()
     told = preference(found, histories)
     np.testing.assert_allclose(told[0], found.weight_EM[:3].mean(axis=0), atol=1e-5)

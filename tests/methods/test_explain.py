@@ -77,6 +77,18 @@ def test_what_is_read_is_what_is_told(model: Trained) -> None:
     assert (long.unread, long.unknown) == (2, ["nobody"])
 
 
+def test_a_notebook_shows_what_counted_as_a_table() -> None:
+    told = explain(trained("both"), HISTORIES[3])
+    assert repr(told) == "Explanation(6 interactions read, 2 older ones not, 1 unknown)"
+    html = told._repr_html_()
+    assert "<tr><th>item</th><th>share</th><th>noise</th><th>text</th><th>image</th></tr>" in html
+    assert html.count("<tr>") == 1 + 6
+    last, text = told.interactions[-1], told.interactions[-1].modalities["text"]
+    assert last.item == "v28"
+    assert text == pytest.approx(1.0), "it has no image"
+    assert f"<td>v28</td><td>{last.share:.3f}</td><td>{last.noise:.3f}</td><td>{text:.3f}</td><td></td></tr>" in html
+
+
 def test_weights_are_shared_out_among_the_modalities_present() -> None:
     for name in ("late", "both", "sasrec"):
         for each in explain(trained(name), ["v01", "v04", "v05"]):

@@ -1,5 +1,7 @@
 """What item towers are given: content on one scale, fitted on training items, never wider than training can pay for."""
 
+import copy
+
 import numpy as np
 import polars as pl
 import pytest
@@ -71,3 +73,14 @@ def test_any_items_are_gathered_alike(codes, monkeypatch):
     kept = made.fit(counts(made)).standardised(torch.tensor(codes))
     monkeypatch.setattr("siftrec.modality.features.IN_MEMORY_BYTES", 0)
     torch.testing.assert_close(kept, made.standardised(torch.tensor(codes)))
+
+
+def test_a_copy_forgets_its_own_content_when_it_is_loaded_anew():
+    """A hook that holds the original would clear that one, and the copy would go on reading what it was fitted on before."""
+    made, other = features(5), features(5, seed=1)
+    codes = torch.arange(1, 30)
+    mine = made.fit(counts(made)).standardised(codes)
+    again = copy.deepcopy(made)
+    again.load_state_dict(other.fit(counts(other)).state_dict())
+    assert not torch.equal(again.standardised(codes), mine)
+    assert made._kept_NR is not None

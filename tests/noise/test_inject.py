@@ -49,6 +49,15 @@ def test_no_noise_is_the_same_log(mechanism: str) -> None:
     assert injected.truth().height == 0
 
 
+def test_a_notebook_shows_what_was_planted_in_one_line() -> None:
+    injected = inject(CLEAN, "replace", 0.3)
+    count = int(injected.noisy.sum())
+    assert repr(injected).startswith(
+        f"Injected(replace: {count:,} of {len(injected.noisy):,} interactions planted, Split("
+    )
+    assert injected != replace(injected)
+
+
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 @pytest.mark.parametrize("rho", [0.1, 0.3, 0.6])
 def test_the_share_of_noise_is_rho(mechanism: str, rho: float) -> None:

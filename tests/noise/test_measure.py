@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from siftrec.data.sequences import Sequences
+from siftrec.data.vocab import Vocab
 from siftrec.detectors.calibrate import NoiseScores, calibrate
 from siftrec.errors import UsageError
+from siftrec.methods.demure import SlotWeights
+from siftrec.noise.content import ModalityNoise
 from siftrec.noise.measure import auprc, auroc, auroc_interval, detection, reliability
 
 EVENTS = st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0])), min_size=1, max_size=60)
@@ -139,6 +146,64 @@ def test_a_popularity_control_finds_noise_among_unpopular_items() -> None:
     truth = np.array([False, False, True, True])
     report = detection(scores(noise), truth, np.arange(4), np.array([9, 8, 2, 1]), np.full(4, 4))
     assert report["auroc_popularity"] == 1.0
+
+
+def test_the_log_tells_users_popularity_and_lengths() -> None:
+    found, truth = planted(0.3, 3.5)
+    rng = np.random.default_rng(4)
+    lengths = np.bincount(rng.integers(0, 4000, 30_000), minlength=4000)
+    log = Sequences.from_items(rng.integers(1, 99, 30_000).astype(np.int32), lengths)
+    popularity = np.bincount(log.items)[log.items]
+    given = detection(found, truth, np.repeat(np.arange(4000), lengths), popularity, np.repeat(lengths, lengths))
+    assert detection(found, truth.tolist(), log) == given
+    other = detection(found, truth, log, popularity=-popularity)
+    assert other["auroc_popularity"] == pytest.approx(1 - given["auroc_popularity"])
+    assert other["by_history_length"]["6-10"]["events"] == given["by_history_length"]["6-10"]["events"]
+    wrong: Any = [log]
+    with pytest.raises(UsageError, match="log: list is not what was judged; give "):
+        detection(found, truth, wrong)
+    with pytest.raises(UsageError, match="users of events tell neither; give both, or the log"):
+        detection(found, truth, log.owners, popularity)
+    with pytest.raises(UsageError, match="of one length"):
+        detection(found, truth, log.take(np.arange(10)))
+
+
+def test_scores_are_a_table_beside_what_was_judged() -> None:
+    found = scores(np.array([0.25, 0.5, 1.0]))
+    assert found.to_frame().to_dict(as_series=False) == {
+        "noise": [0.25, 0.5, 1.0],
+        "flagged": [False] * 3,
+        "evidence": [3] * 3,
+        "weight": [0.75, 0.5, 0.0],
+    }
+    log = replace(Sequences.from_items(np.array([2, 1, 2]), np.array([1, 2])), rows=np.array([5, 4, -1]))
+    plain = found.to_frame(log)
+    assert plain.columns == ["row", "user", "item", "noise", "flagged", "evidence", "weight"]
+    assert [plain[name].to_list() for name in ("row", "user", "item")] == [[5, 4, -1], [0, 1, 1], [2, 1, 2]]
+    users, items = pl.Series(["u", "v"]), Vocab.of(pl.Series(["x", "y"]))
+    named = found.to_frame(log, users, items)
+    assert [named[name].to_list() for name in ("user", "item")] == [["u", "v", "v"], ["y", "x", "y"]]
+    with pytest.raises(UsageError, match="give what was judged"):
+        found.to_frame(users=users)
+    with pytest.raises(UsageError, match="has 1 events, and 3 were judged"):
+        found.to_frame(log.take(np.array([0])))
+
+
+def test_a_notebook_shows_what_was_found_in_one_line() -> None:
+    found = scores(np.array([0.25, 0.5, 1.0]))
+    told = "NoiseScores(3 interactions, at most 10.0% noise [0.0%, 10.0%] by replace, 0 flagged at q = 0.2)"
+    assert repr(found) == told
+    assert found != replace(found)
+    flags, nan = np.array([[True, False]] * 3), np.array([[0.5, np.nan]] * 3, np.float32)
+    bounds = ((0.1, 0.2), ((0.0, 0.2), (0.1, 0.3)))
+    modal = ModalityNoise(("a", "b"), flags, nan, flags, flags.astype(np.int32), nan, *bounds, 0.2)
+    assert repr(modal) == (
+        "ModalityNoise(3 interactions; "
+        "a: NoiseScores(3 interactions, at most 10.0% noise [0.0%, 20.0%] by foreign, 3 flagged at q = 0.2); "
+        "b: NoiseScores(0 interactions, at most 20.0% noise [10.0%, 30.0%] by foreign, 0 flagged at q = 0.2))"
+    )
+    weights = SlotWeights(("a", "b"), nan, nan, flags.astype(np.int32), flags, nan[:, 0])
+    assert repr(weights) == "SlotWeights(3 interactions; mean weight where present, a 0.500, b nan)"
 
 
 def test_lengths_that_differ_are_refused() -> None:

@@ -152,6 +152,66 @@ def test_a_log_from_memory_becomes_parquet(tmp_path: Path) -> None:
         heavy.write(tmp_path / "x.parquet")
 
 
+def test_a_table_in_memory_keeps_its_columns_and_all_its_rows(tmp_path: Path) -> None:
+    """Whoever gives the weights to another library needs his own table again, not what siftrec made of it."""
+    mine = pl.DataFrame(
+        {
+            "note": ["late", "rare", "a", "b", "c"],
+            "uid": [2, 3, 1, 1, 2],
+            "vid": pl.Series(["y", "z", "x", "y", "x"], dtype=pl.Categorical),
+            "ts": [1_500_000_009, 1_500_000_001, 1_500_000_002, 1_500_000_003, 1_500_000_004],
+        }
+    )
+    noise = np.array([0.25, 0.75, 0.0, 0.875])  # of 1's x and y, then of 2's x and y
+    for frame in (mine, mine.to_pandas(), mine.to_arrow(), mine.lazy()):
+        events = sr.read(frame, user="uid", item="vid").core(2)
+        assert len(events) == 4
+        found = Sifted(events, events.frame["row"].to_numpy(), scores_of(noise))
+        found.write(tmp_path / "w.parquet")
+        again = pl.read_parquet(tmp_path / "w.parquet")
+        assert again.drop("weight").cast({"vid": pl.String}).equals(mine.cast({"vid": pl.String}))
+        assert again["weight"].to_list() == [0.125, 1.0, 0.75, 0.25, 1.0]
+        assert (
+            sr.read(again, user="uid", item="vid", weight="weight")
+            .core(2)
+            .positives()
+            .frame.drop("weight")
+            .equals(events.frame)
+        )
+        found.write(tmp_path / "k.parquet", drop=True)
+        assert pl.read_parquet(tmp_path / "k.parquet")["note"].to_list() == ["rare", "a", "c"]
+        table = found.to_frame()
+        assert table.columns == ["row", "user", "item", "noise", "flagged", "evidence", "weight"]
+        assert table["row"].to_list() == [0, 1, 2, 3, 4]
+        assert table["user"].to_list() == [2, 3, 1, 1, 2]
+        assert table["item"].to_list() == ["y", "z", "x", "y", "x"]
+        assert table["noise"].to_list() == [0.875, None, 0.25, 0.75, 0.0]
+        assert table["flagged"].to_list() == [True, False, False, True, False]
+        assert table["evidence"].to_list() == [1, None, 1, 1, 1]
+        assert table["weight"].to_list() == again["weight"].to_list()
+        assert repr(found).startswith("Sifted(4 of 4 interactions judged, NoiseScores(4 interactions, at most 20.0% ")
+
+
+def test_a_table_that_is_changed_afterwards_is_written_as_it_was(tmp_path: Path) -> None:
+    mine = pl.DataFrame({"user": [2, 1], "item": [5, 5], "note": ["b", "a"]})
+    events = sr.read(mine)
+    mine.drop_in_place("note")
+    Sifted(events, np.array([1, 0]), scores_of(np.array([0.5, 0.25]))).write(tmp_path / "w.parquet")
+    assert pl.read_parquet(tmp_path / "w.parquet")["note"].to_list() == ["b", "a"]
+
+
+def test_the_table_of_a_file_holds_the_rows_of_the_log(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("user,item,label,time\nb,x,1,3\na,y,0,2\na,x,1,1\n")
+    events = sr.read(tmp_path / "a.csv")
+    assert events.given is None
+    table = Sifted(events, np.array([2, 0]), scores_of(np.array([0.75, 0.25]))).to_frame()
+    assert table.select("row", "user", "item").rows() == [(0, "b", "x"), (1, "a", "y"), (2, "a", "x")]
+    assert table["noise"].to_list() == [0.25, None, 0.75]
+    assert table["weight"].to_list() == [0.75, 1.0, 0.25]
+    pl.read_csv(tmp_path / "a.csv").write_ipc(tmp_path / "a.arrow")
+    assert sr.read(tmp_path / "a.arrow").given is None, "a file is not kept in memory"
+
+
 def test_a_log_read_with_weights_of_any_name_gets_no_second_ones(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("user,item,conf\na,x,0.5\nb,y,1\n")
     events = sr.read(tmp_path / "a.csv", weight="conf")

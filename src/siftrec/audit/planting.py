@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from siftrec.audit.judging import Judge
 from siftrec.data.catalog import Catalog
 from siftrec.data.split import TEST, Split
@@ -65,7 +63,5 @@ def findable(
         earlier = injected.split.role < TEST
         log, truth = injected.split.log.where(earlier), injected.noisy[earlier]
         scores = judge(log, catalog, seed=seed, quick=True, on_fold=tell)
-        popularity = log.counts(len(catalog))[log.items].astype(np.float64)
-        lengths = np.repeat(log.lengths, log.lengths)
-        told = detection(scores, truth, log.owners, popularity, lengths, planted=mechanism)
+        told = detection(scores, truth, log, planted=mechanism)
         yield Findable(mechanism, RHO, int((log.lengths > 0).sum()), len(truth), int(truth.sum()), told)

@@ -15,7 +15,7 @@ from siftrec.detectors.calibrate import NoiseScores
 from siftrec.noise.measure import LEVELS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Audit:
     """What was found.
 
@@ -44,7 +44,10 @@ class Audit:
     verdict: Verdict
 
     def __str__(self) -> str:
-        return self.verdict.sentences
+        return f"{self.source.path}: {self.verdict.sentences}"
+
+    def __repr__(self) -> str:
+        return f"Audit({self})"
 
     def to_json(self) -> dict[str, Any]:
         """audit.json.

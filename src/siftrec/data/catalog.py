@@ -14,7 +14,7 @@ from siftrec.data.vocab import Vocab, listed_ids
 from siftrec.errors import DataError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Modality:
     """Raw content vectors of one kind, one row per feature id.
 
@@ -31,6 +31,11 @@ class Modality:
     ids: pl.Series | None = None
     source: str = "memory"
     sha256: str = ""
+
+    def __repr__(self) -> str:
+        rows = f"{len(self.features):,} rows of {self.width} {self.features.dtype}, {int(self.present.sum()):,} present"
+        order = "in the catalog's order" if self.ids is None else "with ids"
+        return f"Modality({rows}, {order}, from {self.source})"
 
     @property
     def width(self) -> int:
@@ -57,7 +62,7 @@ class Content:
     sha256: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Aligned:
     """A modality lined up with a catalog, without copying the vectors.
 
@@ -129,6 +134,10 @@ class Catalog:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.modalities)
+
+    def __repr__(self) -> str:
+        content = [f"; {each.name}: {each.width} wide, coverage {each.coverage:.1%}" for each in self.contents]
+        return f"Catalog({len(self) - 1:,} items{''.join(content) or ', no content'})"
 
     def _align(self, name: str, modality: Modality, column: pl.Series | None) -> Aligned:
         """The modality lined up; `column` has the ids as they were given, None where they had no order."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,7 @@ from siftrec.data.split import Role, recoding
 from siftrec.data.vocab import Vocab
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Impressions:
     """G groups of impressions; a group is shown to one user, who had clicked the same items before all of it.
 
@@ -40,10 +40,14 @@ class Impressions:
     user_ids: pl.Series
     items: Vocab
     role: Role | None = None
-    of: Impressions | None = field(default=None, repr=False)
+    of: Impressions | None = None
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def __repr__(self) -> str:
+        told = f"{len(self.labels):,} impressions in {len(self):,} groups, {int(self.labels.sum()):,} clicked"
+        return f"Impressions({self.role or 'training or made by hand'}: {told})"
 
     @property
     def whole(self) -> Impressions:

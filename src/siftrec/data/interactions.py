@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -11,15 +11,35 @@ import polars as pl
 from siftrec.data.readers.times import UNITLESS, Moment, iso, moment
 from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
+from siftrec.display import html_table
 from siftrec.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TimeKind = Literal["clock", "order"]
 _IDS = ("user", "item")
+_HEAD = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A table in memory as its owner has it: all columns, all rows, in their order.
+
+    Attributes:
+        table: the table; `Interactions.row` counts its rows.
+        user: its column of user ids.
+        item: its column of item ids.
+    """
+
+    table: pl.DataFrame | pa.Table
+    user: str
+    item: str
+
+
+@dataclass(frozen=True, eq=False)
 class Interactions:
-    """A log, validated once.
+    """A log, validated once; equal to another of the same rows and kind of time, wherever that came from.
 
     Attributes:
         frame: `user, item, time, row` and, where the source has them, `label, weight, rating`; no nulls; ordered by
@@ -27,15 +47,35 @@ class Interactions:
         time_kind: what `time` means.
         source: where it came from, for messages.
         notes: what was accepted and counted, e.g. {"duplicate rows": 3}.
+        given: the table in memory that it was read from; None: a file, or a log made by hand.
     """
 
     frame: pl.DataFrame
     time_kind: TimeKind
     source: str = "memory"
     notes: dict[str, int] = field(default_factory=dict)
+    given: Given | None = None
 
     def __len__(self) -> int:
         return self.frame.height
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Interactions):
+            return NotImplemented
+        return self.time_kind == other.time_kind and self.frame.equals(other.frame)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        users, items = (self.frame[name].n_unique() for name in ("user", "item"))
+        told = f"{len(self):,} interactions of {users:,} users with {items:,} items"
+        return f"Interactions({told}, time: {self.time_kind}, from {self.source})"
+
+    def _repr_html_(self) -> str:
+        head = self.frame.head(_HEAD)
+        if self.time_kind == "clock":
+            head = head.with_columns(pl.col("time").cast(pl.Datetime("us")))
+        return html_table(f"{self!r}, the first {len(head)}", head.columns, head.iter_rows())
 
     @property
     def users(self) -> pl.Series:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sequences:
     """Item codes of R rows (users or histories), oldest first.
 
@@ -41,6 +41,10 @@ class Sequences:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def __repr__(self) -> str:
+        told = [name for name in ("weights", "shown") if getattr(self, name) is not None]
+        return f"Sequences({len(self.items):,} events in {len(self):,} rows{''.join(f', {name}' for name in told)})"
 
     def __getitem__(self, row: int) -> np.ndarray:
         """(length,) item codes of one row."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ TRAIN, VALID, TEST = 0, 1, 2
 Role = Literal["valid", "test"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """Questions for a recommender: Q histories and what came next.
 
@@ -37,7 +37,8 @@ class Part:
         repeats: (Q,) how many of its targets each user had before, in the original history; None = not known.
         role: which part of its split it is; None = it was made by hand.
         of: the whole part where these are some of its questions; None = these are all.
-        unasked: users of the part who are not asked, for want of an interaction before it.
+        unasked: how many users have a target in the part and nothing before it, so that they are not asked; None = not
+            known.
     """
 
     users: np.ndarray
@@ -48,11 +49,14 @@ class Part:
     items: Vocab | None = None
     repeats: np.ndarray | None = None
     role: Role | None = None
-    of: Part | None = field(default=None, repr=False)
-    unasked: int = 0
+    of: Part | None = None
+    unasked: int | None = None
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def __repr__(self) -> str:
+        return f"Part({self.role or 'made by hand'}: {len(self):,} questions with {len(self.targets.items):,} targets)"
 
     @property
     def whole(self) -> Part:
@@ -62,7 +66,7 @@ class Part:
     @property
     def asks(self) -> str:
         """`90 of 166 users (76 without an earlier interaction)`; `166 users` where all of them are asked."""
-        return _asks(len(self), self.unasked)
+        return _asks(len(self), self.unasked or 0)
 
     @property
     def repeated(self) -> float | None:
@@ -148,7 +152,7 @@ class Fitting:
         return prints | {"items": self.items.fingerprint}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """A log cut into parts.
 
@@ -231,8 +235,7 @@ class Split:
         asked = np.flatnonzero((targets.lengths > 0) & (histories.lengths > 0))
         repeats = np.bincount(original.owners[is_target], weights=again, minlength=len(original)).astype(np.int64)
         part = Part(np.arange(len(self.log)), self.users, histories, targets, seen, self.items, repeats)
-        unasked = int((targets.lengths > 0).sum()) - len(asked)
-        return replace(part.take(asked), of=None, unasked=unasked)
+        return replace(part.take(asked), of=None, unasked=int((targets.lengths > 0).sum()) - len(asked))
 
     def with_noise(self, log: Sequences, role: np.ndarray) -> Split:
         """The same questions and filtered items over a corrupted log (see `siftrec.noise.inject`)."""

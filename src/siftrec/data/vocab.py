@@ -42,6 +42,9 @@ class Vocab:
         """N: the number of codes, padding included."""
         return len(self.ids) + 1
 
+    def __repr__(self) -> str:
+        return f"Vocab({len(self.ids):,} ids, {self.ids.dtype})"
+
     def __contains__(self, item: object) -> bool:
         """Whether a raw id is here; `"7"` is where the ids are numbers and 7 is one of them, as in a history."""
         try:

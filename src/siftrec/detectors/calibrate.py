@@ -21,9 +21,13 @@ short histories, it is the bound of the others only.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import polars as pl
 
+from siftrec.data.sequences import Sequences
+from siftrec.data.vocab import Vocab
 from siftrec.detectors.bound import ENOUGH, upper_bound
 from siftrec.detectors.density import KNOTS, LEAST, grenander, tail
 from siftrec.errors import UsageError
@@ -33,7 +37,7 @@ _KEPT = 4096
 _CLEAR = 4.0  # standard errors that p must lie below uniform before a pool may tell interactions apart
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NoiseScores:
     """What is believed of each event of a `Sequences`.
 
@@ -56,6 +60,37 @@ class NoiseScores:
     rho_interval: tuple[float, float]
     q: float
     mechanism: str
+
+    def __repr__(self) -> str:
+        low, high = self.rho_interval
+        share = f"at most {self.rho_upper:.1%} noise [{low:.1%}, {high:.1%}] by {self.mechanism}"
+        flagged = f"{int(self.flagged.sum()):,} flagged at q = {self.q:g}"
+        return f"NoiseScores({len(self.noise):,} interactions, {share}, {flagged})"
+
+    def to_frame(
+        self, log: Sequences | None = None, users: pl.Series | None = None, items: Vocab | None = None
+    ) -> pl.DataFrame:
+        """One row per event, in the order of the judged log: `noise, flagged, evidence, weight`.
+
+        Args:
+            log: what was judged; adds `row` (in the source; -1 = planted), `user` and `item`.
+            users: (U,) raw ids of its rows, e.g. `split.users`; None: `user` is the number of the row.
+            items: raw ids of its codes, e.g. `catalog.vocab`; None: `item` is the code.
+
+        Raises:
+            UsageError: another log, or ids without one.
+        """
+        told: dict[str, Any] = {}
+        if log is None and not (users is None and items is None):
+            raise UsageError("log: give what was judged, whose users and items these are")
+        if log is not None:
+            if len(log.items) != len(self.noise):
+                raise UsageError(f"log: has {len(log.items):,} events, and {len(self.noise):,} were judged")
+            told["row"] = log.rows
+            told["user"] = log.owners if users is None else users.gather(log.owners)
+            told["item"] = log.items if items is None else items.decode(log.items)
+        told |= {name: getattr(self, name) for name in ("noise", "flagged", "evidence", "weight")}
+        return pl.DataFrame(told)
 
     def at(self, q: float) -> np.ndarray:
         """(E,) bool: the largest set that is genuine by at most `q`, empty where nothing can be flagged at this level.

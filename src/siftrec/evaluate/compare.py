@@ -8,7 +8,7 @@ one per seed. Where both have the same seeds, or only one has several, users and
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from siftrec.evaluate.significance import bootstrap_interval, effect_size, equiv
 MARGIN = 0.02
 ALPHA = 0.05
 Runs = Evaluation | Sequence[Evaluation]
+_NEEDED = "give what sr.evaluate(model, split.test) returns, or a list of these, one per seed"
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,29 @@ class Comparison:
             f"p {p_text(self.p)} (Holm {p_text(self.p_holm)}), d {self.effect:+.3f}, {asked}: {self.verdict}"
         )
 
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return Family([self])._repr_html_()
+
+
+class Family(tuple[Comparison, ...]):
+    """Comparisons made and corrected together; printed with what was done."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        from siftrec.evaluate.tables import as_text
+
+        return as_text(self)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from siftrec.evaluate.tables import as_html
+
+        return as_html(self)
+
 
 def p_text(p: float) -> str:
     """`0.034`, `< 0.0001`, with its sign."""
@@ -100,9 +124,9 @@ def compare(a: Runs, b: Runs, metric: str = "ndcg@10", filter: AnyFilter = "seen
     Raises:
         DataError: another protocol, other test questions or other users; fewer than two users; seeds of one model that
             are of several methods, or a seed twice.
-        UsageError: a metric that was not evaluated.
+        UsageError: no evaluation, or a metric that was not evaluated.
     """
-    left, right = _listed(a), _listed(b)
+    left, right = _listed("a", a), _listed("b", b)
     names = [runs[0].about.method for runs in (left, right)]
     if names[0] == names[1]:
         names = [f"{name} ({letter})" for name, letter in zip(names, "ab", strict=True)]
@@ -111,7 +135,7 @@ def compare(a: Runs, b: Runs, metric: str = "ndcg@10", filter: AnyFilter = "seen
 
 def compare_family(
     models: Mapping[str, Runs], metrics: Sequence[str] = ("ndcg@10",), filter: AnyFilter = "seen", *, seed: int = 7
-) -> tuple[Comparison, ...]:
+) -> Family:
     """Every pair of models on every metric, corrected together by Holm.
 
     Args:
@@ -122,19 +146,27 @@ def compare_family(
 
     Raises:
         DataError: as `compare`.
-        UsageError: fewer than two models, or a metric that was not evaluated.
+        UsageError: fewer than two models, what is no evaluation, or a metric that was not evaluated.
     """
+    if not isinstance(models, Mapping):
+        raise UsageError(f"models: {type(models).__name__} has no names; give {{name: evaluation, ...}}")
     if len(models) < 2 or not metrics:
         raise UsageError(f"a comparison needs two models and a metric; given {len(models)} and {len(metrics)}")
-    listed = [(name, _listed(runs)) for name, runs in models.items()]
+    listed = [(name, _listed(name, runs)) for name, runs in models.items()]
     pairs = itertools.combinations(listed, 2)
     found = [_compared(a, b, metric, filter, seed) for a, b in pairs for metric in metrics]
     corrected = holm([comparison.p for comparison in found])
-    return tuple(replace(comparison, p_holm=p) for comparison, p in zip(found, corrected, strict=True))
+    return Family(replace(comparison, p_holm=p) for comparison, p in zip(found, corrected, strict=True))
 
 
-def _listed(runs: Runs) -> list[Evaluation]:
-    return [runs] if isinstance(runs, Evaluation) else list(runs)
+def _listed(name: str, runs: Runs) -> list[Evaluation]:
+    listed: list[Evaluation] = list(runs) if isinstance(runs, Iterable) else [runs]
+    if not listed:
+        raise UsageError(f"{name}: there is no evaluation; {_NEEDED}")
+    for each in listed:
+        if not isinstance(each, Evaluation):
+            raise UsageError(f"{name}: {type(each).__name__} is no evaluation; {_NEEDED}")
+    return listed
 
 
 def _compared(

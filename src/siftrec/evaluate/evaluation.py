@@ -22,6 +22,7 @@ from siftrec.evaluate.asked import check_asks, check_unseen, name_of
 from siftrec.evaluate.impressions import evaluate_impressions
 from siftrec.evaluate.metrics import METRICS, Ranks, accuracy, arp, item_coverage, names, parse
 from siftrec.evaluate.rank import BLOCK_BYTES, FILTERS, AnyFilter, Filter, Progress, Ranking, rank
+from siftrec.evaluate.shown import html, line
 from siftrec.evaluate.slices import by_history, cold_items
 from siftrec.files import clear_errors, read_json
 from siftrec.methods.base import Scorer
@@ -50,6 +51,7 @@ class About:
         model: fingerprint of the model's settings and weights; "" in evaluations that were written before it was kept.
         repeated: share of targets that their user had before; filtered ranking lets these be recommended. None where that is
             not known, and of impressions.
+        unasked: users with a target who were not asked, for they have no history; None likewise.
     """
 
     method: str
@@ -63,6 +65,7 @@ class About:
     slices: dict[str, dict[str, Any]]
     model: str = ""
     repeated: float | None = None
+    unasked: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,20 +181,18 @@ class Evaluation:
             "fingerprint": about.fingerprint,
             "tied": about.tied,
             "repeated": about.repeated,
+            "unasked": about.unasked,
             "metrics": {FILTERS[filter]: _plain(self.means(filter)) for filter in self.values},
             "slices": about.slices,
         }
 
     def __str__(self) -> str:
-        filter = next(iter(self.values))
-        means = self.means(filter)
-        ndcg = next((name for name in ("ndcg@10", *means) if name in means and name.startswith("ndcg")), None)
-        names = ("gauc", "auc") if ndcg is None else (ndcg, ndcg.replace("ndcg", "recall"))
-        shown = [f"{name} {means[name]:.4f}" for name in names]
-        return (
-            f"{self.about.method} on {self.about.split} ({self.about.protocol}): {', '.join(shown)}, {FILTERS[filter]}; "
-            f"{len(self.users):,} users, {self.about.items:,} items, {self.about.tied:.1%} of targets tied"
-        )
+        return line(self)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html(self)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Parquet with columns user, metric, filter, value; what is not per user is in the file's metadata."""
@@ -360,6 +361,7 @@ def _about(
         slices=slices,
         model=trained.fingerprint,
         repeated=part.repeated if isinstance(part, Part) else None,
+        unasked=part.unasked if isinstance(part, Part) else None,
     )
 
 

@@ -57,6 +57,10 @@ class Judged:
     auc: float
     tied: float
 
+    def __repr__(self) -> str:
+        told = f"auc {self.auc:.4f}, gauc {self.means()['gauc']:.4f}"
+        return f"Judged({told}; {len(self.users):,} users, {int(self.shown.sum()):,} impressions)"
+
     @property
     def per_user(self) -> dict[str, np.ndarray]:
         """Metric → (Q,) values whose plain mean is the metric; AUC and F1 are no such means.

@@ -8,8 +8,9 @@
 | f1 | harmonic mean of precision and recall |
 | ndcg | Σ 1/log2(1 + rank) over those h, divided by that sum over ranks 1 … min(k, n) |
 | mrr | 1 / rank of the best target, 0 beyond k |
+| map | Σ precision at the rank of each of those h, divided by min(k, n) |
 
-With one target per question, recall = hr and ndcg = 1/log2(1 + rank). Of lists: `arp`, the average recommendation
+With one target per question, recall = hr, ndcg = 1/log2(1 + rank) and map = mrr. Of lists: `arp`, the average recommendation
 popularity, and `item_coverage`, which is one number for all questions.
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +51,15 @@ class Ranks:
     def hits(self, k: int) -> Values:
         """(Q,) how many targets are among the k best."""
         return self.total((self.ranks <= k).astype(np.float64))
+
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """(T,) place of each target among those of its question, 1 = best."""
+        order = np.lexsort((self.ranks, self.questions))
+        first = np.cumsum(self.targets) - self.targets
+        places = np.empty(len(order), np.int64)
+        places[order] = np.arange(len(order)) - first[self.questions[order]] + 1
+        return places
 
 
 Metric = Callable[[Ranks, int], Values]
@@ -89,7 +100,24 @@ def mrr(ranks: Ranks, k: int) -> Values:
     return np.where(best <= k, 1 / best, 0.0)
 
 
-METRICS: dict[str, Metric] = {"hr": hr, "recall": recall, "precision": precision, "f1": f1, "ndcg": ndcg, "mrr": mrr}
+def average_precision(ranks: Ranks, k: int) -> Values:
+    """Average precision (Manning, Raghavan and Schütze, 2008, section 8.4) of the k best; its mean over questions is MAP.
+
+    Divided by min(k, n), so that the best list has 1. trec_eval's `map_cut` divides by n and is lower where n > k.
+    """
+    precisions = np.where(ranks.ranks <= k, ranks.places / ranks.ranks, 0.0)
+    return ranks.total(precisions) / np.minimum(ranks.targets, k)
+
+
+METRICS: dict[str, Metric] = {
+    "hr": hr,
+    "recall": recall,
+    "precision": precision,
+    "f1": f1,
+    "ndcg": ndcg,
+    "mrr": mrr,
+    "map": average_precision,
+}
 
 
 def accuracy(ranks: Ranks, cutoffs: Sequence[int]) -> Values:

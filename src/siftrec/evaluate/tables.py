@@ -1,4 +1,4 @@
-"""Comparisons as text, JSON and LaTeX."""
+"""Comparisons as text, JSON, LaTeX and HTML."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from siftrec.display import html_table
 from siftrec.evaluate.compare import ALPHA, MARGIN, Comparison, p_text
 from siftrec.evaluate.rank import FILTERS
 
@@ -50,6 +51,20 @@ def as_latex(family: Sequence[Comparison]) -> str:
     body = [f"{row} \\\\" for row in rows]
     lines = ["\\begin{tabular}{lllrrrrrrr}", "\\toprule", f"{head} \\\\", "\\midrule", *body, "\\bottomrule"]
     return "\n".join([*lines, "\\end{tabular}", f"% {_note(family)}"])
+
+
+def as_html(family: Sequence[Comparison]) -> str:
+    """A table for notebooks."""
+    head = ("a", "b", "metric", "mean a", "mean b", "difference", "95 % interval", "p (Holm)", "d", "users", "verdict")
+    rows = [
+        (
+            *(c.a, c.b, f"{c.metric} {FILTERS[c.filter]}", f"{c.mean_a:.4f}", f"{c.mean_b:.4f}"),
+            *(f"{c.difference:+.4f}", f"[{c.low:+.4f}, {c.high:+.4f}]", p_text(c.p_holm).removeprefix("= ")),
+            *(f"{c.effect:+.3f}", f"{c.users:,}", c.verdict),
+        )
+        for c in family
+    ]
+    return html_table(_note(family), head, rows)
 
 
 def escaped(text: str) -> str:

@@ -13,6 +13,7 @@ import torch
 
 from siftrec import seeds
 from siftrec.data.catalog import Catalog
+from siftrec.data.coded import check_coded
 from siftrec.data.loader import Batch, blocks, pad, pad_shown
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import Fitting
@@ -202,7 +203,7 @@ def give_content(model: SequenceModel, catalog: Catalog) -> None:
     model.tower, model.features = ItemTower(widths, dim, size, scale), Features(catalog)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SlotWeights:
     """How the modalities of interactions were weighed.
 
@@ -223,6 +224,14 @@ class SlotWeights:
     present_EM: np.ndarray
     share_E: np.ndarray
 
+    def __repr__(self) -> str:
+        told = [f", {name} {self._mean(m):.3f}" for m, name in enumerate(self.names)]
+        return f"SlotWeights({len(self.share_E):,} interactions; mean weight where present{''.join(told)})"
+
+    def _mean(self, m: int) -> float:
+        found = self.weight_EM[self.present_EM[:, m], m]
+        return float(found.mean()) if len(found) else float("nan")
+
 
 @torch.no_grad()
 def slot_weights(trained: Trained, histories: Sequences) -> SlotWeights:
@@ -234,12 +243,13 @@ def slot_weights(trained: Trained, histories: Sequences) -> SlotWeights:
             are judged in consecutive, about equal pieces.
 
     Raises:
-        UsageError: the model has no gate.
+        UsageError: the model has no gate, or these are not histories in the codes of its catalog.
     """
     model = cast(SequenceModel, trained.scorer)
     gating = getattr(model, "gating", None)
     if not isinstance(gating, Gating):
         raise UsageError(f"{type(trained.method).__name__} weighs no modalities; train Demure on items with content")
+    check_coded(histories, len(trained.items), "histories", "model.items")
     rows, kept = pieces(histories, trained.method.length), model.kept
     size, count = len(histories.items), len(gating.names)
     weight_EM, score_EM = np.zeros((size, count), np.float32), np.zeros((size, count), np.float32)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from siftrec.detectors.fitted import LENGTH
+from siftrec.display import html_table
 from siftrec.errors import UsageError
 from siftrec.methods.model import SequenceModel
 from siftrec.methods.trained import BLOCK, Trained
@@ -47,6 +48,18 @@ class Explanation:
     interactions: list[Weighed]
     unread: int
     unknown: list[Any]
+
+    def __repr__(self) -> str:
+        told = f"{len(self.interactions)} interactions read, {self.unread} older ones not, {len(self.unknown)} unknown"
+        return f"Explanation({told})"
+
+    def _repr_html_(self) -> str:
+        names = list(dict.fromkeys(name for each in self.interactions for name in each.modalities))
+        rows = [
+            (each.item, *map(_figure, (each.share, each.noise, *(each.modalities[name] for name in names))))
+            for each in self.interactions
+        ]
+        return html_table(f"{self!r}, oldest first", ("item", "share", "noise", *names), rows)
 
     def __iter__(self) -> Any:
         return iter(self.interactions)
@@ -130,6 +143,10 @@ def _noise(model: SequenceModel, items_BL: torch.Tensor) -> torch.Tensor:
     judged_BL = (rho * (-ratio_BL).exp()).clamp_max(1)
     noise_BL[:, -LENGTH:] = judged_BL.masked_fill((ratio_BL == 0) | (rho == 0), torch.nan)
     return noise_BL
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _known(value: float) -> float | None:

@@ -31,7 +31,7 @@ class Features(nn.Module):
         self.present = {name: torch.from_numpy(a.present) for name, a in catalog.modalities.items()}
         self.standards = Standards(catalog)
         self._kept_NR: torch.Tensor | None = None
-        self.register_load_state_dict_post_hook(lambda *_: self._forget())  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
 
     @property
     def bytes(self) -> int:
@@ -58,9 +58,6 @@ class Features(nn.Module):
         if len(codes_n) and int(codes_n[0]) == absent:  # the whole rest of the catalog: no copy is needed
             return self._kept_NR[absent:]
         return self._kept_NR.index_select(0, codes_n)
-
-    def _forget(self) -> None:
-        self._kept_NR = None
 
     def _standardised(self, codes_n: torch.Tensor) -> torch.Tensor:
         raw = {name: self.gather(name, codes_n) for name in self.present}
@@ -97,7 +94,7 @@ class Features(nn.Module):
             counts_N: training interactions of each item.
         """
         self.standards.set({name: self._fitted(name, counts_N) for name in self.present})
-        self._forget()
+        _forget(self)
         return self
 
     def _fitted(self, name: str, counts_N: torch.Tensor) -> Standard:
@@ -129,3 +126,8 @@ class Features(nn.Module):
             scatter_FF.addmm_(content_nF.T, content_nF)
         directions: torch.Tensor = torch.linalg.eigh(scatter_FF).eigenvectors
         return directions[:, -count:].contiguous()
+
+
+def _forget(features: Features, *_: object) -> None:
+    """Drop what is kept in memory. No closure over `self`: a copy of the module would clear the original's."""
+    features._kept_NR = None

@@ -17,6 +17,7 @@ import torch
 
 from siftrec import seeds
 from siftrec.data.catalog import Catalog
+from siftrec.data.coded import check_coded
 from siftrec.data.sequences import Sequences
 from siftrec.detectors.agreement import Agreement, ContentAgreement
 from siftrec.detectors.calibrate import NoiseScores
@@ -31,7 +32,7 @@ from siftrec.settings import nearest
 MECHANISM = "foreign"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModalityNoise:
     """What is believed of the content of each event of a `Sequences`, by modality; nan and False where there is none.
 
@@ -56,6 +57,10 @@ class ModalityNoise:
     rho_upper: tuple[float, ...]
     rho_interval: tuple[tuple[float, float], ...]
     q: float
+
+    def __repr__(self) -> str:
+        told = [f"; {name}: {self.of(name)!r}" for name in self.names]
+        return f"ModalityNoise({len(self.noise_EM):,} interactions{''.join(told)})"
 
     def of(self, name: str) -> NoiseScores:
         """One modality's scores, over the events that showed it: `present_EM[:, m]`.
@@ -94,8 +99,9 @@ def judge_content(
         on_fold: progress, over the folds of all modalities.
 
     Raises:
-        UsageError: a catalog without modalities.
+        UsageError: a log that is not histories in codes, or a catalog that lacks its items or has no modality.
     """
+    check_coded(log, len(catalog))
     names, how = tuple(catalog), likelihood or (QUICK if quick else Likelihood())
     if not names:
         raise UsageError("the catalog has no modality, so no content can be judged")

@@ -20,11 +20,11 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.draws import draw
 from siftrec.data.split import TEST, TRAIN, Split, recoding
 from siftrec.errors import SettingsError
-from siftrec.noise.inject import Share
+from siftrec.noise.inject import Share, check_split
 from siftrec.settings import Count, nearest, settings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ForeignContent:
     """A split in which some content is foreign, and the truth about it.
 
@@ -37,6 +37,10 @@ class ForeignContent:
     split: Split
     names: tuple[str, ...]
     foreign_EM: np.ndarray
+
+    def __repr__(self) -> str:
+        told = [f", {name} in {int(count):,}" for name, count in zip(self.names, self.foreign_EM.sum(0), strict=True)]
+        return f"ForeignContent({len(self.foreign_EM):,} interactions{''.join(told)}; {self.split!r})"
 
     def truth(self) -> pl.DataFrame:
         """One row per foreign content: `row` in the source, raw `user`, raw `item`, `modality`, raw `shown` item."""
@@ -77,7 +81,9 @@ class Foreign:
 
         Raises:
             SettingsError: a modality that the catalog lacks, or a catalog without any.
+            UsageError: it is no split.
         """
+        check_split(split)
         names = tuple(catalog)
         if self.modalities == ():
             raise SettingsError("data.foreign.modalities", "names none; leave it out for all of them")

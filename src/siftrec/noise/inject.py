@@ -28,7 +28,7 @@ Share = Annotated[float, Field(ge=0, le=0.9)]
 _NEIGHBOURS = np.array([-2, -1, 1, 2])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Injected:
     """A corrupted split and the truth about it.
 
@@ -41,6 +41,10 @@ class Injected:
     split: Split
     noisy: np.ndarray
     mechanism: Mechanism
+
+    def __repr__(self) -> str:
+        planted = f"{int(self.noisy.sum()):,} of {len(self.noisy):,} interactions planted"
+        return f"Injected({self.mechanism}: {planted}, {self.split!r})"
 
     @property
     def taken_later(self) -> int:
@@ -86,8 +90,9 @@ class Inject:
         """Corrupt a split; `seed` is the experiment's.
 
         Raises:
-            UsageError: it holds foreign content, which what is planted now would inherit.
+            UsageError: it is no split, or holds foreign content, which what is planted now would inherit.
         """
+        check_split(split)
         if split.log.shown is not None:
             raise UsageError(
                 "plant interactions first and foreign content after: this split has foreign content already"
@@ -102,6 +107,17 @@ class Inject:
 def inject(split: Split, mechanism: Mechanism = "replace", rho: float = 0.3, seed: int = 7) -> Injected:
     """Plant noise in the train and validation interactions of a split: `Inject(...)(split, seed)`."""
     return Inject(mechanism=mechanism, rho=rho)(split, seed)
+
+
+def check_split(split: object) -> None:
+    """Refuse to plant noise into anything but a split of interactions.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if not isinstance(split, Split):
+        problem = "is no Split, and noise is planted in one; try siftrec.leave_one_out(events)"
+        raise UsageError(f"split: {type(split).__name__} {problem}")
 
 
 Source = Callable[[Split, np.ndarray, np.random.Generator], Propose]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import typing
+
 import numpy as np
 import torch
 
 from siftrec.data.catalog import Catalog
+from siftrec.data.coded import check_coded
 from siftrec.data.sequences import Sequences
 from siftrec.detectors.blend import Detector
 from siftrec.detectors.calibrate import NoiseScores
@@ -44,10 +47,11 @@ def judge(
 
     Raises:
         SettingsError: `Agreement` without content.
-        UsageError: a log that is not histories in codes, or items that the catalog lacks.
+        UsageError: a log that is not histories in codes, items that the catalog lacks, or what is no detector.
     """
     for each in (log,) if fitted_on is None else (log, fitted_on):
-        _check(each, catalog)
+        check_coded(each, len(catalog))
+    _check_detector(detector)
     how, source = detector or (QUICK if quick else Likelihood()), log if fitted_on is None else fitted_on
     counts_N = torch.from_numpy(source.counts(len(catalog)).astype(np.float32))
     content_NG = units(content_of(catalog, counts_N))
@@ -56,11 +60,11 @@ def judge(
     return calibrated(fitted, log, content_NG, users, q=q, seed=seed)
 
 
-def _check(log: Sequences, catalog: Catalog) -> None:
-    if not isinstance(log, Sequences):
-        advice = "split.train, or events.sequences(events.users, catalog.vocab)"
-        raise UsageError(f"log: {type(log).__name__} is not histories in the codes of a catalog; give {advice}")
-    if (largest := int(log.items.max(initial=0))) >= len(catalog):
-        raise UsageError(
-            f"log: has item code {largest}, the catalog {len(catalog) - 1} items; it is of another catalog"
-        )
+def _check_detector(detector: object) -> None:
+    if detector is None or isinstance(detector, Detector):
+        return
+    if isinstance(detector, type):
+        raise UsageError(f"detector: {detector.__name__} is a class; give its settings, {detector.__name__}()")
+    names = ", ".join(f"{each.__name__}()" for each in typing.get_args(Detector))
+    told = repr(detector) if isinstance(detector, str) else type(detector).__name__
+    raise UsageError(f"detector: {told} is none; give the settings of one: {names}")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm, rankdata
 
+from siftrec.data.sequences import Sequences
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.errors import UsageError
 
@@ -18,9 +19,9 @@ _BINS = 10
 def detection(
     scores: NoiseScores,
     truth: np.ndarray,
-    owners: np.ndarray,
-    popularity: np.ndarray,
-    lengths: np.ndarray,
+    log: Sequences | np.ndarray,
+    popularity: np.ndarray | None = None,
+    lengths: np.ndarray | None = None,
     *,
     planted: str | None = None,
 ) -> dict[str, Any]:
@@ -29,16 +30,21 @@ def detection(
     Args:
         scores: of E events.
         truth: (E,) bool, True = noise.
-        owners: (E,) user of each event; the interval is clustered by them.
-        popularity: (E,) popularity of each item. The control calls unpopular items noise; near .5 it knows nothing.
-        lengths: (E,) length of the history that each event is in.
+        log: what was judged, e.g. `split.log`; or (E,) the user of each event, by whom the interval is clustered.
+        popularity: (E,) popularity of each item; None: how often it occurs in `log`. The control calls unpopular items
+            noise; near .5 it knows nothing.
+        lengths: (E,) length of the history that each event is in; None: as in `log`.
         planted: the mechanism of the noise, where it is another than the one calibrated on.
 
     Raises:
-        UsageError: arrays of different lengths, or empty ones.
+        UsageError: arrays of different lengths, or empty ones; users of events without the other two.
     """
+    truth = np.asarray(truth)
+    owners, popularity, lengths = _told(log, popularity, lengths)
     if not len(truth) == len(scores.noise) == len(owners) == len(popularity) == len(lengths) or not len(truth):
-        raise UsageError("scores, truth, owners, popularity and lengths must be of one length, one value per event")
+        raise UsageError(
+            "scores, truth and log must be of one length, one value per event, and so must popularity and lengths"
+        )
     truth, noise = truth.astype(bool), scores.noise.astype(np.float64)
     low, high = auroc_interval(truth, noise, owners)
     flags = {f"{q:g}": scores.at(q) for q in LEVELS}
@@ -63,6 +69,22 @@ def detection(
             name: _slice(truth, noise, owners, popularity, _between(lengths, *ends)) for name, ends in LENGTHS.items()
         },
     }
+
+
+def _told(
+    log: Sequences | np.ndarray, popularity: np.ndarray | None, lengths: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each event its user, and where they are not given the popularity of its item and the length of its history."""
+    if isinstance(log, Sequences):
+        counts = log.counts(int(log.items.max(initial=0)) + 1)[log.items] if popularity is None else popularity
+        return log.owners, counts, log.lengths[log.owners] if lengths is None else lengths
+    if not isinstance(log, np.ndarray):
+        raise UsageError(
+            f"log: {type(log).__name__} is not what was judged; give e.g. split.log, or injected.split.log"
+        )
+    if popularity is None or lengths is None:
+        raise UsageError("popularity and lengths: users of events tell neither; give both, or the log, e.g. split.log")
+    return log, popularity, lengths
 
 
 def denoising_ratios(truth: np.ndarray, kept: np.ndarray) -> dict[str, float | None]:

@@ -12,6 +12,7 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.interactions import Interactions
 from siftrec.data.readers import arrow
 from siftrec.data.sequences import Sequences
+from siftrec.data.writers import tables
 from siftrec.data.writers.marks import WEIGHT, Marks, refuse_weighted
 from siftrec.data.writers.rewrite import check_target, rewrite
 from siftrec.detectors.calibrate import NoiseScores
@@ -26,7 +27,7 @@ from siftrec.noise.trained import judged_by
 MEMORY = "memory"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sifted:
     """A log with what is believed of its interactions.
 
@@ -40,8 +41,33 @@ class Sifted:
     rows: np.ndarray
     scores: NoiseScores
 
+    def __repr__(self) -> str:
+        return f"Sifted({len(self.rows):,} of {len(self.events):,} interactions judged, {self.scores!r})"
+
+    def to_frame(self) -> pl.DataFrame:
+        """Columns `row, user, item, noise, flagged, evidence, weight`, a row for each row of the source, in its order.
+
+        `noise` and `evidence` are null and `weight` is 1 where an interaction was not judged: it was only shown, the model
+        does not know its item, or the log was read without it (`core`, `window`). Of a log read from a file, or made by
+        hand, only the rows that are in `events`.
+        """
+        given, frame = self.events.given, self.events.frame
+        if given is None:
+            told = frame.sort("row").select("row", "user", "item")
+        else:
+            ids = {
+                role: pl.col(name).cast(frame[role].dtype)
+                for role, name in (("user", given.user), ("item", given.item))
+            }
+            told = pl.DataFrame(given.table).select(**ids).with_row_index("row").cast({"row": pl.Int64})
+        judged = self.scores.to_frame().insert_column(0, pl.Series("row", self.rows, pl.Int64))
+        told = told.join(judged, on="row", how="left", maintain_order="left")
+        return told.with_columns(pl.col("flagged").fill_null(False), pl.col("weight").fill_null(1.0))
+
     def write(self, path: str | Path, drop: bool = False) -> None:
         """Write the log in the layout of its source (see `siftrec.data.writers.rewrite`), or as Parquet.
+
+        All columns and all rows of the source are there, in its order; rows that were not judged weigh 1.
 
         Args:
             path: the new file; ends as the source does, or in `.parquet`; a log from memory becomes Parquet.
@@ -79,8 +105,10 @@ def sift(
         seed: of the background.
 
     Raises:
-        UsageError: content is needed and was not given.
+        UsageError: what is no log, or content that is needed and was not given.
     """
+    if not isinstance(events, Interactions):
+        raise UsageError(f"events: {type(events).__name__} is no log; give what siftrec.read returns")
     kept = events.positives()
     if not isinstance(trained.method, CCL4Rec):
         if catalog is None and trained.contents:
@@ -136,6 +164,10 @@ def weighted(
 def _write_memory(events: Interactions, marks: Marks, out: Path) -> None:
     if out.suffix != ".parquet":
         raise UsageError(f"{out} must end in .parquet: the log came from memory and has no layout of its own")
+    if events.given is not None:
+        table = tables.marked(arrow.in_memory(events.given.table, MEMORY), MEMORY, marks)
+        write_file(out, lambda work: tables.write(table, work, out.suffix))
+        return
     frame = events.frame.sort("row")
     row = frame["row"].to_numpy()
     if marks.weight is None:

@@ -48,7 +48,7 @@ LEVELS: Mapping[Name, Level] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Planted:
     """A generated log and its truth. Raw ids are whole numbers; an item's id is its code.
 
@@ -68,6 +68,9 @@ class Planted:
     item_topic: np.ndarray
     user_topics: np.ndarray
     candidates: np.ndarray
+
+    def __repr__(self) -> str:
+        return f"Planted({self.split!r}, {int(self.noisy.sum()):,} noisy)"
 
     @property
     def events(self) -> Interactions:

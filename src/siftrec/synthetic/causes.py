@@ -21,7 +21,7 @@ NOISE = -1
 _SPARE = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlantedCauses:
     """A generated log and its truth.
 
@@ -44,6 +44,9 @@ class PlantedCauses:
     item_topic_NM: np.ndarray
     user_topics_UMK: np.ndarray
     candidates: np.ndarray
+
+    def __repr__(self) -> str:
+        return f"PlantedCauses({self.split!r}, causes: {', '.join(self.names)})"
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -12,8 +12,10 @@ from siftrec.settings import Count, Rate, Size, Weight, settings
 
 
 def _metric(name: str) -> str:
-    if not re.fullmatch(r"(hr|recall|precision|f1|ndcg|mrr)@[1-9][0-9]{0,3}|gauc|auc", name):
-        raise ValueError("must be hr, recall, precision, f1, ndcg or mrr with a cut-off, e.g. ndcg@10, or gauc or auc")
+    if not re.fullmatch(r"(hr|recall|precision|f1|ndcg|mrr|map)@[1-9][0-9]{0,3}|gauc|auc", name):
+        raise ValueError(
+            "must be hr, recall, precision, f1, ndcg, mrr or map with a cut-off, e.g. ndcg@10, or gauc or auc"
+        )
     return name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
-from siftrec.data.interactions import Interactions, TimeKind
+from siftrec.data.interactions import Given, Interactions, TimeKind
 from siftrec.data.readers.checks import Raw, interactions
 from siftrec.data.readers.columns import Columns, is_index
 from siftrec.data.readers.text import readable
@@ -42,7 +42,10 @@ def read(path: Path, columns: Columns) -> Interactions:
         DataError: not what its name says, damaged, and all that `interactions` refuses.
     """
     with _opened(path):
-        return _parquet(path, columns) if path.suffix == ".parquet" else table(_ipc(path), columns, str(path))
+        if path.suffix == ".parquet":
+            return _parquet(path, columns)
+        arrow = _ipc(path)
+        return _checked(arrow, columns.find(arrow.column_names, str(path)), str(path), None)
 
 
 def whole(path: Path) -> pa.Table:
@@ -94,7 +97,7 @@ def _parquet(path: Path, columns: Columns) -> Interactions:
 
 
 def table(frame: Any, columns: Columns, source: str = "memory") -> Interactions:
-    """A frame in memory: polars, pandas, pyarrow, or anything that gives an Arrow C stream.
+    """A frame in memory: polars, pandas, pyarrow, or anything that gives an Arrow C stream; it is kept as `given`.
 
     Raises:
         DataError: no table, and all that `interactions` refuses.
@@ -102,7 +105,10 @@ def table(frame: Any, columns: Columns, source: str = "memory") -> Interactions:
     arrow = in_memory(frame, source)
     roles = columns.find(arrow.column_names, source)
     _refuse_untold_time(arrow.schema, roles, columns, source)
-    return _checked(arrow, roles, source, None)
+    # A clone shares its columns, a table copies text.
+    kept = frame.clone() if isinstance(frame, pl.DataFrame) else arrow
+    given = Given(kept, roles["user"], roles["item"])
+    return replace(_checked(arrow, roles, source, None), given=given)
 
 
 def _refuse_untold_time(schema: pa.Schema, roles: dict[str, str], columns: Columns, source: str) -> None:
