@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from siftrec.artifact import load, save
+    from siftrec.audit.audit import audit
     from siftrec.data.catalog import Catalog, Modality
     from siftrec.data.exposure import ImpressionCut, ImpressionSplit, impressions, rated
     from siftrec.data.impressions import Impressions
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from siftrec.noise.sift import Sifted, sift
     from siftrec.train.events import EpochEnded, Started, Stepped, Stopped, Warned
     from siftrec.train.fit import fit
+    from siftrec.train.progress import Progress
     from siftrec.train.settings import Training
 
 __version__ = "0.1.0"
@@ -130,6 +132,7 @@ __all__ = [
     "Part",
     "Popularity",
     "Predefined",
+    "Progress",
     "SASRec",
     "SelfAttentionRanker",
     "SettingsError",
@@ -146,6 +149,7 @@ __all__ = [
     "Training",
     "UsageError",
     "Warned",
+    "audit",
     "compare",
     "compare_family",
     "detection",
@@ -217,6 +221,7 @@ _HOME = {
     "Part": "data.split",
     "Popularity": "methods.popularity",
     "Predefined": "data.split",
+    "Progress": "train.progress",
     "SASRec": "methods.sasrec",
     "SelfAttentionRanker": "methods.selfattention",
     "SettingsError": "errors",
@@ -233,6 +238,7 @@ _HOME = {
     "Training": "train.settings",
     "UsageError": "errors",
     "Warned": "train.events",
+    "audit": "audit.audit",
     "compare": "evaluate.compare",
     "compare_family": "evaluate.compare",
     "detection": "noise.measure",

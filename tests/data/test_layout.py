@@ -61,7 +61,11 @@ def test_one_table_beside_vectors_is_the_log(tmp_path):
     layout = sniff(tmp_path)
     assert layout.log.name == "events.parquet"
     found = {one.name: (one.ids and one.ids.name, one.mask and one.mask.name) for one in layout.modalities}
-    assert found == {"clip_b32": ("items.tsv", None), "text": (None, None), "image": ("items.tsv", "mask_image.npy")}
+    assert found == {
+        "clip_b32": ("items.tsv", None),
+        "text": ("items.tsv", None),
+        "image": ("items.tsv", "mask_image.npy"),
+    }
 
 
 @pytest.mark.parametrize(

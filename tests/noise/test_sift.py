@@ -263,3 +263,13 @@ def test_the_background_is_one_foreign_popular_item_per_history() -> None:
     assert not seen & histories or len(seen) > 500
     popular = np.bincount(drawn.histories.items[drawn.slots], minlength=30)[1:]
     assert np.corrcoef(popular, np.bincount(whole.items, minlength=30)[1:])[0, 1] > 0.3
+
+
+def test_ids_of_another_type_are_those_they_spell(world: Planted, trained: Trained) -> None:
+    """A log read from text asks a model of numbers, as everywhere else; of strangers nothing can be said."""
+    events = world.events
+    spelled = replace(events, frame=events.frame.with_columns(pl.col("item").cast(pl.String)))
+    assert np.array_equal(sr.sift(trained, spelled).scores.noise, sr.sift(trained, events).scores.noise)
+    strangers = replace(events, frame=events.frame.with_columns(item=pl.format("x{}", "item")))
+    with pytest.raises(DataError, match="has no item of the model's catalog, whose ids are like"):
+        sr.sift(trained, strangers)

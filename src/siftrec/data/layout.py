@@ -44,7 +44,7 @@ class Vectors:
     Attributes:
         name: e.g. `text` for `feat_text.npy` or `text_feat.npy`.
         path: the vectors.
-        ids: the item ids of their rows, None when they are inside the file or in catalog order.
+        ids: the item ids of their rows, where the file does not hold them itself; None: there, or in catalog order.
         mask: which rows are present, None when all are.
     """
 
@@ -141,6 +141,5 @@ def _modalities(folder: Path) -> tuple[Vectors, ...]:
         name = _modality_name(path)
         if name:
             mask = folder / f"mask_{path.stem.removeprefix('feat_').removesuffix('_feat')}.npy"
-            beside = None if path.suffix in (".parquet", ".arrow") else ids
-            found.append(Vectors(name, path, beside, mask if mask.exists() else None))
+            found.append(Vectors(name, path, ids, mask if mask.exists() else None))
     return tuple(found)

@@ -275,7 +275,7 @@ def _newer(path: Path, other: Path) -> bool:
 def evaluate(
     trained: Trained,
     part: Part | Impressions,
-    cutoffs: int | Iterable[int] = CUTOFFS,
+    cutoffs: int | Iterable[int] | None = None,
     *,
     split: str | None = None,
     unseen: bool = False,
@@ -287,7 +287,8 @@ def evaluate(
     Args:
         trained: what `fit` returned.
         part: e.g. `split.test`.
-        cutoffs: the k of every metric, or a single one; impressions have their own (see `siftrec.evaluate.impressions`).
+        cutoffs: the k of every metric, or a single one; None: 5, 10, 20 and 50, as far as the catalog goes. Impressions have
+            their own (see `siftrec.evaluate.impressions`).
         split: name of a part that was made by hand, for the record; parts of a split know theirs.
         unseen: True vouches that the model was fitted on none of the targets, and lets it answer the test part of another
             split than its own.
@@ -306,7 +307,7 @@ def evaluate(
         return _of_impressions(trained, part, named, unseen)
     check_asks(part, named)
     items = len(trained.items) - 1
-    cutoffs = _cutoffs(cutoffs, items)
+    cutoffs = _cutoffs([k for k in CUTOFFS if k <= items] or items if cutoffs is None else cutoffs, items)
     asked, part = part, part.recode(trained.items)
     if not unseen:
         check_unseen(trained, asked)

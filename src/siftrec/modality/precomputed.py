@@ -44,9 +44,10 @@ def features(
             torch tensor, n lists of numbers, a dict of id → vector, or a polars, pandas or pyarrow table with a column
             of lists. A table without lists holds a number of the vector in each of its columns but the ids.
         ids: the item of each row: a `.tsv` or `.csv` with an item column, `.npy`, `.txt` (one per line), `.json` (a
-            list), or the ids themselves. None: ids inside `path`, where a table of pandas may have them as its index; or
-            rows in the order of the ids that the catalog is made of.
-        mask: (n,) true where the row is present, as `.npy` or array; rows that are not present are never read.
+            list), read where `path` holds no ids itself; or the ids themselves. None: ids inside `path`, where a table of
+            pandas may have them as its index; or rows in the order of the ids that the catalog is made of.
+        mask: (n,) true where the row is present, as `.npy` or array; rows that are not present, here or by a mask inside
+            `path`, are never read.
         id_column: name of the id column of `path` (Parquet, Arrow, `.npz`, `.safetensors`) or else of `ids`.
         vector_column: name of the vectors' column or array in `path`.
 
@@ -56,8 +57,8 @@ def features(
 
     Raises:
         DataError: damaged or pickled files, shapes other than (n, F), types other than float, wrong row counts,
-            duplicate ids, and present rows with NaN, infinity or nothing but zeros: a missing vector is a mask's job,
-            not a zero's.
+            duplicate ids, ids in memory for a file that holds others, and present rows with NaN, infinity or nothing
+            but zeros: a missing vector is a mask's job, not a zero's.
     """
     inside = id_column if ids is None else None
     if isinstance(path, str | Path):
@@ -69,12 +70,12 @@ def features(
         found, path = held(path, inside, vector_column)
         digest = ""
     vectors = _matrix(found.vectors, path)
-    names = found.ids if ids is None else _ids(ids, id_column)
+    names = _names(found.ids, ids, id_column, path)
     if names is not None:
         _check_ids(names, len(vectors), path)
     elif found.wide:
         raise DataError("has no column or index of item ids; name one with id_column=, or give ids=", str(path))
-    present = _mask(found.mask if mask is None else mask, len(vectors), path)
+    present = _mask(mask, len(vectors), path) & _mask(found.mask, len(vectors), path)
     _check_rows(vectors, present, names, path)
     return Modality(vectors, present, names, str(path), digest or _digest(vectors))
 
@@ -99,6 +100,16 @@ def _matrix(vectors: np.ndarray, path: Path) -> np.ndarray:
     if 0 in vectors.shape:
         raise DataError(f"holds no vectors, shape {vectors.shape}", str(path))
     return vectors
+
+
+def _names(inside: pl.Series | None, ids: Ids | None, column: str | None, path: Path) -> pl.Series | None:
+    """The item of each row: who wrote the vectors knows best, so a file of ids that lies beside them comes second."""
+    if ids is None or (inside is not None and isinstance(ids, str | Path)):
+        return inside
+    given = _ids(ids, column)
+    if inside is not None and given.cast(pl.String).to_list() != inside.cast(pl.String).to_list():
+        raise DataError("holds ids of its own, which are not those given; leave out ids=", str(path))
+    return given
 
 
 def _ids(ids: Ids, column: str | None) -> pl.Series:
@@ -179,7 +190,8 @@ def _check_rows(vectors: np.ndarray, present: np.ndarray, ids: pl.Series | None,
     step = max(1, _BLOCK_BYTES // (vectors.shape[1] * vectors.dtype.itemsize))
     odd, zero = np.zeros((2, len(vectors)), dtype=bool)
     for start in range(0, len(vectors), step):
-        block = np.asarray(vectors[start : start + step])
+        with np.errstate(over="ignore"):  # as it is computed with: 1e39 is infinite then, and 1e-60 zero
+            block = np.asarray(vectors[start : start + step]).astype(np.float32, copy=False)
         odd[start : start + step] = ~np.isfinite(block).all(axis=1)
         zero[start : start + step] = ~block.any(axis=1)
     told = [

@@ -17,7 +17,7 @@ from siftrec.data.writers.marks import WEIGHT, Marks, refuse_weighted
 from siftrec.data.writers.rewrite import check_target, rewrite
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.detectors.fitted import OnFold
-from siftrec.errors import UsageError
+from siftrec.errors import DataError, UsageError
 from siftrec.files import write_file
 from siftrec.methods.ccl4rec import CCL4Rec
 from siftrec.methods.trained import Trained
@@ -106,6 +106,7 @@ def sift(
 
     Raises:
         UsageError: what is no log, or content that is needed and was not given.
+        DataError: no item of the log is one of the model's.
     """
     if not isinstance(events, Interactions):
         raise UsageError(f"events: {type(events).__name__} is no log; give what siftrec.read returns")
@@ -117,7 +118,11 @@ def sift(
                 f"the model was trained with content ({names}); give its catalog: sift(model, events, catalog)"
             )
         return judged(events, Catalog(kept.items) if catalog is None else catalog, q=q, seed=seed)
-    known = replace(kept, frame=kept.frame.filter(pl.col("item").is_in(trained.items.ids.implode())))
+    known = replace(kept, frame=kept.frame.filter(trained.items.encode(kept.frame["item"], unknown=0) > 0))
+    if not len(known):
+        raise DataError(
+            f"has no item of the model's catalog, whose ids are like {trained.items.ids[0]!r}", events.source
+        )
     log = known.sequences(known.users, trained.items)
     return Sifted(events, log.rows, judged_by(trained, log, q=q, seed=seed)[0])
 

@@ -1,0 +1,60 @@
+"""Whose ids count: those inside a file of vectors, or those beside it; and what float32 makes of wider numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from siftrec.data.catalog import Catalog
+from siftrec.data.layout import sniff
+from siftrec.errors import DataError
+from siftrec.modality.precomputed import features
+
+ROWS = np.array([[3.0], [2.0], [1.0]], np.float32)  # of c, b, a
+
+
+def first_numbers(path: Path) -> dict[str, float]:
+    """What the items a, b, c get of the vectors that a folder's layout finds."""
+    (found,) = sniff(path).modalities
+    aligned = Catalog(["a", "b", "c"], text=features(found.path, ids=found.ids, mask=found.mask)).modalities["text"]
+    return {item: float(aligned.modality.features[row, 0]) for item, row in zip("abc", aligned.row[1:], strict=True)}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "ratings.csv").write_text("user,item,time\nu,a,1\nu,b,2\nu,c,3\n")
+    return tmp_path
+
+
+def test_ids_inside_a_file_come_before_those_beside_it(folder: Path) -> None:
+    """Every vector would stand with another item, and nothing would say so."""
+    (folder / "items.tsv").write_text("item\na\nb\nc\n")
+    np.savez(folder / "feat_text.npz", vectors=ROWS, ids=np.array(["c", "b", "a"]))
+    assert first_numbers(folder) == {"a": 1, "b": 2, "c": 3}
+
+
+def test_a_table_without_ids_takes_those_beside_it(folder: Path) -> None:
+    (folder / "items.tsv").write_text("item\nc\nb\na\n")
+    pl.DataFrame({"vector": ROWS}).write_parquet(folder / "feat_text.parquet")
+    assert first_numbers(folder) == {"a": 1, "b": 2, "c": 3}
+
+
+def test_ids_in_memory_must_be_those_of_the_file(tmp_path: Path) -> None:
+    np.savez(tmp_path / "v.npz", vectors=ROWS, ids=np.array(["c", "b", "a"]))
+    assert features(tmp_path / "v.npz", ids=["c", "b", "a"]).ids is not None
+    with pytest.raises(DataError, match="holds ids of its own, which are not those given"):
+        features(tmp_path / "v.npz", ids=["a", "b", "c"])
+
+
+def test_a_row_is_there_if_neither_mask_leaves_it_out(tmp_path: Path) -> None:
+    np.savez(tmp_path / "v.npz", vectors=ROWS, mask=np.array([True, True, False]))
+    np.save(tmp_path / "mask.npy", np.array([True, False, True]))
+    assert features(tmp_path / "v.npz", mask=tmp_path / "mask.npy").present.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(("value", "says"), [(1e39, "NaN or infinity"), (1e-60, "all zeros")])
+def test_numbers_are_judged_as_they_are_computed_with(value: float, says: str) -> None:
+    """As float32 one 1e39 makes a column NaN for every item, and training ends in a loss that is not finite."""
+    with pytest.raises(DataError, match=says):
+        features(np.array([[value], [2.0], [1.0]]))
