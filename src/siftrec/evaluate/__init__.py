@@ -1,5 +1,6 @@
 """Ranking, metrics, significance. The package is also the function: `siftrec.evaluate(trained, part)`."""
 
+import importlib
 import inspect
 import sys
 from collections.abc import Callable
@@ -30,6 +31,9 @@ class Function:
 
     def __get__(self, instance: object, owner: type | None = None) -> "Function":
         return self
+
+    def __reduce__(self) -> tuple[Callable[[str], Any], tuple[str]]:
+        return importlib.import_module, (__name__,)  # by name, as modules and functions go to another process
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
