@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from siftrec.evaluate.evaluation import Evaluation, evaluate
     from siftrec.evaluate.impressions import Judged, evaluate_impressions
     from siftrec.methods.adt import ADT
+    from siftrec.methods.answers import Recommendations
     from siftrec.methods.bprmf import BPRMF
     from siftrec.methods.causerec import CauseRec
     from siftrec.methods.ccl4rec import CCL4Rec
@@ -133,6 +134,7 @@ __all__ = [
     "Popularity",
     "Predefined",
     "Progress",
+    "Recommendations",
     "SASRec",
     "SelfAttentionRanker",
     "SettingsError",
@@ -222,6 +224,7 @@ _HOME = {
     "Popularity": "methods.popularity",
     "Predefined": "data.split",
     "Progress": "train.progress",
+    "Recommendations": "methods.answers",
     "SASRec": "methods.sasrec",
     "SelfAttentionRanker": "methods.selfattention",
     "SettingsError": "errors",

@@ -38,6 +38,9 @@ class Function:
     def __get__(self, instance: object, owner: type | None = None) -> Function:
         return self
 
+    def __reduce__(self) -> tuple[Callable[[str], Any], tuple[str]]:
+        return import_module, (vars(self)["__name__"],)  # by name, as modules and functions go to another process
+
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
         return self._function.__doc__

@@ -37,6 +37,13 @@ def test_all_methods_are_asked() -> None:
     assert {"SASRec", "CCL4Rec", "Demure", "DIN", "EASE"} <= set(METHODS)
 
 
+def test_evaluate_crosses_processes_by_its_name() -> None:
+    import siftrec.evaluate.rank  # binds the package in the function's place
+
+    assert pickle.loads(pickle.dumps(siftrec.evaluate)) is siftrec.evaluate
+    assert copy.deepcopy(siftrec.evaluate) is siftrec.evaluate
+
+
 def test_an_error_crosses_processes_with_what_it_says() -> None:
     """One that cannot be made again in the parent breaks the whole pool."""
     for error in (sr.SettingsError("method.dim", "too small"), sr.DataError("is empty", "a.csv"), sr.UsageError("no")):
