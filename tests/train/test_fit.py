@@ -15,7 +15,7 @@ import torch
 from siftrec import files
 from siftrec.artifact import load, save
 from siftrec.data.catalog import Catalog, Modality
-from siftrec.data.split import TEST, everything
+from siftrec.data.split import TEST
 from siftrec.errors import (
     ArtifactError,
     EnvironmentProblem,
@@ -34,7 +34,7 @@ from siftrec.train.estimate import give_back_memory
 from siftrec.train.events import EpochEnded, Started, Stepped, Stopped, Warned
 from siftrec.train.fit import fit
 from siftrec.train.settings import Training
-from train.tiny import Collected, Tiny, content_fit, log, split, tiny_fit, weights_hash
+from train.tiny import Collected, Tiny, content_fit, split, tiny_fit, weights_hash
 
 
 def test_same_seed_same_weights_another_seed_others() -> None:
@@ -99,24 +99,6 @@ def test_patience_stops_early() -> None:
     assert isinstance(stopped, Stopped)
     assert stopped.reason == "no better for 2 epochs"
     assert trained.facts.epochs == stopped.best_epoch + 3 < 50
-
-
-def test_without_validation_every_epoch_is_trained_and_the_last_one_kept() -> None:
-    """There is nothing to stop early by, and nothing says that an earlier epoch was better."""
-    seen = Collected()
-    steady: dict[str, Any] = {"batch_size": 32, "learning_rate": 0.3, "schedule": "constant"}
-    long = fit(Tiny(), everything(log()), epochs=8, patience=1, on_event=seen, **steady)
-    ended, stopped = [event for event in seen if isinstance(event, EpochEnded)], seen[-1]
-    assert isinstance(stopped, Stopped)
-    assert [event.value for event in ended] == [None] * 8
-    assert (stopped.reason, stopped.epochs, stopped.best_epoch) == ("done", 8, 7)
-    state = {name: tensor.clone() for name, tensor in long.scorer.tensors().items()}
-    shorter = fit(Tiny(), everything(log()), epochs=7, **steady).scorer.tensors()
-    assert not all(torch.equal(state[name], shorter[name]) for name in state)
-    assert (long.popularity.sum(), long.facts.protocol) == (len(log()), "everything")
-    counted = fit(Popularity(), everything(log()))
-    assert counted.popularity.sum() == len(log())
-    assert counted.recommend(["v1"], k=2).items
 
 
 def test_a_longer_run_goes_on_from_a_shorter_one_where_the_rate_is_constant(tmp_path: Path) -> None:

@@ -1,16 +1,19 @@
 """Who watches a training: what is said, when it ends, and what it leaves behind."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from siftrec.artifact import load, save
+from siftrec.data.split import everything
 from siftrec.errors import ArtifactError
+from siftrec.methods.popularity import Popularity
 from siftrec.train.events import EpochEnded, Event, Stopped
 from siftrec.train.fit import fit
 from siftrec.train.progress import Progress
-from train.tiny import Collected, Tiny, split, tiny_fit, weights_hash
+from train.tiny import Collected, Tiny, log, split, tiny_fit, weights_hash
 
 
 def test_whoever_has_seen_enough_keeps_the_best_weights_so_far() -> None:
@@ -66,3 +69,21 @@ def test_progress_says_what_it_will_take_and_how_each_epoch_went(capsys: pytest.
     assert any(line.startswith("estimate: at most") for line in rest)
     assert [line.split()[1] for line in rest if line.startswith("epoch")] == ["1/2", "2/2"]
     assert rest[-1].startswith("stopped after epoch 2 (done); epoch")
+
+
+def test_without_validation_every_epoch_is_trained_and_the_last_one_kept() -> None:
+    """There is nothing to stop early by, and nothing says that an earlier epoch was better."""
+    seen = Collected()
+    steady: dict[str, Any] = {"batch_size": 32, "learning_rate": 0.3, "schedule": "constant"}
+    long = fit(Tiny(), everything(log()), epochs=8, patience=1, on_event=seen, **steady)
+    ended, stopped = [event for event in seen if isinstance(event, EpochEnded)], seen[-1]
+    assert isinstance(stopped, Stopped)
+    assert [event.value for event in ended] == [None] * 8
+    assert (stopped.reason, stopped.epochs, stopped.best_epoch) == ("done", 8, 7)
+    state = {name: tensor.clone() for name, tensor in long.scorer.tensors().items()}
+    shorter = fit(Tiny(), everything(log()), epochs=7, **steady).scorer.tensors()
+    assert not all(torch.equal(state[name], shorter[name]) for name in state)
+    assert (long.popularity.sum(), long.facts.protocol) == (len(log()), "everything")
+    counted = fit(Popularity(), everything(log()))
+    assert counted.popularity.sum() == len(log())
+    assert counted.recommend(["v1"], k=2).items
