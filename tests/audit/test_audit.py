@@ -145,7 +145,8 @@ def test_a_log_in_memory_is_audited_as_its_file_is(stored: Stored, tmp_path: Pat
     frame = pl.read_parquet(log.path)
     beside, held = audit(log.path, plan=QUICK, judge=dice), audit(read(frame), plan=QUICK, judge=dice)
     assert np.array_equal(held.scores.noise, beside.scores.noise)
-    assert str(held) == held.verdict.sentences == beside.verdict.sentences
+    assert held.verdict.sentences == beside.verdict.sentences
+    assert str(held) == f"memory: {held.verdict.sentences}"
     content = features(np.eye(len(held.source.catalog) - 1, dtype=np.float32))
     with_content = audit(read(frame), Catalog(read(frame).items, text=content), tmp_path / "a", plan=QUICK, judge=dice)
     assert list(with_content.to_json()["modalities"]) == ["text"]

@@ -227,7 +227,7 @@ def test_files_that_are_no_evaluation_are_refused(tmp_path: Path, evaluation: Ev
         Evaluation.read(path)
 
 
-@pytest.mark.parametrize("cutoffs", [(), (0,), (5, CATALOG), 0, 10.0, [5.0], "10", True, None])
+@pytest.mark.parametrize("cutoffs", [(), (0,), (5, CATALOG), 0, 10.0, [5.0], "10", True])
 def test_cutoffs_outside_the_catalog_are_refused(problem: tuple[Vectors, Part], cutoffs: Any) -> None:
     scorer, part = problem
     with pytest.raises(SettingsError, match=r"evaluate\.cutoffs: .* must be whole numbers from 1 to the catalog's 59"):
@@ -238,6 +238,12 @@ def test_cutoffs_outside_the_catalog_are_refused(problem: tuple[Vectors, Part], 
 def test_a_single_cutoff_needs_no_list(problem: tuple[Vectors, Part], cutoffs: Any) -> None:
     scorer, part = problem
     assert evaluate(trained(scorer, CATALOG), part, cutoffs).cutoffs == (10,)
+
+
+def test_without_cutoffs_those_that_the_catalog_has_are_taken(problem: tuple[Vectors, Part]) -> None:
+    """Nobody who gave none should be told that 50 is more than the catalog has."""
+    scorer, part = problem
+    assert evaluate(trained(scorer, CATALOG), part).cutoffs == tuple(k for k in (5, 10, 20, 50) if k < CATALOG)
 
 
 def test_no_questions_and_unknown_names_are_refused(problem: tuple[Vectors, Part], evaluation: Evaluation) -> None:
