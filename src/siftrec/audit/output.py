@@ -54,18 +54,18 @@ def write(audit: Audit, folder: Path, page: Page | None) -> str:
     if page is not None:
         html = page(audit)
         writers[PAGE] = lambda path: path.write_text(html, "utf-8")
+    why, name = "", audit.source.path.name
     with clear_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".siftrec-", dir=folder.parent) as work:
-        why, name = "", audit.source.path.name
-        weighted = Path(work) / name
-        try:
-            _weighted_log(audit, weighted)
-        except (UsageError, DataError) as error:
-            why = str(error)
-        else:
-            writers[f"log_{name}" if name in (*writers, MANIFEST) else name] = weighted.replace
-        seal(folder, writers, "audit", 1)
+        with tempfile.TemporaryDirectory(prefix=".siftrec-", dir=folder.parent) as work:
+            weighted = Path(work) / name
+            try:
+                _weighted_log(audit, weighted)
+            except (UsageError, DataError) as error:
+                why = str(error)
+            else:
+                writers[f"log_{name}" if name in (*writers, MANIFEST) else name] = weighted.replace
+            seal(folder, writers, "audit", 1)
     return why
 
 

@@ -235,7 +235,7 @@ class Split:
         asked = np.flatnonzero((targets.lengths > 0) & (histories.lengths > 0))
         repeats = np.bincount(original.owners[is_target], weights=again, minlength=len(original)).astype(np.int64)
         part = Part(np.arange(len(self.log)), self.users, histories, targets, seen, self.items, repeats)
-        return replace(part.take(asked), of=None, unasked=int((targets.lengths > 0).sum()) - len(asked))
+        return replace(part.take(asked), of=None, unasked=self._asked(role)[1])
 
     def with_noise(self, log: Sequences, role: np.ndarray) -> Split:
         """The same questions and filtered items over a corrupted log (see `siftrec.noise.inject`)."""

@@ -24,7 +24,7 @@ from siftrec.evaluate.metrics import METRICS, Ranks, accuracy, arp, item_coverag
 from siftrec.evaluate.rank import BLOCK_BYTES, FILTERS, AnyFilter, Filter, Progress, Ranking, rank
 from siftrec.evaluate.shown import html, line
 from siftrec.evaluate.slices import by_history, cold_items
-from siftrec.files import clear_errors, read_json
+from siftrec.files import read_json, write_file
 from siftrec.methods.base import Scorer
 from siftrec.methods.trained import Trained
 from siftrec.settings import nearest, spelled
@@ -196,21 +196,17 @@ class Evaluation:
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Parquet with columns user, metric, filter, value; what is not per user is in the file's metadata."""
-        path = Path(path)
-        work = path.with_name(f".{path.name}.writing")
         table = self.table.to_arrow(compat_level=pl.CompatLevel.oldest())
         told = {"schema": 1, "metrics": self.metrics, "filters": list(self.values), "about": asdict(self.about)}
         header = json.dumps(told).encode()
-        with clear_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                # Without Arrow's schema, every reader finds plain strings.
-                with pq.ParquetWriter(work, table.schema, compression="zstd", store_schema=False) as writer:
-                    writer.add_key_value_metadata({_HEADER: header})
-                    writer.write_table(table)
-                os.replace(work, path)
-            finally:
-                work.unlink(missing_ok=True)
+
+        def put(work: Path) -> None:
+            # Without Arrow's schema, every reader finds plain strings.
+            with pq.ParquetWriter(work, table.schema, compression="zstd", store_schema=False) as writer:
+                writer.add_key_value_metadata({_HEADER: header})
+                writer.write_table(table)
+
+        write_file(Path(path), put)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Evaluation:
