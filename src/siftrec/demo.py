@@ -94,7 +94,7 @@ steps = 120
 learning_rate = 0.02
 
 [train]
-threads = 2
+threads = 1
 epochs = 8
 batch_size = 64
 schedule = "constant"  # what its figures were measured with
