@@ -85,14 +85,28 @@ def test_reliability_bins_hold_every_event_once() -> None:
     rng = np.random.default_rng(1)
     noise = np.append(rng.random(5000) ** 2, [0.0, 1.0])
     truth = rng.random(len(noise)) < noise
-    bins = reliability(truth, noise)
+    bins = reliability(truth, noise, np.arange(len(noise)))
     assert sum(row["count"] for row in bins) == len(noise)
     for k, row in enumerate(bins):
         here = (noise >= k / 10) & ((noise < (k + 1) / 10) | (k == 9))
         assert (row["predicted"], row["observed"]) == pytest.approx((noise[here].mean(), truth[here].mean()))
         assert row["count"] == here.sum()
-    assert len(reliability(truth[:0], noise[:0])) == 0
-    assert [row["count"] for row in reliability(np.array([True, False]), np.array([0.05, 0.95]))] == [1, 1]
+    assert len(reliability(truth[:0], noise[:0], np.zeros(0, int))) == 0
+    two = reliability(np.array([True, False]), np.array([0.05, 0.95]), np.array([0, 1]))
+    assert [row["count"] for row in two] == [1, 1]
+    assert [row["interval"] for row in two] == [[None, None]] * 2, "one user each"
+
+
+def test_the_interval_of_a_reliability_bin_is_that_of_drawing_users() -> None:
+    """Users who are all noise or all genuine: ten interactions tell no more than one."""
+    rng = np.random.default_rng(2)
+    noisy = rng.random((400, 300)) < 0.35
+    owners = np.repeat(np.arange(300), 10)
+    bins = [reliability(np.repeat(row, 10), np.full(3000, 0.35), owners)[0] for row in noisy]
+    assert np.mean([row["interval"][0] <= 0.35 <= row["interval"][1] for row in bins]) == pytest.approx(0.95, abs=0.03)
+    alone = reliability(np.repeat(noisy[0], 10), np.full(3000, 0.35), np.arange(3000))[0]["interval"]
+    together = bins[0]["interval"]
+    assert together[1] - together[0] > 3 * (alone[1] - alone[0])
 
 
 def planted(rho: float, shift: float) -> tuple[NoiseScores, np.ndarray]:

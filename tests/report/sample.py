@@ -15,6 +15,7 @@ from siftrec.report.data import (
     AuditView,
     Detection,
     Estimate,
+    Flagged,
     Level,
     Modalities,
     NoiseView,
@@ -74,7 +75,7 @@ def detections() -> tuple[Detection, ...]:
         Estimate(0.533, 0.519, 0.541),
         auprc=0.577,
         brier=0.173,
-        recall=((0.05, 0.012), (0.2, 0.087), (0.4, 0.341)),
+        flagged=(Flagged(0.05, 0.012, None), Flagged(0.2, 0.087, 0.27), Flagged(0.4, 0.341, 0.44)),
         reliability=curve,
         by_length=lengths,
     )

@@ -235,7 +235,7 @@ def test_every_number_on_the_page_comes_from_the_input() -> None:
         figures += [end / proxy.without for _, path in leaves(proxy.difference) for end in [at(proxy.difference, path)]]
     allowed = set(PROSE)
     for figure in figures:
-        for form in (words.percent, words.decimal, words.exactly):
+        for form in (words.percent, words.decimal, words.exactly, words.few):
             allowed.update(NUMBER.findall(form(figure)))
         allowed.update(NUMBER.findall(f"{figure:,}"))
     allowed.update(str(len(history.marks)) for history in view.summary.histories)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftrec.report.data import Estimate, Mark
+from siftrec.report.data import Company, Estimate, Mark
 from siftrec.report.words import between, counted, decimal, exactly, judged, level, percent, plain, vouched
 
 
@@ -59,7 +60,11 @@ def test_an_interaction_is_judged_in_words_beside_its_colour() -> None:
     ]
     assert judged(mark) == "Fits its history"
     assert said == ["Flagged as noise", "More likely noise than not", "Doubtful", "Cannot be judged"]
-    assert vouched(mark) == "4 others could vouch for it."
-    assert vouched(Mark(3, "i", None, 0.1, False, 1)) == "1 other could vouch for it."
+    assert vouched(mark) == "4 others could vouch for it, but nobody else has it together with them."
+    assert vouched(replace(mark, evidence=0)) == "Nothing else in this history could vouch for it."
+    alone = replace(mark, evidence=1, company=Company(0.94))
+    assert vouched(alone) == "1 other could vouch for it: who else has it has 0.9 times as much of them as by chance."
+    together = replace(alone, company=Company(2.3, "<b>Up</b>", 12, 3.14159))
+    assert vouched(together).endswith(", most clearly <bdi>&lt;b&gt;Up&lt;/b&gt;</bdi>: 12 users, 3.1 by chance.")
     assert [level(noise) for noise in (0.0, 0.19, 0.2, 0.79, 1.0)] == [0, 0, 1, 3, 4]
     assert counted(1, "user") == "1 user"

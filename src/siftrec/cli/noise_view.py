@@ -14,7 +14,7 @@ from siftrec.data.vocab import Vocab
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.noise.measure import LEVELS
 from siftrec.noise.modal import Modal
-from siftrec.report.data import Detection, Estimate, Level, Modalities, NoiseView, Origin, Point
+from siftrec.report.data import Detection, Estimate, Flagged, Level, Modalities, NoiseView, Origin, Point
 from siftrec.report.modalities import Covered, Weighing, modalities
 from siftrec.report.summary import Names, log_view, summarise
 
@@ -93,7 +93,10 @@ def level(scores: NoiseScores) -> Level:
 def detection(told: Mapping[str, Any]) -> Detection:
     """What a page shows of detection.json."""
     control = told["auroc_popularity"]
-    curve = (Point(each["predicted"], Estimate(each["observed"]), each["count"]) for each in told["reliability"])
+    curve = (
+        Point(each["predicted"], Estimate(each["observed"], *each["interval"]), each["count"])
+        for each in told["reliability"]
+    )
     known = ((name, each) for name, each in told["by_history_length"].items() if each["auroc"] is not None)
     return Detection(
         mechanism=told["mechanism"],
@@ -102,7 +105,11 @@ def detection(told: Mapping[str, Any]) -> Detection:
         auroc_popularity=None if control is None else Estimate(control),
         auprc=told["auprc"],
         brier=told["brier"],
-        recall=tuple((float(q), found) for q, found in told["recall_at_fdr"].items() if found is not None),
+        flagged=tuple(
+            Flagged(float(q), found, told["fdr_reached"][q])
+            for q, found in told["recall_at_fdr"].items()
+            if found is not None
+        ),
         reliability=tuple(curve),
         by_length=tuple((name, Estimate(each["auroc"], *each["auroc_interval"])) for name, each in known),
     )

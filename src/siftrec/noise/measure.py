@@ -64,7 +64,7 @@ def detection(
         "recall_at_fdr": {q: _mean(flagged[truth]) for q, flagged in flags.items()},
         "fdr_reached": {q: _mean(~truth[flagged]) for q, flagged in flags.items()},
         "flagged": {q: int(flagged.sum()) for q, flagged in flags.items()},
-        "reliability": reliability(truth, noise),
+        "reliability": reliability(truth, noise, owners),
         "by_history_length": {
             name: _slice(truth, noise, owners, popularity, _between(lengths, *ends)) for name, ends in LENGTHS.items()
         },
@@ -153,15 +153,32 @@ def auprc(truth: np.ndarray, noise: np.ndarray) -> float | None:
     return float((np.diff(found, prepend=0) * found / taken).sum() / found[-1])
 
 
-def reliability(truth: np.ndarray, noise: np.ndarray) -> list[dict[str, float]]:
-    """Ten bins of equal width, empty ones left out: `{"predicted": mean, "observed": share of noise, "count": E}`."""
+def reliability(truth: np.ndarray, noise: np.ndarray, owners: np.ndarray) -> list[dict[str, Any]]:
+    """Ten bins of equal width, empty ones left out.
+
+    Args:
+        truth: (E,) bool, True = noise.
+        noise: (E,) probabilities.
+        owners: (E,) user of each event.
+
+    Returns:
+        `{"predicted": mean, "observed": share of noise, "interval": [low, high], "count": E}` each: the 95 % normal
+        interval of a share when users, not events, are drawn; [None, None] for a bin of one user or of one kind.
+    """
     place = np.minimum((noise * _BINS).astype(np.int64), _BINS - 1)
-    count = np.bincount(place, minlength=_BINS)
-    predicted, observed = (np.bincount(place, values, _BINS) for values in (noise, truth))
-    return [
-        {"predicted": float(predicted[k] / count[k]), "observed": float(observed[k] / count[k]), "count": int(count[k])}
-        for k in np.flatnonzero(count)
-    ]
+    return [_bin(truth[place == k], noise[place == k], owners[place == k]) for k in np.unique(place)]
+
+
+def _bin(truth: np.ndarray, noise: np.ndarray, owners: np.ndarray) -> dict[str, Any]:
+    observed = float(truth.mean())
+    users, user = np.unique(owners, return_inverse=True)
+    interval: list[float | None] = [None, None]
+    if len(users) > 1 and 0 < observed < 1:
+        residual = np.bincount(user, truth - observed)
+        error = np.sqrt((residual**2).sum() * len(users) / (len(users) - 1)) / len(truth)
+        reach = float(norm.ppf(0.975)) * float(error)
+        interval = [max(0.0, observed - reach), min(1.0, observed + reach)]
+    return {"predicted": float(noise.mean()), "observed": observed, "interval": interval, "count": len(truth)}
 
 
 def _slice(

@@ -86,6 +86,23 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Company:
+    """What other users have together with an interaction, of the rest of its history.
+
+    Attributes:
+        lift: how many times as much of it as by chance.
+        name: title or id of the item for which that is clearest; None where it is so for none.
+        users: other users who have both.
+        chance: how many would by chance.
+    """
+
+    lift: float
+    name: str | None = None
+    users: int = 0
+    chance: float = 0.0
+
+
+@dataclass(frozen=True)
 class Mark:
     """One interaction of an example history.
 
@@ -96,6 +113,7 @@ class Mark:
         flagged: whether it is among the flagged.
         evidence: how many other interactions of the history could vouch for it; 0 = it cannot be judged.
         planted: whether it is planted noise; None = the truth is not known.
+        company: what others have together with it; None where that cannot be said.
     """
 
     position: int
@@ -105,6 +123,7 @@ class Mark:
     flagged: bool
     evidence: int
     planted: bool | None = None
+    company: Company | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +169,21 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Flagged:
+    """What is flagged of noise whose truth is known.
+
+    Attributes:
+        q: the false discovery level that was aimed at.
+        found: share of the planted noise that is flagged.
+        wrong: share of the flagged that was not planted; None where nothing is flagged.
+    """
+
+    q: float
+    found: float
+    wrong: float | None
+
+
+@dataclass(frozen=True)
 class Detection:
     """How well noise of one mechanism, whose truth is known, was found.
 
@@ -159,7 +193,7 @@ class Detection:
         auroc: with its interval, clustered by user.
         auroc_popularity: the same from the popularity of the item alone.
         auprc, brier: None = not measured.
-        recall: (q, share of the planted noise that is found at false discovery level q).
+        flagged: what is flagged at each false discovery level that is aimed at.
         reliability: the calibration curve; may be empty.
         by_length: (history length, AUROC).
     """
@@ -170,7 +204,7 @@ class Detection:
     auroc_popularity: Estimate | None = None
     auprc: float | None = None
     brier: float | None = None
-    recall: tuple[tuple[float, float], ...] = ()
+    flagged: tuple[Flagged, ...] = ()
     reliability: tuple[Point, ...] = ()
     by_length: tuple[tuple[str, Estimate], ...] = ()
 

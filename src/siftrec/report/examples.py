@@ -10,7 +10,8 @@ from typing import Protocol
 import numpy as np
 
 from siftrec.data.sequences import Sequences
-from siftrec.report.data import History, Mark
+from siftrec.report.company import Companies, Together
+from siftrec.report.data import Company, History, Mark
 
 SHOWN = 10
 LONG_ENOUGH = 5
@@ -29,11 +30,17 @@ class Scored:
     """A log with the scores of its events; every array is (E,). `planted` may be None."""
 
     log: Sequences
+    catalog_size: int
     noise: np.ndarray
     flagged: np.ndarray
     evidence: np.ndarray
     position: np.ndarray
     planted: np.ndarray | None
+
+    @cached_property
+    def companies(self) -> Companies:
+        """What is had together."""
+        return Companies(self.log, self.catalog_size)
 
     @cached_property
     def shown(self) -> np.ndarray:
@@ -128,10 +135,11 @@ _RULES: dict[str, Callable[[Scored], np.ndarray]] = {
 
 def _marks(scored: Scored, row: int, names: Naming) -> tuple[Mark, ...]:
     end = int(scored.log.offsets[row + 1])
-    return tuple(_mark(scored, event, names) for event in range(max(int(scored.log.offsets[row]), end - SHOWN), end))
+    events = range(max(int(scored.log.offsets[row]), end - SHOWN), end)
+    return tuple(_mark(scored, row, event, names) for event in events)
 
 
-def _mark(scored: Scored, event: int, names: Naming) -> Mark:
+def _mark(scored: Scored, row: int, event: int, names: Naming) -> Mark:
     code = int(scored.log.items[event])
     return Mark(
         position=int(scored.position[event]),
@@ -141,4 +149,12 @@ def _mark(scored: Scored, event: int, names: Naming) -> Mark:
         flagged=bool(scored.flagged[event]),
         evidence=int(scored.evidence[event]),
         planted=None if scored.planted is None else bool(scored.planted[event]),
+        company=_company(scored.companies.of(row, code), names),
     )
+
+
+def _company(together: Together | None, names: Naming) -> Company | None:
+    if together is None or together.best is None:
+        return None if together is None else Company(together.lift)
+    code, users, chance = together.best
+    return Company(together.lift, names.title(code) or names.item(code), users, chance)

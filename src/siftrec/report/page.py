@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from siftrec.report import charts, words
 from siftrec.report.charts import Scale
-from siftrec.report.data import AuditView, Detection, Estimate, NoiseView, Proxy, Summary
+from siftrec.report.data import AuditView, Detection, Estimate, Flagged, NoiseView, Proxy, Summary
 from siftrec.report.palette import DARK, LIGHT, PARTS, variables
 
 ANSWERS = {
@@ -92,12 +92,16 @@ def _first(detections: Sequence[Detection], mechanism: str) -> Detection | None:
 
 
 def _levels(detections: Sequence[Detection]) -> list[float]:
-    return sorted({q for each in detections for q, _ in each.recall})
+    return sorted({at.q for each in detections for at in each.flagged})
+
+
+def _by_level(flagged: Sequence[Flagged]) -> dict[float, Flagged]:
+    return {at.q: at for at in flagged}
 
 
 def _measured(detections: Sequence[Detection]) -> list[Detection]:
     """Those with a figure beside the AUROC."""
-    return [each for each in detections if each.recall or each.auprc is not None or each.brier is not None]
+    return [each for each in detections if each.flagged or each.auprc is not None or each.brier is not None]
 
 
 @cache
@@ -120,7 +124,7 @@ def _environment() -> jinja2.Environment:
         words.between,
     )
     environment.filters.update({each.__name__: each for each in (*named, words.judged, words.vouched, words.weighed)})
-    environment.filters.update({"first_of": _first, "levels": _levels, "measured": _measured, "dict": dict})
+    environment.filters.update({"first_of": _first, "levels": _levels, "measured": _measured, "by_level": _by_level})
     drawn = (
         charts.bar,
         charts.stack,

@@ -72,7 +72,7 @@ def summarise(
     noise = np.asarray(noise, dtype=np.float64)
     popularity = log.counts(len(names.items))
     position = np.arange(len(log.items)) - log.offsets[log.owners] + 1
-    scored = Scored(log, noise, flagged, evidence, position, planted)
+    scored = Scored(log, len(names.items), noise, flagged, evidence, position, planted)
     return Summary(
         users=int((log.lengths > 0).sum()),
         items=int((popularity > 0).sum()),

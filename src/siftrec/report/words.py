@@ -73,6 +73,11 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def few(expected: float) -> str:
+    """A count that is expected, not counted: 3.14 → `3.1`, 1234.5 → `1,234`."""
+    return f"{expected:.1f}" if expected < 10 else f"{expected:,.0f}"
+
+
 def counted(value: int, one: str, many: str | None = None) -> str:
     """`1 user`, `2 users`."""
     return f"{value:,} {one if value == 1 else many or one + 's'}"
@@ -102,11 +107,20 @@ def judged(mark: Mark) -> str:
     return "Doubtful" if mark.noise >= 0.25 else "Fits its history"
 
 
-def vouched(mark: Mark) -> str:
-    """Why: how many others could vouch."""
+def vouched(mark: Mark) -> Markup:
+    """Why: what other users have together with it, of all that could vouch for it."""
+    others, company = counted(mark.evidence, "other"), mark.company
     if mark.evidence == 0:
-        return "Nothing else in this history could vouch for it."
-    return f"{counted(mark.evidence, 'other')} could vouch for it."
+        return Markup("Nothing else in this history could vouch for it.")
+    if company is None:
+        return escape(f"{others} could vouch for it, but nobody else has it together with them.")
+    told = escape(
+        f"{others} could vouch for it: who else has it has {few(company.lift)} times as much of them as by chance"
+    )
+    if company.name is None:
+        return told + "."
+    both = f": {counted(company.users, 'user')}, {few(company.chance)} by chance."
+    return told + ", most clearly " + own(company.name, 60) + both
 
 
 def weighed(slot: Slot) -> str:
