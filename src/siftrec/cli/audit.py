@@ -128,7 +128,7 @@ def _summary(result: Audit) -> str:
     found = [
         (
             f"planted {each.mechanism}",
-            f"AUROC {each.detection['auroc']:.3f}, {_recalled(each.detection)}",
+            f"AUROC {each.detection['auroc']:.3f}, popularity alone {_alone(each.detection)}; {_recalled(each.detection)}",
         )
         for each in result.findable
         if each.detection["auroc"] is not None
@@ -141,6 +141,11 @@ def _summary(result: Audit) -> str:
         *found,
     ]
     return f"{table(('', ''), rows).lstrip()}\n\n{result.verdict.sentences}"
+
+
+def _alone(detection: dict[str, float | None]) -> str:
+    control = detection["auroc_popularity"]
+    return "unknown" if control is None else f"{control:.3f}"
 
 
 def _recalled(detection: dict[str, dict[str, float | None]]) -> str:
