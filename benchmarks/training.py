@@ -9,6 +9,8 @@ from typing import Literal
 
 import numpy as np
 import torch
+from machine import rates
+from torch.autograd.profiler_util import EventList
 
 from siftrec import seeds
 from siftrec.data.catalog import Catalog
@@ -23,6 +25,7 @@ from siftrec.train.settings import Training
 WARM_UP = 2  # looks at the clock before it starts
 EVERY = 3  # steps between two looks
 ENDLESS = 100_000
+PRODUCTS = {"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"}  # of which the profiler counts operations
 
 
 @dataclass(frozen=True)
@@ -116,12 +119,26 @@ def targets_per_second(
 
 
 def profile(method: Learned, split: Split, catalog: Catalog, batch_size: int, epoch: int = 0) -> str:
-    """Where the time of training goes: the operators that cost most over a dozen steps, as a table."""
-    running = steps(Counting(method), split, catalog, batch_size, epoch)
-    for _ in range(WARM_UP):
-        next(running)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as measured:
-        for _ in range(4):
-            next(running)
+    """Where the time of training goes: what its matrix products allow, and the operators that cost most, as a table."""
+    counting = Counting(method)
+    running = steps(counting, split, catalog, batch_size, epoch)
+    before = [next(running) for _ in range(WARM_UP)][-1]
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], with_flops=True) as measured:
+        after = [next(running) for _ in range(4)][-1]
     running.close()
-    return str(measured.key_averages().table(sort_by="self_cpu_time_total", row_limit=25))
+    averages = measured.key_averages()
+    return f"{limit(averages, after - before)}\n\n{averages.table(sort_by='self_cpu_time_total', row_limit=25)}"
+
+
+def limit(averages: EventList, targets: int) -> str:
+    """How long one target must take for its matrix products alone, and how long it does."""
+    best, total = rates()["gemm_gflops"], sum(each.self_cpu_time_total for each in averages)
+    products = [each for each in averages if each.key in PRODUCTS]
+    flops, spent = sum(each.flops for each in products), sum(each.self_cpu_time_total for each in products)
+    return (
+        f"{flops / targets / 1e6:.2f} MFLOP a target in matrix products, but for those that add in place:"
+        f" {flops / targets / best / 1e3:.1f} us of the {total / targets:.1f} us it takes here, at the {best:.0f} GFLOP/s of"
+        f" products of 1024² matrices. They take {spent / targets:.1f} us, {flops / spent / 1e3:.0f} GFLOP/s, for they are"
+        " narrower than that; the rest gathers and adds up rows, takes exponentials, normalises and updates weights, and is"
+        " bound by memory and by the calls."
+    )
