@@ -101,12 +101,15 @@ def test_the_weights_of_the_verdict_have_seen_nothing_of_the_holdout(stored: Sto
 
 def test_planted_noise_is_found_by_the_oracle_and_not_by_dice(stored: Stored) -> None:
     log = stored(rho=0.0, users=300, items=400, length=10)
-    known = audit(log.path, plan=QUICK, judge=log.oracle).findable
-    guessed = audit(log.path, plan=QUICK, judge=dice).findable
+    told, thrown = audit(log.path, plan=QUICK, judge=log.oracle), audit(log.path, plan=QUICK, judge=dice)
+    known, guessed = told.findable, thrown.findable
     assert [each.mechanism for each in known] == list(MECHANISMS)
     assert all(each.detection["auroc"] > 0.99 for each in known)
     assert all(abs(each.detection["auroc"] - 0.5) < 0.05 for each in guessed)
     assert all(0.2 < each.planted / each.interactions < 0.4 for each in known)
+    blind = "next to nothing: whatever weights change here, it is not by finding such noise"
+    assert blind in thrown.verdict.sentences, "a reader of the verdict must learn that nothing planted could be found"
+    assert blind not in told.verdict.sentences
 
 
 def test_equal_seeds_give_equal_audits(stored: Stored) -> None:

@@ -27,6 +27,9 @@ from siftrec.audit.verdict import FEWEST_USERS, Verdict, decide
 from siftrec.data.split import TEST
 from siftrec.detectors.calibrate import NoiseScores
 
+TOLD = 0.55
+"""AUROC below which planted noise is called next to not found."""
+
 
 def audit(
     source: Log,
@@ -197,8 +200,9 @@ def _second(scores: NoiseScores, found: tuple[Findable, ...]) -> str:
     share = f"At most {scores.rho_upper:.1%} of the interactions are popularity-drawn noise"
     share += f" (95 % interval {low:.1%} to {high:.1%})"
     told = ", ".join(map(str, found))
-    return (
-        f"{share}; noise planted here is found with {told} (AUROC: .5 is a coin, 1 is perfect)."
-        if told
-        else f"{share}."
-    )
+    if not told:
+        return f"{share}."
+    areas = [each.detection["auroc"] for each in found if each.detection["auroc"] is not None]
+    blind = bool(areas) and max(areas) < TOLD
+    so = ", which is next to nothing: whatever weights change here, it is not by finding such noise" if blind else ""
+    return f"{share}; noise planted here is found with {told} (AUROC: .5 is a coin, 1 is perfect){so}."
