@@ -135,14 +135,18 @@ class Cell:
 
     @property
     def done(self) -> bool:
-        """Whether they stand and the values per user are there, too."""
-        return self.values.exists() and self.stands
+        """Whether they stand and the values per user are there, too; what is trained no more needs none."""
+        from variants import VARIANTS
+
+        kept = self.method in VARIANTS and VARIANTS[self.method].superseded
+        return (kept or self.values.exists()) and self.stands
 
 
 def current(cell: Cell, figures: dict[str, Any]) -> bool:
     """Whether stored figures are of the settings of now, and a copy's those that the cell it was copied from has now."""
+    from choices import chosen
     from peer import PEERS
-    from variants import VARIANTS, chosen
+    from variants import VARIANTS
 
     from siftrec.errors import SettingsError
 
@@ -163,8 +167,8 @@ def current(cell: Cell, figures: dict[str, Any]) -> bool:
 def settings_of(cell: Cell) -> dict[str, Any]:
     """What decides a cell's figures beside the data and the code: its method and how it is trained."""
     from cell_log import detector_of
+    from choices import described
     from peer import PEERS, peer_settings
-    from variants import described
 
     from siftrec.methods.base import Learned
 
@@ -176,7 +180,8 @@ def settings_of(cell: Cell) -> dict[str, Any]:
 
 def made(cell: Cell) -> tuple[Method, Training]:
     """The method of a cell and how it is trained."""
-    from variants import method_of, training_of, tuned
+    from choices import tuned
+    from variants import method_of, training_of
 
     if cell.tuned:
         return tuned(str(cell.setting._replace(tuned=False)), cell.data, cell.method)
@@ -196,8 +201,9 @@ def cells(patterns: list[str] | None = None, curves: list[str] | None = None) ->
 
 def plain_cells() -> list[Cell]:
     """The cells of a plain run."""
+    from choices import chosen
     from peer import PEERS
-    from variants import VARIANTS, chosen
+    from variants import VARIANTS
 
     choices = chosen()
     every = [
@@ -212,6 +218,7 @@ def plain_cells() -> list[Cell]:
         and (variant.only is None or variant.only in MODALITIES[data])
         and (data in variant.data if variant.data else data in DATASETS)
         and (not tuned or method in choices.get(str(Setting(data, rho)), {}))
+        and (not variant.superseded or Cell(data, rho, method, seed).result.exists())
     ]
     peers = [Cell("microlens50k", rho, name, SEEDS[0]) for name, peer in PEERS.items() for rho in peer.rhos]
     return every + peers

@@ -156,7 +156,8 @@ class Trial:
     @property
     def made(self) -> tuple[Method, Training]:
         """The method and how it is trained."""
-        from variants import changed, method_of, training_of
+        from choices import changed
+        from variants import method_of, training_of
 
         what = (self.data, self.method)
         return changed(method_of(*what), training_of(*what), self.changes)
@@ -164,7 +165,7 @@ class Trial:
     @property
     def settings(self) -> dict[str, Any]:
         """What decides the figures beside the data and the code."""
-        from variants import described
+        from choices import described
 
         return described(*self.made)
 
@@ -271,7 +272,7 @@ def stands(setting: str, method: str, choice: Mapping[str, Any]) -> bool:
 def choose(_: argparse.Namespace) -> None:
     """Choose for every method whose four trials are done; earlier choices stay while their settings are those of now."""
     import per_user
-    from variants import CHOSEN, chosen
+    from choices import CHOSEN, chosen
 
     choices: dict[str, dict[str, Any]] = {}
     for setting, methods in chosen().items():

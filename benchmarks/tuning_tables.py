@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from accuracy import TUNED, Setting
+from choices import chosen
 from tuning import BETWEEN_SEEDS, GRID, METRIC, Trial
-from variants import VARIANTS, chosen
+from variants import VARIANTS
 
 Figures = dict[str, Any]
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 
 import accuracy
+import choices
 import machine
 import numpy as np
 import pytest
@@ -40,14 +41,16 @@ def test_every_method_has_four_configurations_that_differ_in_more_than_name() ->
         assert next(iter(configs.values())) == {}
     assert len(tuning.trials()) == 2 * 4 * len(tuning.GRID)
     with pytest.raises(SettingsError, match=r"method\.base\.dropuot: no such setting; did you mean 'dropout'"):
-        variants.changed(*tuning.Trial("ml1m", 0, "cl4srec", "default").made, {"method.base.dropuot": 0.5})
+        choices.changed(*tuning.Trial("ml1m", 0, "cl4srec", "default").made, {"method.base.dropuot": 0.5})
 
 
 def test_every_opponent_is_tuned() -> None:
     """A method left out would be beaten at its default by ours at their best."""
     ours = ("ccl4rec", "late", "demure", "oracle")
-    everywhere = {name: variant for name, variant in variants.VARIANTS.items() if variant.data is None}
-    learned = {name for name, variant in everywhere.items() if isinstance(variant.make(), Learned)}
+    there = {
+        name: each for name, each in variants.VARIANTS.items() if "microlens50k" in (each.data or accuracy.DATASETS)
+    }
+    learned = {name for name, variant in there.items() if isinstance(variant.make(), Learned)}
     assert {name for name in learned if not name.startswith(ours)} <= set(tuning.GRID) <= learned
 
 
@@ -121,7 +124,7 @@ def test_choices_that_the_grid_or_the_settings_no_longer_have_are_dropped(chosen
     chosen[setting]["hsd"] = {"config": "own", "changes": {"method.heat": 0.5}, "settings": hsd.settings}
     chosen[setting]["gru4rec"] = {"config": "warmer", "changes": {}, "settings": {}}
     chosen[setting]["tce"] = chosen[setting]["cl4srec"] | {"config": "own"}
-    variants.CHOSEN.write_text(json.dumps({"choices": chosen}))
+    choices.CHOSEN.write_text(json.dumps({"choices": chosen}))
     monkeypatch.setattr(tuning, "RESULTS", tmp_path)
     monkeypatch.setitem(tuning.GRID, "hsd", {"default": {}, "own": {"method.heat": 0.5}})
     stale = [cell for cell in accuracy.cells() if cell.tuned and cell.method == "hsd"]
@@ -132,23 +135,23 @@ def test_choices_that_the_grid_or_the_settings_no_longer_have_are_dropped(chosen
     assert not any(cell.done for cell in stale)
     monkeypatch.setattr(tuning, "trials", lambda: [])
     tuning.choose(argparse.Namespace())
-    assert set(variants.chosen()[setting]) == {"cl4srec", "sasrec"}
+    assert set(choices.chosen()[setting]) == {"cl4srec", "sasrec"}
     monkeypatch.setitem(tuning.GRID["cl4srec"], "dropout", {"method.base.dropout": 0.4})
     tuning.choose(argparse.Namespace())
-    assert set(variants.chosen()[setting]) == {"sasrec"}
+    assert set(choices.chosen()[setting]) == {"sasrec"}
 
 
 def test_what_came_to_be_a_setting_counts_with_what_was_done_before() -> None:
     """Views were for every row before `row_share`: such a cell is not what its default of today would give."""
     training = variants.training_of("microlens50k", "demure")
-    now = {share: variants.described(Demure(views=SlotViews(row_share=share)), training) for share in (1.0, 0.125)}
+    now = {share: choices.described(Demure(views=SlotViews(row_share=share)), training) for share in (1.0, 0.125)}
     stored = json.loads(json.dumps(now[0.125]))
     del stored["method"]["views"]["row_share"]
     assert machine.unchanged(stored, now[1.0])
     assert not machine.unchanged(stored, now[0.125])
-    plain = variants.described(Demure(), training)
+    plain = choices.described(Demure(), training)
     assert machine.unchanged({**plain, "method": {"use": "siftrec:Demure"}}, plain)
-    lifted = {how: variants.described(Demure(base=LateFusion(lift=how)), training) for how in ("none", "ids")}
+    lifted = {how: choices.described(Demure(base=LateFusion(lift=how)), training) for how in ("none", "ids")}
     stored = json.loads(json.dumps(lifted["ids"]))
     del stored["method"]["base"]["lift"]
     assert machine.unchanged(stored, lifted["none"])
@@ -159,12 +162,12 @@ def test_what_came_to_be_a_setting_counts_with_what_was_done_before() -> None:
 def chosen(monkeypatch, tmp_path):
     """More dropout for CL4SRec under noise, the default for SASRec; results go to a folder of their own."""
     more = {"config": "dropout", "changes": {"method.base.dropout": 0.5}}
-    choices = {"microlens50k.rho0.3": {"cl4srec": more, "sasrec": {"config": "default", "changes": {}}}}
-    monkeypatch.setattr(variants, "CHOSEN", tmp_path / "chosen.json")
-    variants.CHOSEN.write_text(json.dumps({"choices": choices}))
+    picked = {"microlens50k.rho0.3": {"cl4srec": more, "sasrec": {"config": "default", "changes": {}}}}
+    monkeypatch.setattr(choices, "CHOSEN", tmp_path / "chosen.json")
+    choices.CHOSEN.write_text(json.dumps({"choices": picked}))
     monkeypatch.setattr(accuracy, "RESULTS", tmp_path)
     monkeypatch.setattr(accuracy, "VALUES", tmp_path)
-    return choices
+    return picked
 
 
 def test_chosen_settings_have_cells_of_their_own(chosen) -> None:
@@ -177,7 +180,7 @@ def test_chosen_settings_have_cells_of_their_own(chosen) -> None:
     settings = accuracy.settings_of(tuned[1])
     assert (settings["method"]["base"].pop("dropout"), defaults[1]["method"]["base"].pop("dropout")) == (0.5, 0.2)
     assert settings == defaults[1]
-    variants.CHOSEN.unlink()
+    choices.CHOSEN.unlink()
     assert not any(cell.tuned for cell in accuracy.cells())
 
 
@@ -205,7 +208,7 @@ def test_the_page_shows_every_trial_and_the_choice(chosen, tmp_path) -> None:
     (tmp_path / "trials").mkdir()
     found = {"ndcg@20": 0.05, "difference": 0.01, "standard_error": 0.002}
     chosen["microlens50k.rho0.3"]["cl4srec"]["trials"] = {"default": found, "dropout": found}
-    variants.CHOSEN.write_text(json.dumps({"choices": chosen}))
+    choices.CHOSEN.write_text(json.dumps({"choices": chosen}))
     for config in tuning.GRID["cl4srec"]:
         told = {"trial": {"data": "microlens50k", "rho": 0.3, "method": "cl4srec", "config": config}, "epochs": 9}
         told |= {"best_epoch": 6, "validation": {"ndcg@20": 0.05}, "training": {"epochs": 40}, "cpu_s": 60.0}
