@@ -334,9 +334,14 @@ def fitted(
 
 
 def run(given: argparse.Namespace) -> None:
-    """Run what is not done, each cell in a process of its own with one thread."""
+    """Run what is not done, each cell in a process of its own with one thread; of other libraries where they are installed."""
+    from peer import PEERS, installed
+
     todo = [cell for cell in cells(given.only, given.curves) if given.again or not cell.done]
-    machine.run_each(__file__, "cell", [str(cell) for cell in todo], given.data, given.jobs)
+    waiting = [cell for cell in todo if cell.method in PEERS and not installed(PEERS[cell.method].script)]
+    for cell in waiting:
+        print(f"{cell}: waits for its library; run: make peer-{cell.method.partition('-')[0]}", file=sys.stderr)
+    machine.run_each(__file__, "cell", [str(cell) for cell in todo if cell not in waiting], given.data, given.jobs)
 
 
 def show(given: argparse.Namespace) -> None:
