@@ -22,6 +22,11 @@ def chosen() -> dict[str, dict[str, dict[str, Any]]]:
     return dict(json.loads(CHOSEN.read_text("utf-8"))["choices"]) if CHOSEN.exists() else {}
 
 
+def moved(setting: str) -> set[str]:
+    """The methods that tuning left with other settings than their defaults, at a data set and a share of noise."""
+    return {name for name, choice in chosen().get(setting, {}).items() if choice["changes"]}
+
+
 def tuned(setting: str, data: str, name: str) -> tuple[Method, Training]:
     """A variant as it was chosen for a data set and a share of noise, and how it is trained."""
     return changed(method_of(data, name), training_of(data, name), chosen()[setting][name]["changes"])

@@ -1,4 +1,4 @@
-"""One declared tuning budget for every trained method, ours and opponents alike: validation data only.
+"""One declared tuning budget, the same for whoever is tuned: validation data only. Who is not tuned keeps its defaults.
 
     python benchmarks/tuning.py list                                     the trials, done or not
     python benchmarks/tuning.py run --only 'microlens50k.rho0.3.sasrec.*'
@@ -12,7 +12,9 @@ NDCG@20, filtered, on every validation question, with the weights that fit's own
 
 A method is tuned at the share of noise it is judged at, because who has a noisy log has only that: its validation
 interactions are as noisy as the rest. The default stays unless another configuration is better by more than two standard
-errors of the difference, over users and over training seeds (`BETWEEN_SEEDS`). A trial leaves `results/tuning/TRIAL.json`
+errors of the difference, over users and over training seeds (`BETWEEN_SEEDS`). Opponents are tuned before ours: a method
+whose four trials are not all done has its default in what is compared as tuned, and so has one whose default stays; their
+cells are the default's, and no new ones are run. A trial leaves `results/tuning/TRIAL.json`
 (its figures) and `results/values/tuning.TRIAL.parquet` (values per user).
 """
 

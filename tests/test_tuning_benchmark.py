@@ -8,8 +8,11 @@ from dataclasses import replace
 
 import accuracy
 import choices
+import comparisons
 import machine
 import numpy as np
+import per_user
+import polars as pl
 import pytest
 import service_tables
 import tuning
@@ -21,7 +24,7 @@ from render import table
 from methods.kinds import mixed
 from siftrec.data.split import TEST
 from siftrec.errors import SettingsError
-from siftrec.evaluate.evaluation import evaluate
+from siftrec.evaluate.evaluation import About, Evaluation, evaluate
 from siftrec.methods.base import Learned
 from siftrec.methods.demure import Demure
 from siftrec.methods.late import LateFusion
@@ -171,37 +174,39 @@ def chosen(monkeypatch, tmp_path):
 
 
 def test_chosen_settings_have_cells_of_their_own(chosen) -> None:
-    """Defaults' cells keep name and settings, or hours of stored figures would be stale."""
+    """Defaults' cells keep name and settings, or hours of stored figures would be stale; nor is a kept default run again."""
     tuned = [cell for cell in accuracy.cells() if cell.tuned]
-    names = [f"microlens50k.rho0.3.tuned.{name}.seed{seed}" for seed in (1, 2, 3) for name in ("sasrec", "cl4srec")]
-    assert list(map(str, tuned)) == names
-    defaults = [accuracy.settings_of(replace(cell, tuned=False)) for cell in tuned[:2]]
-    assert accuracy.settings_of(tuned[0]) == defaults[0]
-    settings = accuracy.settings_of(tuned[1])
-    assert (settings["method"]["base"].pop("dropout"), defaults[1]["method"]["base"].pop("dropout")) == (0.5, 0.2)
-    assert settings == defaults[1]
+    assert list(map(str, tuned)) == [f"microlens50k.rho0.3.tuned.cl4srec.seed{seed}" for seed in (1, 2, 3)]
+    assert accuracy.cells(["*.tuned.*"]) == tuned
+    default = accuracy.settings_of(replace(tuned[0], tuned=False))
+    settings = accuracy.settings_of(tuned[0])
+    assert (settings["method"]["base"].pop("dropout"), default["method"]["base"].pop("dropout")) == (0.5, 0.2)
+    assert settings == default
     choices.CHOSEN.unlink()
     assert not any(cell.tuned for cell in accuracy.cells())
 
 
-def test_a_default_that_was_kept_is_not_trained_again(chosen, tmp_path) -> None:
-    tuned = accuracy.cells(["*.tuned.sasrec.seed1"])[0]
-    default = replace(tuned, tuned=False)
-    stored = {
-        "cell": {},
-        "commit": "abc",
-        "settings": accuracy.settings_of(default),
-        "evaluation": {"run": str(default), "metrics": 7},
-    }
-    default.result.write_text(json.dumps(stored))
-    default.values.write_bytes(b"values")
-    accuracy.run_cell(tuned, tmp_path / "no data here")
-    told = json.loads(tuned.result.read_text())
-    assert tuned.done
-    assert (told["same_as"], told["evaluation"]["run"]) == (str(default), str(tuned))
-    assert accuracy.Cell(**told["cell"]) == tuned
-    default.result.write_text(json.dumps(stored | {"commit": "def"}))
-    assert not tuned.done, "a copy of figures that were measured again"
+def test_tuned_opponents_meet_ours_at_their_defaults(chosen) -> None:
+    """Ours need no trials to be compared, and a default that tuning kept needs no cell: both have the figures they had."""
+    rng = np.random.default_rng(1)
+    setting = accuracy.Setting("microlens50k", 0.3, tuned=True)
+    made = {"ccl4rec": False, "sasrec": False, "cl4srec": True, "gru4rec": False}
+    for method, tuned in made.items():
+        cell = accuracy.Cell("microlens50k", 0.3, method, 1, tuned=tuned)
+        cell.result.write_text(json.dumps({"settings": accuracy.settings_of(cell)}))
+        values = rng.random((4, 300)) * (0.5 if tuned else 1)
+        about = About("siftrec:X", 1, "test", "leave-one-out", 500, {"train": "t", "test": "q"}, 0.0, {}, {}, "m")
+        users = pl.Series([f"u{i}" for i in range(300)])
+        per_user.write(Evaluation(users, accuracy.MAIN, {"seen": values}, about), accuracy.MAIN, cell.values)
+    found = comparisons.family(setting, {})
+    pairs = {(each["a"], each["b"]): each for each in found["comparisons"] if each["metric"] == "ndcg@20"}
+    assert set(pairs) == {("ccl4rec", "sasrec"), ("ccl4rec", "cl4srec")}, "gru4rec was not tuned, nor was ours"
+    assert pairs["ccl4rec", "cl4srec"]["relative"] > 0.5, "the tuned cell, which is half as good"
+    assert found["settings"]["cl4srec"]["method"]["base"]["dropout"] == 0.5
+    tuned = accuracy.Cell("microlens50k", 0.3, "cl4srec", 1, tuned=True)
+    del chosen["microlens50k.rho0.3"]["cl4srec"]
+    choices.CHOSEN.write_text(json.dumps({"choices": chosen}))
+    assert not tuned.stands, "a choice that is gone leaves no figures behind"
 
 
 def test_the_page_shows_every_trial_and_the_choice(chosen, tmp_path) -> None:
@@ -217,6 +222,9 @@ def test_the_page_shows_every_trial_and_the_choice(chosen, tmp_path) -> None:
     assert f"4 of {len(tuning.trials())} trials are done" in page
     assert "|  | dropout: base.dropout 0.5 | 0.0500 | +0.0100 ± 0.0020 | 7, 9, 40 | 60 | **yes** |" in page
     assert "| CL4SRec | default | 0.0500 |  | 7, 9, 40 | 60 |  |" in page
+    assert (
+        "other settings than the default: cl4srec; tuned, and the default stayed: sasrec; not tuned: sasrec-pre" in page
+    )
     assert not tuning_tables.sections(tmp_path / "nothing", table)
 
 
