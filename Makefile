@@ -90,7 +90,7 @@ tuning: $(VENV)/.dev ## every trial on validation that is not done, a day, and t
 	$(BIN)/python benchmarks/tuning.py run --jobs 2
 	$(BIN)/python benchmarks/tuning.py choose
 
-accuracy: $(VENV)/.dev peer-rectools peer-implicit peer-cornac ## every accuracy cell that is not done, hours
+accuracy: $(VENV)/.dev ## every accuracy cell that is not done, hours; of other libraries where they are installed
 	$(BIN)/python benchmarks/accuracy.py run --jobs 2
 	$(BIN)/python benchmarks/accuracy.py compare
 
@@ -119,4 +119,4 @@ page: $(VENV)/.dev ## docs/results.md from the stored figures
 
 # One after the other, for each has the machine to itself; what fails does not stop the rest.
 results: ## every figure that is not there yet, and the page; days
-	$(MAKE) -k -j1 speed answers service planted tuning accuracy curves symptoms noise-figures modality audit rankers page
+	$(MAKE) -k -j1 $(PEERS:%=peer-%) speed answers service planted tuning accuracy curves symptoms noise-figures modality audit rankers page

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
@@ -61,7 +60,7 @@ class Setting(NamedTuple):
         rho: share of planted noise.
         foreign: share of planted foreign content.
         mechanism: of the planted noise.
-        tuned: whether methods have the settings that `tuning.py` chose, not their defaults.
+        tuned: whether methods have the settings that `tuning.py` chose; those of which it chose none have their defaults.
     """
 
     data: str
@@ -74,6 +73,11 @@ class Setting(NamedTuple):
         mechanism = "" if self.mechanism == "replace" else f".{self.mechanism}"
         foreign = f".foreign{self.foreign:g}" if self.foreign else ""
         return f"{self.data}.rho{self.rho:g}{mechanism}{foreign}" + (".tuned" if self.tuned else "")
+
+    @property
+    def plain(self) -> Setting:
+        """The same with everybody's defaults."""
+        return self._replace(tuned=False)
 
     @property
     def words(self) -> str:
@@ -119,14 +123,21 @@ class Cell:
         return Setting(self.data, self.rho, self.foreign, self.mechanism, self.tuned)
 
     @property
+    def own(self) -> Cell:
+        """The cell whose figures these are: the default's where tuning left a method as it is."""
+        from choices import moved
+
+        return self if not self.tuned or self.method in moved(str(self.setting.plain)) else replace(self, tuned=False)
+
+    @property
     def result(self) -> Path:
         """The figures."""
-        return RESULTS / f"{self}.json"
+        return RESULTS / f"{self.own}.json"
 
     @property
     def values(self) -> Path:
         """The values per user."""
-        return VALUES / f"{self}.parquet"
+        return VALUES / f"{self.own}.parquet"
 
     @property
     def stands(self) -> bool:
@@ -135,25 +146,22 @@ class Cell:
 
     @property
     def done(self) -> bool:
-        """Whether they stand and the values per user are there, too."""
-        return self.values.exists() and self.stands
+        """Whether they stand and the values per user are there, too; what is trained no more needs none."""
+        from variants import VARIANTS
+
+        kept = self.method in VARIANTS and VARIANTS[self.method].superseded
+        return (kept or self.values.exists()) and self.stands
 
 
 def current(cell: Cell, figures: dict[str, Any]) -> bool:
-    """Whether stored figures are of the settings of now, and a copy's those that the cell it was copied from has now."""
+    """Whether stored figures are of the settings of now."""
     from peer import PEERS
-    from variants import VARIANTS, chosen
+    from variants import VARIANTS
 
     from siftrec.errors import SettingsError
 
     if cell.method not in VARIANTS.keys() | PEERS.keys():
         return False
-    if cell.tuned and cell.method not in chosen().get(str(cell.setting._replace(tuned=False)), {}):
-        return False
-    if source := figures.get("same_as"):
-        path = RESULTS / f"{source}.json"
-        if not path.exists() or json.loads(path.read_text())["commit"] != figures["commit"]:
-            return False
     try:
         return machine.unchanged(figures.get("settings"), settings_of(cell))
     except SettingsError:  # what was chosen by tuning has lost a setting
@@ -163,8 +171,8 @@ def current(cell: Cell, figures: dict[str, Any]) -> bool:
 def settings_of(cell: Cell) -> dict[str, Any]:
     """What decides a cell's figures beside the data and the code: its method and how it is trained."""
     from cell_log import detector_of
+    from choices import described
     from peer import PEERS, peer_settings
-    from variants import described
 
     from siftrec.methods.base import Learned
 
@@ -176,10 +184,11 @@ def settings_of(cell: Cell) -> dict[str, Any]:
 
 def made(cell: Cell) -> tuple[Method, Training]:
     """The method of a cell and how it is trained."""
-    from variants import method_of, training_of, tuned
+    from choices import tuned
+    from variants import method_of, training_of
 
-    if cell.tuned:
-        return tuned(str(cell.setting._replace(tuned=False)), cell.data, cell.method)
+    if cell.own.tuned:
+        return tuned(str(cell.setting.plain), cell.data, cell.method)
     return method_of(cell.data, cell.method), training_of(cell.data, cell.method)
 
 
@@ -196,10 +205,10 @@ def cells(patterns: list[str] | None = None, curves: list[str] | None = None) ->
 
 def plain_cells() -> list[Cell]:
     """The cells of a plain run."""
+    from choices import moved
     from peer import PEERS
-    from variants import VARIANTS, chosen
+    from variants import VARIANTS
 
-    choices = chosen()
     every = [
         Cell(data, rho, method, seed, foreign, tuned=tuned)
         for seed in SEEDS
@@ -211,7 +220,8 @@ def plain_cells() -> list[Cell]:
         and (not foreign or variant.apart)
         and (variant.only is None or variant.only in MODALITIES[data])
         and (data in variant.data if variant.data else data in DATASETS)
-        and (not tuned or method in choices.get(str(Setting(data, rho)), {}))
+        and (not tuned or method in moved(str(Setting(data, rho))))
+        and (not variant.superseded or Cell(data, rho, method, seed).result.exists())
     ]
     peers = [Cell("microlens50k", rho, name, SEEDS[0]) for name, peer in PEERS.items() for rho in peer.rhos]
     return every + peers
@@ -231,7 +241,7 @@ def curve_cells(names: list[str]) -> list[Cell]:
 
 
 def run_cell(cell: Cell, folder: Path) -> None:
-    """Train, evaluate and store one cell; where tuning kept the defaults, its figures are those of the default's cell."""
+    """Train, evaluate and store one cell."""
     import per_user
     from cell_log import split_of
     from datasets import load
@@ -241,9 +251,6 @@ def run_cell(cell: Cell, folder: Path) -> None:
 
     from siftrec.noise.foreign import Foreign
 
-    default = replace(cell, tuned=False)
-    if cell.tuned and settings_of(default) == settings_of(cell) and default.done:
-        return copy_cell(default, cell)
     only = None if cell.method in PEERS else VARIANTS[cell.method].only
     data = load(cell.data, folder, None if only is None else (only,))
     started = time.perf_counter(), time.process_time()
@@ -268,15 +275,6 @@ def run_cell(cell: Cell, folder: Path) -> None:
     per_user.write(evaluation, MAIN, cell.values)
     RESULTS.mkdir(parents=True, exist_ok=True)
     figures = {"schema": 1, "cell": asdict(cell)} | told | {"evaluation": evaluation.to_json(str(cell))}
-    cell.result.write_text(json.dumps(figures, indent=1) + "\n")
-
-
-def copy_cell(source: Cell, cell: Cell) -> None:
-    """Store the figures of one cell as another's."""
-    figures = json.loads(source.result.read_text())
-    figures |= {"cell": asdict(cell), "same_as": str(source)}
-    figures["evaluation"]["run"] = str(cell)
-    shutil.copyfile(source.values, cell.values)
     cell.result.write_text(json.dumps(figures, indent=1) + "\n")
 
 
@@ -327,9 +325,14 @@ def fitted(
 
 
 def run(given: argparse.Namespace) -> None:
-    """Run what is not done, each cell in a process of its own with one thread."""
+    """Run what is not done, each cell in a process of its own with one thread; of a library only where it is installed."""
+    from peer import PEERS, installed
+
     todo = [cell for cell in cells(given.only, given.curves) if given.again or not cell.done]
-    machine.run_each(__file__, "cell", [str(cell) for cell in todo], given.data, given.jobs)
+    waiting = [cell for cell in todo if cell.method in PEERS and not installed(PEERS[cell.method].script)]
+    for cell in waiting:
+        print(f"{cell}: waits for its library; run: make peer-{cell.method.partition('-')[0]}", file=sys.stderr)
+    machine.run_each(__file__, "cell", [str(cell) for cell in todo if cell not in waiting], given.data, given.jobs)
 
 
 def show(given: argparse.Namespace) -> None:

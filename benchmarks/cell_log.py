@@ -46,17 +46,12 @@ def split_of(cell: Cell, data: Data) -> Split:
     if oracle == "interactions":
         return without(split, noisy & (split.role < TEST))
     if oracle in DETECTED:
+        import judges
+
         noise = judged(replace(data, split=split), data.split, oracle != "log", cell.seed)
-        split = weighed(split, np.where(split.role == TRAIN, 1 - np.minimum(severity() * noise, 1), 1))
+        split = weighed(split, np.where(split.role == TRAIN, judges.left_of_target(noise), 1))
         return without(split, noise > FLAGGED) if oracle == "detector, histories" else split
     return split
-
-
-def severity() -> float:
-    """By which `Denoise` multiplies a probability of noise before it is believed."""
-    from siftrec.methods.denoise import Denoise
-
-    return Denoise().severity
 
 
 def weighed(split: Split, weights: np.ndarray) -> Split:
@@ -94,5 +89,5 @@ def judged(data: Data, clean: Split, told: bool, seed: int) -> np.ndarray:
     found = (judges.ceiling if told else judges.likelihood)(case, seed)
     scores = judges.calibrated(case, found, seed)
     noise = np.zeros(len(known))
-    noise[known] = np.where(found.score == 0, 0, np.minimum(1, scores.rho_upper * np.exp(-found.score)))
+    noise[known] = judges.noise_of(found.score, scores.rho_upper)
     return noise

@@ -12,7 +12,8 @@ from typing import Any
 
 import machine
 import per_user
-from accuracy import FIVE, MAIN, SETTINGS, Cell, Setting, cells, settings_of
+from accuracy import FIVE, MAIN, SEEDS, SETTINGS, Cell, Setting, settings_of
+from choices import chosen
 from variants import PAIRS, VARIANTS
 
 from siftrec.evaluate.compare import Comparison, compare
@@ -68,7 +69,9 @@ def _setting(stored_family: Mapping[str, Any]) -> Setting:
 
 def _standing(setting: Setting, method: str) -> list[Cell]:
     """The cells of a method, one per seed, whose figures stand."""
-    return [cell for cell in cells([f"{setting}.{method}.seed*"]) if cell.stands]
+    data, rho, foreign, mechanism, tuned = setting
+    every = (Cell(data, rho, method, seed, foreign, mechanism, tuned) for seed in SEEDS)
+    return [cell for cell in every if cell.stands]
 
 
 def _as_before(before: Mapping[str, Any], now: list[Cell]) -> bool:
@@ -81,8 +84,11 @@ def _as_before(before: Mapping[str, Any], now: list[Cell]) -> bool:
 def _paired(setting: Setting, left: list[Cell], right: list[Cell]) -> tuple[list[Cell], list[Cell]]:
     """The cells of either side whose seed the other side has too.
 
-    Where a seed does not change a method it is run once, and faces every run of the other.
+    Where a seed does not change a method it is run once, and faces every run of the other. Where methods are tuned, two that
+    were not do not meet: they have met at their defaults.
     """
+    if setting.tuned and not any(cell.method in chosen().get(str(setting.plain), {}) for cell in (*left, *right)):
+        return [], []
     if not (setting.rho or setting.foreign) and not all(_seeded(cell) for cell in (*left, *right)):
         return left, right
     both = {cell.seed for cell in left} & {cell.seed for cell in right}

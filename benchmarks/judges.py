@@ -24,6 +24,7 @@ from siftrec.detectors.fitted import Fitted, judge, judge_drawn
 from siftrec.detectors.likelihood import CrossFitted, Likelihood
 from siftrec.detectors.ratio import LogRatio
 from siftrec.detectors.slots import Background, others, pieces, replaced
+from siftrec.methods.denoise import Denoise
 from siftrec.methods.judgement import Denoiser
 from siftrec.methods.model import SequenceModel
 from siftrec.nn.cloze import LONGEST
@@ -35,6 +36,10 @@ from siftrec.train.settings import Training
 
 _DRAWS = 50_000
 DISLIKED = 2.0
+IN_NATS = ("likelihood", "likelihood, twice", "blend")
+"""Of the library's detectors, those whose score is a log-ratio, by which `Denoise` weighs targets."""
+OURS = (*IN_NATS, "cooccurrence", "agreement")
+"""The library's detectors: what `siftrec sift` and `siftrec audit` make of a log by them is told as of any denoiser."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,11 @@ def denoisers(case: Case, methods: dict[str, tuple[Denoiser, Training]], seed: i
 
 
 def figures_of(case: Case, judged: dict[str, Judged], seed: int) -> dict[str, Any]:
-    """`detection` of each, with the AUROC of the bare score, without what is NaN, and of histories of at least six."""
+    """`detection` of each, with the AUROC of the bare score, without what is NaN, and of histories of at least six.
+
+    Of what denoises also how much is taken away of what: by the library's detectors 1 − noise is left of an interaction, and
+    of a target, where `Denoise` weighs them, what `left_of_target` says.
+    """
     log = case.log
     lengths = np.repeat(log.lengths, log.lengths)
     popularity = log.counts(len(case.catalog))[log.items]
@@ -182,9 +191,22 @@ def figures_of(case: Case, judged: dict[str, Judged], seed: int) -> dict[str, An
             "auroc_score": auroc(case.truth, -each.score),
             "auroc_6": auroc(case.truth[long], scores.noise[long].astype(np.float64)),
         }
-        if each.kept is not None:
-            found[name] |= denoising_ratios(case.truth, each.kept)
+        if (kept := scores.weight if name in OURS else each.kept) is not None:
+            found[name] |= denoising_ratios(case.truth, kept)
+        if name in IN_NATS:
+            left = left_of_target(noise_of(each.score, scores.rho_upper))
+            found[name]["weighted targets"] = denoising_ratios(case.truth, left)
     return found
+
+
+def noise_of(score: np.ndarray, rho: float) -> np.ndarray:
+    """(E,) n = min(1, ρ e^−r) of log-ratios, as `Denoise` has it; 0 where nothing is said."""
+    return np.where(_said(score), np.minimum(1, rho * np.exp(-np.nan_to_num(score))), 0)
+
+
+def left_of_target(noise: np.ndarray) -> np.ndarray:
+    """(E,) 1 − min(1, s n), the weight that `Denoise` gives to targets; s is its severity."""
+    return 1 - np.minimum(Denoise().severity * noise, 1)
 
 
 def calibrated(case: Case, judged: Judged, seed: int) -> NoiseScores:

@@ -103,24 +103,33 @@ BEFORE: dict[str, dict[str, Any]] = {
 
 
 def unchanged(stored: Any, now: Mapping[str, Any]) -> bool:
-    """Whether stored settings are those of now. One that came later counts with what was done before, or its default.
+    """Whether stored settings are those of now: what every script asks before it runs a unit again or shows it.
+
+    A setting that came later counts with what was done before, or its default.
 
     Args:
-        stored: tables of `siftrec.settings.describe`, by name, as they were written; None = none were.
+        stored: tables of `siftrec.settings.describe` and plain values, by name, as they were written; None = none were.
         now: the same of today.
     """
     from siftrec.errors import SettingsError
-    from siftrec.settings import build, describe
 
-    if stored is None or stored.keys() != now.keys():
+    if stored is None:
         return False
-    if stored == now:
-        return True
     try:
-        completed = {name: describe(build(as_before(table), name)) for name, table in stored.items()}
+        return bool(stored == now or json.loads(json.dumps(_completed(stored))) == now)
     except SettingsError:
         return False
-    return bool(json.loads(json.dumps(completed)) == now)
+
+
+def _completed(stored: Any) -> Any:
+    """With what its settings classes have today and had not then."""
+    from siftrec.settings import build, describe
+
+    if not isinstance(stored, dict):
+        return stored
+    if "use" in stored:
+        return describe(build(as_before(stored), "settings"))
+    return {name: _completed(each) for name, each in stored.items()}
 
 
 def as_before(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,10 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "noisy": {"rho": 0.3},
     "hard": {"level": "hard"},
 }
-VARIANTS = ("softmax", "logistic", "uncalibrated", "contrast", "vanilla", "attention", "none", "random")
+ABLATIONS = ("sigmoid", "contrast-mask", "contrast-noise", "early", "early-none")
+"""What is asked of fewer settings and seeds."""
+ABLATED = ("plain", "useless", "noisy")
+VARIANTS = ("softmax", "logistic", "uncalibrated", "contrast", "vanilla", "attention", "none", "random", *ABLATIONS)
 OVER_VARIANTS = ("softmax", "attention", "none", "logistic", "contrast", "vanilla")
 FOREIGN = {"microlens50k": ("caption", "hashtags", "text"), "ml1m": ("image", "text")}
 TOPICS = 24
@@ -47,23 +50,31 @@ TOPICS = 24
 def method_of(variant: str) -> Any:
     """Demure without a lift, where a score is similarities and nothing else, with one thing changed.
 
-    Weights of contrast over slots are by P@10 on seed 11, which no unit has.
+    Weights of contrast over slots are by P@10 on seed 11, which no unit has. `early`: the modalities' gated sum goes into
+    CCL4Rec's next-item loss, where `early-none` has their plain sum.
     """
+    from siftrec.methods.ccl4rec import CCL4Rec
     from siftrec.methods.contrast import Contrast
     from siftrec.methods.demure import Demure, Mil
     from siftrec.methods.gates import Gate, GateName
     from siftrec.methods.late import LateFusion
     from siftrec.methods.slots import SlotViews
 
+    graded = Contrast(vanilla=0.5, graded=2.0, over=1.0)
+    early = CCL4Rec(contrast=Contrast(vanilla=0.0, graded=0.0, over=0.0))
     changed: dict[str, Any] = {
         "softmax": {},
         "logistic": {"mil": Mil(kind="logistic")},
         "uncalibrated": {"gate": Gate(calibrated=False)},
-        "contrast": {"views": SlotViews(contrast=Contrast(vanilla=0.5, graded=2.0, over=1.0))},
+        "contrast": {"views": SlotViews(contrast=graded)},
+        "contrast-mask": {"views": SlotViews(damage="mask", contrast=graded)},
+        "contrast-noise": {"views": SlotViews(damage="noise", contrast=graded)},
+        "early": {"base": early},
+        "early-none": {"base": early, "gate": Gate(kind="none")},
         "vanilla": {"views": SlotViews(contrast=Contrast(vanilla=2.0, graded=0.0, over=0.0))},
         **{kind: {"gate": Gate(kind=kind)} for kind in get_args(GateName) if kind != "softmax"},
     }
-    return Demure(base=LateFusion(lift="none"), **changed[variant])
+    return Demure(**{"base": LateFusion(lift="none")} | changed[variant])
 
 
 def units(patterns: list[str] | None = None) -> list[str]:
@@ -75,7 +86,12 @@ def units(patterns: list[str] | None = None) -> list[str]:
             every += [
                 f"over.{data}.{variant}.seed{seed}" for variant in OVER_VARIANTS for data in ("microlens50k", "ml1m")
             ]
-        every += [f"planted.{setting}.{variant}.seed{seed}" for setting in SETTINGS for variant in VARIANTS]
+        every += [
+            f"planted.{setting}.{variant}.seed{seed}"
+            for setting in SETTINGS
+            for variant in VARIANTS
+            if variant not in ABLATIONS or (setting in ABLATED and seed <= 3)
+        ]
     return [unit for unit in every if not patterns or any(fnmatch(unit, pattern) for pattern in patterns)]
 
 

@@ -63,16 +63,17 @@ class Unit:
 
     @property
     def done(self) -> bool:
-        """Whether it is there, made with the settings that are the defaults now."""
+        """Whether it is there with everything that is measured now, made with the settings that are the defaults now."""
         if not self.result.exists():
             return False
-        told = json.loads(self.result.read_text("utf-8"))["settings"]
-        return _placeless(told) == _placeless(settings(self))
+        told = json.loads(self.result.read_text("utf-8"))
+        complete = self.judges != "scorers" or "over_denoising" in told["figures"]["likelihood"]
+        return complete and current(self, told)
 
 
-def _placeless(told: dict[str, Any]) -> dict[str, Any]:
-    """Settings without the detector's class: it may have moved since."""
-    return {**told, "likelihood": {**told["likelihood"], "use": ""}} if "likelihood" in told else told
+def current(unit: Unit, told: dict[str, Any]) -> bool:
+    """Whether stored figures were made with the settings of now."""
+    return machine.unchanged(told.get("settings"), settings(unit))
 
 
 def settings(unit: Unit) -> dict[str, Any]:

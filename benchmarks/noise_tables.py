@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from noise import Unit, current
 
 Figures = dict[str, Any]
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
@@ -40,8 +42,9 @@ without calibration; *≥ 6*: in histories of at least six. *Found*: share of th
 *wrong*: share of genuine interactions among it, which should be at most q. *At most*: the upper bound ρ of the share of
 noise, to be compared with the truth in the headline. Calibrated throughout on popularity-drawn background, whatever was
 planted. *Loss*: −log p(item | rest) by a model that has seen the user, as methods that drop large losses take it."""
-DENOISED = """What opponents that denoise made of the log: share of the genuine interactions that they took away, and
-share of the noise that they left (weights count as the share of an interaction that is left):"""
+DENOISED = """What those who denoise made of the log: share of the genuine interactions that they took away, and share of the
+noise that they left. Weights count as the share of an interaction that is left: of the library's own scores 1 − noise, which
+`siftrec sift` and `siftrec audit` write, and, as weights of targets, what `denoise` trains CCL4Rec with:"""
 NATURAL = """Nothing is planted: every rating is an interaction, and a rating of at most 2 counts as noise. It is chosen,
 watched and disliked, which is not what the mechanism describes: the rest of a history vouches for such films as for
 others, and the bound does not hold. Nothing here should be taken to find dislikes."""
@@ -57,6 +60,8 @@ def sections(results: Path, table: Table) -> list[str]:
     cases: dict[tuple[str, str, float], list[Figures]] = defaultdict(list)
     for path in sorted(results.glob("*.seed*.json")):
         told = json.loads(path.read_text("utf-8"))
+        if not current(Unit(**told["unit"]), told):
+            continue
         cases[told["unit"]["data"], told["unit"]["mechanism"], told["unit"]["rho"]].append(told)
     if not cases:
         return []
@@ -109,15 +114,21 @@ def _case(runs: Sequence[Figures], table: Table) -> list[str]:
             "AUROC by length of history:",
             table(("", *lengths), [*rows, ("interactions", *map("{:,}".format, events))]),
         ]
-    denoisers = {name: runs for name, runs in by_name.items() if "over_denoising" in runs[0]}
-    if denoisers:
-        ratios = ("over_denoising", "under_denoising")
-        rows = [
-            (NAMES[name], *(_mean([run[key] for run in runs]) for key in ratios)) for name, runs in denoisers.items()
-        ]
-        parts += [DENOISED, table(("", "over-denoising", "under-denoising"), rows)]
+    if denoised := _denoised(by_name):
+        parts += [DENOISED, table(("", "over-denoising", "under-denoising", "seeds"), denoised)]
     truths = ", ".join(f"{figures['rho']:.3f}" for figures in by_name["likelihood"])
     return [*parts, f"True share of noise: {truths}. Commits: {', '.join(sorted({run['commit'] for run in runs}))}."]
+
+
+def _denoised(by_name: Mapping[str, Sequence[Figures]]) -> list[tuple[str, ...]]:
+    """What everybody who denoises took away and left; of detectors, too, where they weigh targets."""
+    rows = []
+    for name, runs in by_name.items():
+        for how, told in (("", runs), (", as weights of targets", [run.get("weighted targets", {}) for run in runs])):
+            measured = [each for each in told if "over_denoising" in each]
+            ratios = (_mean([each[key] for each in measured]) for key in ("over_denoising", "under_denoising"))
+            rows += [(NAMES[name] + how, *ratios, str(len(measured)))] * bool(measured)
+    return rows
 
 
 def _row(runs: Sequence[Figures]) -> tuple[str, ...]:

@@ -108,13 +108,22 @@ def peer_settings(name: str) -> dict[str, Any]:
     return {"peer": json.loads(json.dumps(told))}
 
 
+def python_of(script: str) -> Path:
+    """The interpreter of a script's library."""
+    return HERE / script.partition("/")[0] / ".venv" / "bin" / "python"
+
+
+def installed(script: str) -> bool:
+    """Whether a script's library has its environment."""
+    return python_of(script).exists()
+
+
 def call(script: str, *arguments: str) -> dict[str, Any]:
     """The last line that a peer's script prints, as JSON."""
-    library = script.partition("/")[0]
-    python = HERE / library / ".venv" / "bin" / "python"
-    if not python.exists():
+    if not installed(script):
+        library = script.partition("/")[0]
         sys.exit(f"{library}'s environment is missing; run: make peer-{library}")
-    command = [str(python), str(HERE / script), *arguments]
+    command = [str(python_of(script)), str(HERE / script), *arguments]
     shared = os.environ | {"PYTHONPATH": str(HERE)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=shared)
     if done.returncode:

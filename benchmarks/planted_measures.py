@@ -15,9 +15,13 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.loader import pad
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import TRAIN, VALID
+from siftrec.detectors.blend import Blend, Detector
+from siftrec.detectors.cooccurrence import Cooccurrence
+from siftrec.detectors.likelihood import Likelihood
 from siftrec.evaluate.symptoms import halves, re_identified, uniformity
 from siftrec.methods.ccl4rec import CCL4Rec, importance_of
 from siftrec.methods.contrast import Contrast, Views
+from siftrec.methods.denoise import Denoise
 from siftrec.methods.model import SequenceModel
 from siftrec.methods.relation import Relation
 from siftrec.methods.trained import Facts, Trained
@@ -68,6 +72,11 @@ def with_views(**changes: Any) -> CCL4Rec:
     return replace(FULL, views=replace(FULL.views, **changes))
 
 
+def detecting(detector: Detector, **changes: Any) -> CCL4Rec:
+    """The full method with other views, by a detector that does nothing else."""
+    return replace(with_views(**changes), denoise=Denoise(targets=False, detector=detector))
+
+
 def plain(methods: Mapping[str, CCL4Rec]) -> Trials:
     """Trials that change nothing in the training."""
     return {name: (method, {}) for name, method in methods.items()}
@@ -107,6 +116,18 @@ TRIALS: Mapping[str, Trials] = {
             "importance-target": with_views(importance="target"),
             "importance-attention": with_views(importance="attention"),
             "learned-0": with_views(learned=0.0),
+            "strength-both": with_loss(strength="both"),
+            "strength-temperature-1": with_loss(strength_temperature=1.0),
+            "temperature-0.1": with_loss(temperature=0.1),
+            "temperature-0.5": with_loss(temperature=0.5),
+            "margin-0": with_loss(margin=0.0),
+            "views-4": with_views(count=4),
+            "ramp-4": with_views(ramp=4),
+            "no-view-dropped": with_views(most_positive_damage=1.0, least_negative_damage=0.0),
+            "importance-likelihood": detecting(Likelihood(), importance="likelihood"),
+            "importance-cooccurrence": detecting(Cooccurrence(), importance="cooccurrence"),
+            "importance-blend": detecting(Blend(), importance="blend"),
+            "weighted-targets": replace(FULL, denoise=Denoise()),
         }
     ),
     "hardness": plain({f"kappa{kappa:g}": with_views(hardness=kappa) for kappa in (0.0, 0.5)}),

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rankers import BATCH, Cell, current
+
 from siftrec.evaluate.compare import p_text
 
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
@@ -21,7 +23,6 @@ NAMES = {
     "din": "DIN",
     "self-attention": "self-attention ranker",
 }
-BATCH = "candidates, 64 users at once"
 MEASURES = ("gauc", "auc", "precision@50/weighted", "precision@50/plain", "f1@50/weighted", "f1@50/plain")
 
 
@@ -30,7 +31,7 @@ def sections(path: Path, table: Table) -> list[str]:
     if not path.exists():
         return []
     figures = json.loads(path.read_text("utf-8"))
-    cells = list(figures["cells"].values())
+    cells = [each for each in figures["cells"].values() if current(Cell(**each["cell"]), each)]
     answers = [cell for cell in cells if cell["cell"]["kind"] == "answer"]
     runs = [cell for cell in cells if cell["cell"]["kind"] == "train"]
     parts = ["## Rankers", HEAD]

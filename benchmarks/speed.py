@@ -353,6 +353,7 @@ def measured(name: str, options: Options) -> dict[str, Any]:
         **asdict(figures),
         "rates": rates,
         "machine": machine.describe(),
+        "commit": machine.commit(),
         "command": f"python benchmarks/speed.py {name}",
     }
 

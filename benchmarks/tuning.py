@@ -1,4 +1,4 @@
-"""One declared tuning budget for every trained method, ours and opponents alike: validation data only.
+"""One declared tuning budget, the same for whoever is tuned: validation data only. Who is not tuned keeps its defaults.
 
     python benchmarks/tuning.py list                                     the trials, done or not
     python benchmarks/tuning.py run --only 'microlens50k.rho0.3.sasrec.*'
@@ -12,7 +12,9 @@ NDCG@20, filtered, on every validation question, with the weights that fit's own
 
 A method is tuned at the share of noise it is judged at, because who has a noisy log has only that: its validation
 interactions are as noisy as the rest. The default stays unless another configuration is better by more than two standard
-errors of the difference, over users and over training seeds (`BETWEEN_SEEDS`). A trial leaves `results/tuning/TRIAL.json`
+errors of the difference, over users and over training seeds (`BETWEEN_SEEDS`). Opponents are tuned before ours: a method
+whose four trials are not all done has its default in what is compared as tuned, and so has one whose default stays; their
+cells are the default's, and no new ones are run. A trial leaves `results/tuning/TRIAL.json`
 (its figures) and `results/values/tuning.TRIAL.parquet` (values per user).
 """
 
@@ -156,7 +158,8 @@ class Trial:
     @property
     def made(self) -> tuple[Method, Training]:
         """The method and how it is trained."""
-        from variants import changed, method_of, training_of
+        from choices import changed
+        from variants import method_of, training_of
 
         what = (self.data, self.method)
         return changed(method_of(*what), training_of(*what), self.changes)
@@ -164,7 +167,7 @@ class Trial:
     @property
     def settings(self) -> dict[str, Any]:
         """What decides the figures beside the data and the code."""
-        from variants import described
+        from choices import described
 
         return described(*self.made)
 
@@ -271,7 +274,7 @@ def stands(setting: str, method: str, choice: Mapping[str, Any]) -> bool:
 def choose(_: argparse.Namespace) -> None:
     """Choose for every method whose four trials are done; earlier choices stay while their settings are those of now."""
     import per_user
-    from variants import CHOSEN, chosen
+    from choices import CHOSEN, chosen
 
     choices: dict[str, dict[str, Any]] = {}
     for setting, methods in chosen().items():

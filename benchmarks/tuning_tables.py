@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from accuracy import TUNED, Setting
+from choices import chosen, moved
 from tuning import BETWEEN_SEEDS, GRID, METRIC, Trial
-from variants import VARIANTS, chosen
+from variants import VARIANTS
 
 Figures = dict[str, Any]
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
@@ -29,9 +30,11 @@ def sections(folder: Path, table: Table) -> list[str]:
     done = [each for methods in trials.values() for configs in methods.values() for each in configs.values()]
     all_of_them = len(TUNED) * sum(map(len, GRID.values()))
     text = (
-        "Every trained method but ablations, ours and opponents alike, has the same budget: four configurations, one seed "
+        "Whoever is tuned has the same budget: four configurations, one seed "
         "that no other table has, validation interactions alone (the test part is taken out before anything else), at the "
-        "share of noise at which it is judged afterwards. The default, and three declared changes of it: `dropout` (or a "
+        "share of noise at which it is judged afterwards. A method whose four are not all done is not tuned: in the "
+        "comparisons named *tuned* it has its defaults, which favours those that are. The default, and three declared "
+        "changes of it: `dropout` (or a "
         "weaker `penalty`), a `slower` learning rate, and `own`, what the method's paper tunes first, or else `both`. "
         f"Figures are {METRIC.upper()} on validation, filtered, and the difference from the default ± its standard error "
         f"over users and training seeds; for the latter, which one seed cannot show, a standard deviation of "
@@ -43,10 +46,22 @@ def sections(folder: Path, table: Table) -> list[str]:
     spent = sum(each["cpu_s"] for each in done) / 3600
     parts = ["## Tuning", text, f"{len(done)} of {all_of_them} trials are done, in {spent:.1f} CPU hours."]
     for setting in TUNED:
-        name = str(setting._replace(tuned=False))
+        name = str(setting.plain)
         if methods := trials.get(name):
-            parts += [f"### {setting._replace(tuned=False).words}, validation", of_setting(name, methods, table)]
+            parts += [f"### {setting.plain.words}, validation", who(name), of_setting(name, methods, table)]
     return [*parts, "`python benchmarks/tuning.py run`, `python benchmarks/tuning.py choose`"]
+
+
+def who(setting: str) -> str:
+    """Which methods were tuned, and which of them were left as they are."""
+    tuned, changed = chosen().get(setting, {}).keys(), moved(setting)
+    said = {
+        "Tuned, with other settings than the default": tuned & changed,
+        "tuned, and the default stayed": tuned - changed,
+        "not tuned": GRID.keys() - tuned,
+    }
+    names = {what: ", ".join(name for name in GRID if name in there) or "none" for what, there in said.items()}
+    return "; ".join(f"{what}: {each}" for what, each in names.items()) + "."
 
 
 def of_setting(setting: str, methods: Mapping[str, Mapping[str, Figures]], table: Table) -> str:

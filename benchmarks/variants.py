@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal, cast
 
 from datasets import MODALITIES
 
-from siftrec.errors import SettingsError
 from siftrec.methods.adt import ADT
 from siftrec.methods.base import Method
 from siftrec.methods.bprmf import BPRMF
@@ -35,7 +32,6 @@ from siftrec.methods.model import Sequential
 from siftrec.methods.popularity import Popularity
 from siftrec.methods.sasrec import SASRec
 from siftrec.methods.vbpr import VBPR
-from siftrec.settings import build, describe, nearest
 from siftrec.train.settings import Training
 
 
@@ -50,9 +46,11 @@ class Variant:
         seeded: whether its result depends on the seed when no noise is planted.
         whole: whether its training rows are whole histories.
         training: settings of `siftrec.Training` that are neither its defaults nor those of the data set.
+        epochs: how many, where the data set has no number of its own; None = the default.
         apart: whether it reads modalities apart, so that foreign content can be shown to it.
         only: the one modality its catalog has; None = the data set's usual ones.
         data: the data sets it is run on; None = the usual ones.
+        superseded: kept as it was measured, to be compared, and trained no more.
         oracle: what is known of the planted noise, as a ceiling: nothing; which targets it is (they do not count); or
             which interactions it is (they are taken out of training, of validation and of all histories); or which content
             is foreign (the gate shuts it out). `log`: nothing, but targets are weighed by a detector that was fitted on all
@@ -66,9 +64,11 @@ class Variant:
     seeded: bool = True
     whole: bool = False
     training: dict[str, Any] = field(default_factory=dict)
+    epochs: int | None = None
     apart: bool = False
     only: str | None = None
     data: tuple[str, ...] | None = None
+    superseded: bool = False
     oracle: Literal["nothing", "targets", "interactions", "content", "log", "detector", "detector, histories"] = (
         "nothing"
     )
@@ -84,17 +84,15 @@ WEIGHTED = CCL4Rec(dim=64, contrast=NEXT, denoise=Denoise())
 # window do, as SASRec does anyway; of the others twenty rows of each user are drawn anew every epoch.
 ML1M = ("ml1m", "ml1m-but-two")
 WINDOWS = set(ML1M)
+EVERYWHERE = ("microlens50k", *ML1M)
 TRAINING: dict[str, dict[str, Any]] = {
     "microlens50k": {},
     **{key: {"rows_per_user": 20, "epochs": 24, "patience": 0} for key in ML1M},
 }
 """Settings of `siftrec.Training` by data set that are not its defaults."""
 
-STEADY: dict[str, Any] = {"schedule": "constant", "epochs": 20, "patience": 2}
-STEADY_ON = {
-    "ml1m": {"sasrec", "sasrec-content", "ccl4rec-next", "ccl4rec-vanilla", "ccl4rec-random", "ccl4rec"},
-}
-"""What was trained before the rate fell, and has not been trained again under its own name since."""
+CONSTANT: dict[str, Any] = {"schedule": "constant", "epochs": 40, "patience": 2}
+"""How ml1m was trained before the rate fell (decision 0020)."""
 
 WHOLE: dict[str, dict[str, Any]] = {
     "microlens50k": {"batch_size": 128, "epochs": 20},
@@ -107,19 +105,17 @@ VARIANTS = {
     "itemknn": Variant("ItemKNN", ItemKNN, seeded=False),
     "markov": Variant("Markov, first order", Markov, seeded=False),
     "ease": Variant("EASE", EASE, seeded=False),
-    "sasrec": Variant("SASRec", lambda: SASRec(dim=64), whole=True),
-    "bprmf": Variant("BPR-MF", lambda: BPRMF(dim=64), training={"epochs": 20}),
+    "sasrec": Variant("SASRec", lambda: SASRec(dim=64), whole=True, data=EVERYWHERE),
+    "bprmf": Variant("BPR-MF", lambda: BPRMF(dim=64), epochs=20),
     "gru4rec": Variant("GRU4Rec", lambda: GRU4Rec(dim=64), whole=True),
     "gsasrec": Variant("gSASRec", lambda: SASRec(dim=64, objective="gbce", negatives=256), whole=True),
-    "fmlprec": Variant("FMLP-Rec", lambda: FMLPRec(dim=64), training={"epochs": 20}),
-    "sasrec-prefixes": Variant(
-        "SASRec, every prefix a row", lambda: SASRec(dim=64, rows="prefix"), training={"epochs": 20}
-    ),
+    "fmlprec": Variant("FMLP-Rec", lambda: FMLPRec(dim=64), epochs=20),
+    "sasrec-prefixes": Variant("SASRec, every prefix a row", lambda: SASRec(dim=64, rows="prefix"), epochs=20),
     "sasrec-content-prefixes": Variant(
         "SASRec with content, every prefix a row",
         lambda: SASRec(dim=64, rows="prefix", content=True),
         content=True,
-        training={"epochs": 20},
+        epochs=20,
     ),
     "sasrec-content": Variant("SASRec with content", lambda: SASRec(dim=64, content=True), content=True, whole=True),
     "cl4srec": Variant("CL4SRec", lambda: CL4SRec(base=SASRec(dim=64)), whole=True),
@@ -128,15 +124,17 @@ VARIANTS = {
     "causerec": Variant("CauseRec around SASRec", lambda: CauseRec(base=SASRec(dim=64)), whole=True),
     "tce": Variant("T-CE around SASRec", lambda: ADT(base=SASRec(dim=64)), whole=True),
     "rce": Variant("R-CE around SASRec", lambda: ADT(base=SASRec(dim=64), objective="reweighted"), whole=True),
-    "hsd": Variant("HSD-style sieve before SASRec", lambda: HSD(base=SASRec(dim=64)), training={"epochs": 20}),
-    "vbpr": Variant("VBPR", lambda: VBPR(dim=32, content_dim=32), content=True, training={"epochs": 20}),
+    "hsd": Variant("HSD-style sieve before SASRec", lambda: HSD(base=SASRec(dim=64)), epochs=20),
+    "vbpr": Variant("VBPR", lambda: VBPR(dim=32, content_dim=32), content=True, epochs=20),
     "two-tower": Variant(
         "two-tower: id and content, mean of the history",
         lambda: CCL4Rec(dim=64, encoder="mean", contrast=NEXT),
         content=True,
     ),
-    "freedom": Variant("FREEDOM", lambda: FREEDOM(dim=64), content=True, training={"epochs": 20}),
-    "ccl4rec-next": Variant("CCL4Rec, next-item only", lambda: CCL4Rec(dim=64, contrast=NEXT), content=True),
+    "freedom": Variant("FREEDOM", lambda: FREEDOM(dim=64), content=True, epochs=20),
+    "ccl4rec-next": Variant(
+        "CCL4Rec, next-item only", lambda: CCL4Rec(dim=64, contrast=NEXT), content=True, data=EVERYWHERE
+    ),
     "ccl4rec-next-windows": Variant(
         "CCL4Rec, next-item only, windows",
         lambda: CCL4Rec(dim=64, contrast=NEXT, rows="sequence"),
@@ -147,7 +145,7 @@ VARIANTS = {
     "ccl4rec-random": Variant(
         "CCL4Rec, full, random importance", lambda: CCL4Rec(dim=64, views=Views(importance="random")), content=True
     ),
-    "ccl4rec": Variant("CCL4Rec, full", lambda: CCL4Rec(dim=64), content=True),
+    "ccl4rec": Variant("CCL4Rec, full", lambda: CCL4Rec(dim=64), content=True, data=EVERYWHERE),
     "ccl4rec-denoise": Variant(
         "CCL4Rec, next-item only, weighted targets",
         lambda: CCL4Rec(dim=64, contrast=NEXT, denoise=Denoise()),
@@ -197,11 +195,14 @@ VARIANTS = {
     "ccl4rec-ids": Variant("CCL4Rec without content, full", lambda: CCL4Rec(dim=64)),
 }
 
-FALLING = {
-    f"{name}-falling": replace(VARIANTS[name], what=f"{VARIANTS[name].what}, falling rate", data=ML1M)
-    for name in ("sasrec", "ccl4rec-next", "ccl4rec")
+SUPERSEDED = ("sasrec", "sasrec-content", "ccl4rec-next", "ccl4rec-vanilla", "ccl4rec-random", "ccl4rec")
+VARIANTS |= {
+    f"{name}-constant": replace(
+        VARIANTS[name], what=f"{VARIANTS[name].what}, constant rate", training=CONSTANT, data=("ml1m",), superseded=True
+    )
+    for name in SUPERSEDED
 }
-VARIANTS |= FALLING | {
+VARIANTS |= {
     f"{name}-recent": Variant(
         f"{VARIANTS[name].what}, recent interaction apart",
         lambda contrast=contrast: CCL4Rec(dim=64, encoder="recent", contrast=contrast),
@@ -289,66 +290,16 @@ def training_of(data: str, name: str) -> Training:
     variant = VARIANTS[name]
     method = variant.make()
     whole = variant.whole or (data in WINDOWS and windowed(method) != method)
-    asked = TRAINING[data] | (WHOLE[data] if whole else {}) | variant.training
-    if name in STEADY_ON.get(data, ()):
-        asked |= STEADY | ({"epochs": 40} if whole else {})
-    return Training(**asked)
+    own = {} if variant.epochs is None else {"epochs": variant.epochs}
+    return Training(**(own | TRAINING[data] | (WHOLE[data] if whole else {}) | variant.training))
 
 
-CHOSEN = Path(__file__).resolve().parent / "results" / "tuning" / "chosen.json"
-
-
-def chosen() -> dict[str, dict[str, dict[str, Any]]]:
-    """What `tuning.py choose` chose: data set and share of noise → method → choice. Empty before."""
-    return dict(json.loads(CHOSEN.read_text("utf-8"))["choices"]) if CHOSEN.exists() else {}
-
-
-def tuned(setting: str, data: str, name: str) -> tuple[Method, Training]:
-    """A variant as it was chosen for a data set and a share of noise, and how it is trained."""
-    return changed(method_of(data, name), training_of(data, name), chosen()[setting][name]["changes"])
-
-
-def changed(method: Method, training: Training, changes: Mapping[str, Any]) -> tuple[Method, Training]:
-    """Both with other settings.
-
-    Args:
-        method: what is trained.
-        training: how.
-        changes: key path → value, e.g. `{"method.base.dropout": 0.5, "training.learning_rate": 0.001}`.
-
-    Raises:
-        SettingsError: a key path that the settings do not have, or a value out of range.
-    """
-    tables = {"method": describe(method), "training": describe(training)}
-    for path, value in changes.items():
-        *way, key = path.split(".")
-        table: dict[str, Any] = tables
-        for step in way:
-            table = table.get(step, {})
-        if key not in table:
-            raise SettingsError(path, f"no such setting{nearest(key, table)}")
-        table[key] = value
-    return build(tables["method"], "method"), build(tables["training"], "training")
-
-
-def described(method: Method, training: Training | None) -> dict[str, Any]:
-    """Both as they are read back from JSON; what is counted has no training."""
-    tables = {"method": describe(method)} | ({} if training is None else {"training": describe(training)})
-    return dict(json.loads(json.dumps(tables)))
-
-
-PAIRS = (
+SAME_TRAINING = (
     ("sasrec", "markov"),
     ("ccl4rec", "markov"),
     ("ccl4rec", "sasrec"),
     ("ccl4rec", "sasrec-content"),
-    *((f"{a}-falling", f"{b}-falling") for a, b in (("ccl4rec", "sasrec"), ("ccl4rec-next", "sasrec"))),
-    ("ccl4rec-falling", "ccl4rec-next-falling"),
-    *(
-        (f"{name}-recent", other)
-        for name in ("ccl4rec", "ccl4rec-next")
-        for other in ("sasrec-falling", f"{name}-falling")
-    ),
+    *((f"{name}-recent", other) for name in ("ccl4rec", "ccl4rec-next") for other in ("sasrec", name)),
     ("ccl4rec-recent", "ccl4rec-next-recent"),
     ("ccl4rec", "sasrec-prefixes"),
     ("ccl4rec", "sasrec-content-prefixes"),
@@ -395,5 +346,10 @@ PAIRS = (
     ("oracle-all", "ccl4rec-next"),
     ("sasrec", "rectools-sasrec"),
     ("ccl4rec", "rectools-sasrec"),
+)
+PAIRS = SAME_TRAINING + tuple(
+    (f"{a}-constant", b if b == "markov" else f"{b}-constant")
+    for a, b in SAME_TRAINING
+    if a in SUPERSEDED and b in ("markov", *SUPERSEDED)
 )
 """What is compared: the family over which Holm corrects, for each data set and share of noise."""

@@ -12,9 +12,11 @@ import per_user
 import polars as pl
 import pytest
 from accuracy import MAIN, Cell, Setting
+from variants import VARIANTS, training_of
 
 from siftrec.evaluate.compare import compare
 from siftrec.evaluate.evaluation import About, Evaluation
+from siftrec.methods.base import Learned
 
 SETTING = Setting("microlens50k", 0.3)
 
@@ -48,6 +50,37 @@ def cells(monkeypatch, tmp_path):
 
 def store(cell: Cell) -> None:
     cell.result.write_text(json.dumps({"commit": "abc", "settings": accuracy.settings_of(cell)}))
+
+
+def test_no_pair_compares_schedules() -> None:
+    """One side at a constant rate and the other at a falling one would tell of schedules, under names of methods."""
+    for data in accuracy.DATASETS:
+        for pair in comparisons.PAIRS:
+            trained = [each for each in pair if each in VARIANTS and isinstance(VARIANTS[each].make(), Learned)]
+            there = [training_of(data, each) for each in trained if data in (VARIANTS[each].data or accuracy.DATASETS)]
+            assert len({each.schedule for each in there}) <= 1, pair
+            assert len({each.patience for each in there}) <= 1, pair
+
+
+def test_every_method_but_one_that_needs_fewer_has_the_epochs_of_ml1m() -> None:
+    """A number of epochs chosen on MicroLens would be another schedule on ml1m."""
+    for name, variant in VARIANTS.items():
+        if not (variant.superseded or name.endswith("-recent")):
+            assert training_of("ml1m", name).epochs == 24, name
+
+
+def test_what_is_trained_no_more_is_done_as_it_stands(monkeypatch, tmp_path) -> None:
+    """Else `run` would spend hours on a protocol that nothing new is compared with."""
+    monkeypatch.setattr(accuracy, "RESULTS", tmp_path)
+    monkeypatch.setattr(accuracy, "VALUES", tmp_path / "values")
+    old, new = Cell("ml1m", 0.3, "sasrec-constant", 2), Cell("ml1m", 0.3, "sasrec", 2)
+    assert new in accuracy.cells()
+    assert old not in accuracy.cells(), "nothing is stored"
+    for cell in (old, new):
+        store(cell)
+    assert old in accuracy.cells()
+    assert (old.done, new.done) == (True, False)
+    assert (accuracy.settings_of(old)["training"]["schedule"], old.stands, new.stands) == ("constant", True, True)
 
 
 def test_values_per_user_come_back_as_they_were(tmp_path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import judges
+import noise_tables
 import numpy as np
 import pytest
+from render import table
 
 import noise
 from methods.kinds import KIND, mixed
@@ -33,15 +37,21 @@ def test_a_unit_says_which_fold_judges_whom_or_how_denoisers_were_trained() -> N
     assert set(noise.settings(denoisers)) == {"tce", "rce", "hsd"}
 
 
+def kinds(planted: bool) -> judges.Case:
+    """What a user does not like is noise."""
+    split = mixed(planted)
+    log = split.log.where(split.role < TEST)
+    liked = split.users.to_numpy().astype(np.int64)[log.owners] % 2
+    truth = (split.items.decode(log.items).to_numpy() >= KIND) != liked
+    background = replaced(pieces(log, 20), log.owners, 500, 1)
+    return judges.Case(log, log, truth, Catalog(split.items.ids), "replace", background, split)
+
+
 def test_denoisers_are_judged_by_what_they_took_away_and_left() -> None:
     """Users who like one of two kinds, and a log without kinds: there genuine interactions and noise are taken alike."""
     for planted in (True, False):
-        split = mixed(planted)
-        log = split.log.where(split.role < TEST)
-        liked = split.users.to_numpy().astype(np.int64)[log.owners] % 2
-        truth = (split.items.decode(log.items).to_numpy() >= KIND) != liked
-        catalog, background = Catalog(split.items.ids), replaced(pieces(log, 20), log.owners, 500, 1)
-        case = judges.Case(log, log, truth, catalog, "replace", background, split)
+        case = kinds(planted)
+        truth = case.truth
         training = Training(epochs=6, batch_size=32, learning_rate=0.01, schedule="constant", patience=0)
         method = ADT(base=SASRec(dim=16, length=10, blocks=1, heads=1), share=0.2, ramp=40)
         judged = judges.denoisers(case, {"tce": (method, training)}, 1)
@@ -53,3 +63,57 @@ def test_denoisers_are_judged_by_what_they_took_away_and_left() -> None:
         assert figures["under_denoising"] == pytest.approx(1 - dropped[truth].mean())
         difference = 1 - figures["under_denoising"] - figures["over_denoising"]
         assert difference > 0.08 if planted else abs(difference) < 0.05
+
+
+def test_the_librarys_scores_are_judged_as_denoisers_are() -> None:
+    """By what they leave: opponents' ratios beside nothing of ours would say nothing. Null: a score that knows nothing."""
+    case, rng = kinds(planted=True), np.random.default_rng(1)
+    for known in (3.0, 0.0):
+        score = rng.normal(size=len(case.truth)) + known * np.where(case.truth, -1, 1)
+        drawn = rng.normal(size=len(case.background.slots)) - known
+        judged = judges.Judged(score, drawn, 0.0)
+        figures = judges.figures_of(case, {"likelihood": judged, "popularity": judged}, 1)
+        scores = judges.calibrated(case, judged, 1)
+        likelihood = figures["likelihood"]
+        assert likelihood["over_denoising"] == pytest.approx((1 - scores.weight)[~case.truth].mean())
+        assert likelihood["under_denoising"] == pytest.approx(scores.weight[case.truth].mean())
+        targets = likelihood["weighted targets"]
+        left = 1 - np.minimum(1, 1.8 * np.minimum(1, scores.rho_upper * np.exp(-score)))
+        assert targets["over_denoising"] == pytest.approx((1 - left)[~case.truth].mean())
+        for each in (likelihood, targets):
+            told = 1 - each["under_denoising"] - each["over_denoising"]
+            assert told > 0.7 if known else abs(told) < 0.03
+        assert not {"over_denoising", "weighted targets"} & figures["popularity"].keys(), "a control takes nothing"
+
+
+@pytest.fixture
+def unit(monkeypatch, tmp_path):
+    """A stored unit as if it had been made now, in a folder of its own."""
+    unit = noise.units(["ml100k.replace.rho0.3.scorers.seed1"])[0]
+    told = json.loads(unit.result.read_text()) | {"settings": noise.settings(unit)}
+    told["figures"]["likelihood"] |= {"over_denoising": 0.25, "under_denoising": 0.5}
+    monkeypatch.setattr(noise, "RESULTS", tmp_path)
+    unit.result.write_text(json.dumps(told))
+    return unit
+
+
+def test_units_of_other_settings_are_neither_done_nor_shown(unit, tmp_path) -> None:
+    """A detector of before beside those of now would be compared with them."""
+    assert unit.done
+    page = "\n".join(noise_tables.sections(tmp_path, table))
+    assert "| likelihood, cross-fitted | 0.250 | 0.500 | 1 |" in page
+    told = json.loads(unit.result.read_text())
+    told["settings"]["likelihood"]["dim"] = 7
+    unit.result.write_text(json.dumps(told))
+    assert not unit.done
+    assert noise_tables.sections(tmp_path, table) == []
+
+
+def test_a_unit_that_lacks_what_is_measured_now_is_shown_but_not_done(unit, tmp_path) -> None:
+    told = json.loads(unit.result.read_text())
+    del told["figures"]["likelihood"]["over_denoising"]
+    unit.result.write_text(json.dumps(told))
+    assert not unit.done
+    page = "\n".join(noise_tables.sections(tmp_path, table))
+    assert "likelihood, cross-fitted" in page
+    assert "over-denoising" not in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -183,3 +184,19 @@ def test_the_libraries_themselves_find_what_users_like_and_nothing_where_there_i
         assert share > 0.65 if planted else abs(share - 0.5) < 0.15
         assert (lists > 0).any(axis=1).all()
         assert min(told["fit_cpu_s"], told["users_per_s"], told["targets_per_s"]) > 0
+
+
+def test_a_library_that_is_not_installed_keeps_nobody_else_waiting(monkeypatch, capsys, tmp_path) -> None:
+    """One failing install would leave out every cell of ours."""
+    started: list[str] = []
+    monkeypatch.setattr(machine, "run_each", lambda script, command, names, data, jobs: started.extend(names))
+    monkeypatch.setattr(peer, "HERE", tmp_path)
+    python = tmp_path / "implicit" / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    asked = ["microlens50k.rho0.cornac-vbpr.*", "microlens50k.rho0.implicit-als.*", "microlens50k.rho0.sasrec.seed1"]
+    accuracy.run(argparse.Namespace(only=asked, curves=None, again=True, data=tmp_path, jobs=1))
+    assert started == ["microlens50k.rho0.sasrec.seed1", "microlens50k.rho0.implicit-als.seed1"]
+    assert (
+        "microlens50k.rho0.cornac-vbpr.seed1: waits for its library; run: make peer-cornac" in capsys.readouterr().err
+    )

@@ -13,6 +13,7 @@ import pytest
 import rankers
 import rankers_compare
 import rankers_tables
+from render import table
 
 from data.test_impression_readers import kuairand_folder, kuaivideo_folder, microvideo_folder
 from siftrec.evaluate.impressions import Judged
@@ -119,3 +120,25 @@ def test_time_to_equal_gauc_ends_where_the_slowest_to_learn_gets_to():
 
     runs = [run("din", (5.0, 0.6), (10.0, 0.8)), run("ccl4rec", (1.0, 0.6), (2.0, 0.7), (3.0, 0.65))]
     assert rankers_tables._equal(runs) == {"din": "10.0", "ccl4rec": "2.0"}
+
+
+def test_a_cell_without_a_measure_of_now_or_of_other_settings_is_not_done(monkeypatch, tmp_path):
+    """Else columns that came later stay empty for ever, and a method of before is compared with those of now."""
+    cell, asked = rankers.Cell("answer", "din", 20), rankers.MEASURES["answer"]["us_per_candidate"]
+    settings, spent = rankers.settings_of(cell), {name: [6.0, 7.0] for name in asked}
+    parameters = {"ids": 1, "content": 2, "network": 3}
+    figures = {"cell": cell.__dict__, "settings": settings, "us_per_candidate": spent, "parameters": parameters}
+    monkeypatch.setattr(rankers, "RESULTS", tmp_path / "rankers.json")
+
+    def stored() -> str:
+        rankers.RESULTS.write_text(json.dumps({"schema": 1, "cells": {str(cell): figures}}))
+        return "\n".join(rankers_tables.sections(rankers.RESULTS, table))
+
+    assert "| L = 20, DIN | 1 | 2 | 3 | 6.5 | – | 6.5 | – | 6.5 | – | – |" in stored()
+    assert rankers.is_done(cell)
+    figures["us_per_candidate"] = {name: each for name, each in spent.items() if name != rankers.BATCH}
+    assert "| L = 20, DIN | 1 | 2 | 3 | 6.5 | – | – | – | 6.5 | – | – |" in stored()
+    assert not rankers.is_done(cell)
+    figures |= {"us_per_candidate": spent, "settings": {"method": settings["method"] | {"dim": 7}}}
+    assert stored() == ""
+    assert not rankers.is_done(cell)

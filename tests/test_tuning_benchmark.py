@@ -7,8 +7,12 @@ import json
 from dataclasses import replace
 
 import accuracy
+import choices
+import comparisons
 import machine
 import numpy as np
+import per_user
+import polars as pl
 import pytest
 import service_tables
 import tuning
@@ -20,7 +24,7 @@ from render import table
 from methods.kinds import mixed
 from siftrec.data.split import TEST
 from siftrec.errors import SettingsError
-from siftrec.evaluate.evaluation import evaluate
+from siftrec.evaluate.evaluation import About, Evaluation, evaluate
 from siftrec.methods.base import Learned
 from siftrec.methods.demure import Demure
 from siftrec.methods.late import LateFusion
@@ -40,14 +44,16 @@ def test_every_method_has_four_configurations_that_differ_in_more_than_name() ->
         assert next(iter(configs.values())) == {}
     assert len(tuning.trials()) == 2 * 4 * len(tuning.GRID)
     with pytest.raises(SettingsError, match=r"method\.base\.dropuot: no such setting; did you mean 'dropout'"):
-        variants.changed(*tuning.Trial("ml1m", 0, "cl4srec", "default").made, {"method.base.dropuot": 0.5})
+        choices.changed(*tuning.Trial("ml1m", 0, "cl4srec", "default").made, {"method.base.dropuot": 0.5})
 
 
 def test_every_opponent_is_tuned() -> None:
     """A method left out would be beaten at its default by ours at their best."""
     ours = ("ccl4rec", "late", "demure", "oracle")
-    everywhere = {name: variant for name, variant in variants.VARIANTS.items() if variant.data is None}
-    learned = {name for name, variant in everywhere.items() if isinstance(variant.make(), Learned)}
+    there = {
+        name: each for name, each in variants.VARIANTS.items() if "microlens50k" in (each.data or accuracy.DATASETS)
+    }
+    learned = {name for name, variant in there.items() if isinstance(variant.make(), Learned)}
     assert {name for name in learned if not name.startswith(ours)} <= set(tuning.GRID) <= learned
 
 
@@ -121,7 +127,7 @@ def test_choices_that_the_grid_or_the_settings_no_longer_have_are_dropped(chosen
     chosen[setting]["hsd"] = {"config": "own", "changes": {"method.heat": 0.5}, "settings": hsd.settings}
     chosen[setting]["gru4rec"] = {"config": "warmer", "changes": {}, "settings": {}}
     chosen[setting]["tce"] = chosen[setting]["cl4srec"] | {"config": "own"}
-    variants.CHOSEN.write_text(json.dumps({"choices": chosen}))
+    choices.CHOSEN.write_text(json.dumps({"choices": chosen}))
     monkeypatch.setattr(tuning, "RESULTS", tmp_path)
     monkeypatch.setitem(tuning.GRID, "hsd", {"default": {}, "own": {"method.heat": 0.5}})
     stale = [cell for cell in accuracy.cells() if cell.tuned and cell.method == "hsd"]
@@ -132,23 +138,23 @@ def test_choices_that_the_grid_or_the_settings_no_longer_have_are_dropped(chosen
     assert not any(cell.done for cell in stale)
     monkeypatch.setattr(tuning, "trials", lambda: [])
     tuning.choose(argparse.Namespace())
-    assert set(variants.chosen()[setting]) == {"cl4srec", "sasrec"}
+    assert set(choices.chosen()[setting]) == {"cl4srec", "sasrec"}
     monkeypatch.setitem(tuning.GRID["cl4srec"], "dropout", {"method.base.dropout": 0.4})
     tuning.choose(argparse.Namespace())
-    assert set(variants.chosen()[setting]) == {"sasrec"}
+    assert set(choices.chosen()[setting]) == {"sasrec"}
 
 
 def test_what_came_to_be_a_setting_counts_with_what_was_done_before() -> None:
     """Views were for every row before `row_share`: such a cell is not what its default of today would give."""
     training = variants.training_of("microlens50k", "demure")
-    now = {share: variants.described(Demure(views=SlotViews(row_share=share)), training) for share in (1.0, 0.125)}
+    now = {share: choices.described(Demure(views=SlotViews(row_share=share)), training) for share in (1.0, 0.125)}
     stored = json.loads(json.dumps(now[0.125]))
     del stored["method"]["views"]["row_share"]
     assert machine.unchanged(stored, now[1.0])
     assert not machine.unchanged(stored, now[0.125])
-    plain = variants.described(Demure(), training)
+    plain = choices.described(Demure(), training)
     assert machine.unchanged({**plain, "method": {"use": "siftrec:Demure"}}, plain)
-    lifted = {how: variants.described(Demure(base=LateFusion(lift=how)), training) for how in ("none", "ids")}
+    lifted = {how: choices.described(Demure(base=LateFusion(lift=how)), training) for how in ("none", "ids")}
     stored = json.loads(json.dumps(lifted["ids"]))
     del stored["method"]["base"]["lift"]
     assert machine.unchanged(stored, lifted["none"])
@@ -159,53 +165,55 @@ def test_what_came_to_be_a_setting_counts_with_what_was_done_before() -> None:
 def chosen(monkeypatch, tmp_path):
     """More dropout for CL4SRec under noise, the default for SASRec; results go to a folder of their own."""
     more = {"config": "dropout", "changes": {"method.base.dropout": 0.5}}
-    choices = {"microlens50k.rho0.3": {"cl4srec": more, "sasrec": {"config": "default", "changes": {}}}}
-    monkeypatch.setattr(variants, "CHOSEN", tmp_path / "chosen.json")
-    variants.CHOSEN.write_text(json.dumps({"choices": choices}))
+    picked = {"microlens50k.rho0.3": {"cl4srec": more, "sasrec": {"config": "default", "changes": {}}}}
+    monkeypatch.setattr(choices, "CHOSEN", tmp_path / "chosen.json")
+    choices.CHOSEN.write_text(json.dumps({"choices": picked}))
     monkeypatch.setattr(accuracy, "RESULTS", tmp_path)
     monkeypatch.setattr(accuracy, "VALUES", tmp_path)
-    return choices
+    return picked
 
 
 def test_chosen_settings_have_cells_of_their_own(chosen) -> None:
-    """Defaults' cells keep name and settings, or hours of stored figures would be stale."""
+    """Defaults' cells keep name and settings, or hours of stored figures would be stale; nor is a kept default run again."""
     tuned = [cell for cell in accuracy.cells() if cell.tuned]
-    names = [f"microlens50k.rho0.3.tuned.{name}.seed{seed}" for seed in (1, 2, 3) for name in ("sasrec", "cl4srec")]
-    assert list(map(str, tuned)) == names
-    defaults = [accuracy.settings_of(replace(cell, tuned=False)) for cell in tuned[:2]]
-    assert accuracy.settings_of(tuned[0]) == defaults[0]
-    settings = accuracy.settings_of(tuned[1])
-    assert (settings["method"]["base"].pop("dropout"), defaults[1]["method"]["base"].pop("dropout")) == (0.5, 0.2)
-    assert settings == defaults[1]
-    variants.CHOSEN.unlink()
+    assert list(map(str, tuned)) == [f"microlens50k.rho0.3.tuned.cl4srec.seed{seed}" for seed in (1, 2, 3)]
+    assert accuracy.cells(["*.tuned.*"]) == tuned
+    default = accuracy.settings_of(replace(tuned[0], tuned=False))
+    settings = accuracy.settings_of(tuned[0])
+    assert (settings["method"]["base"].pop("dropout"), default["method"]["base"].pop("dropout")) == (0.5, 0.2)
+    assert settings == default
+    choices.CHOSEN.unlink()
     assert not any(cell.tuned for cell in accuracy.cells())
 
 
-def test_a_default_that_was_kept_is_not_trained_again(chosen, tmp_path) -> None:
-    tuned = accuracy.cells(["*.tuned.sasrec.seed1"])[0]
-    default = replace(tuned, tuned=False)
-    stored = {
-        "cell": {},
-        "commit": "abc",
-        "settings": accuracy.settings_of(default),
-        "evaluation": {"run": str(default), "metrics": 7},
-    }
-    default.result.write_text(json.dumps(stored))
-    default.values.write_bytes(b"values")
-    accuracy.run_cell(tuned, tmp_path / "no data here")
-    told = json.loads(tuned.result.read_text())
-    assert tuned.done
-    assert (told["same_as"], told["evaluation"]["run"]) == (str(default), str(tuned))
-    assert accuracy.Cell(**told["cell"]) == tuned
-    default.result.write_text(json.dumps(stored | {"commit": "def"}))
-    assert not tuned.done, "a copy of figures that were measured again"
+def test_tuned_opponents_meet_ours_at_their_defaults(chosen) -> None:
+    """Ours need no trials to be compared, and a default that tuning kept needs no cell: both have the figures they had."""
+    rng = np.random.default_rng(1)
+    setting = accuracy.Setting("microlens50k", 0.3, tuned=True)
+    made = {"ccl4rec": False, "sasrec": False, "cl4srec": True, "gru4rec": False}
+    for method, tuned in made.items():
+        cell = accuracy.Cell("microlens50k", 0.3, method, 1, tuned=tuned)
+        cell.result.write_text(json.dumps({"settings": accuracy.settings_of(cell)}))
+        values = rng.random((4, 300)) * (0.5 if tuned else 1)
+        about = About("siftrec:X", 1, "test", "leave-one-out", 500, {"train": "t", "test": "q"}, 0.0, {}, {}, "m")
+        users = pl.Series([f"u{i}" for i in range(300)])
+        per_user.write(Evaluation(users, accuracy.MAIN, {"seen": values}, about), accuracy.MAIN, cell.values)
+    found = comparisons.family(setting, {})
+    pairs = {(each["a"], each["b"]): each for each in found["comparisons"] if each["metric"] == "ndcg@20"}
+    assert set(pairs) == {("ccl4rec", "sasrec"), ("ccl4rec", "cl4srec")}, "gru4rec was not tuned, nor was ours"
+    assert pairs["ccl4rec", "cl4srec"]["relative"] > 0.5, "the tuned cell, which is half as good"
+    assert found["settings"]["cl4srec"]["method"]["base"]["dropout"] == 0.5
+    tuned = accuracy.Cell("microlens50k", 0.3, "cl4srec", 1, tuned=True)
+    del chosen["microlens50k.rho0.3"]["cl4srec"]
+    choices.CHOSEN.write_text(json.dumps({"choices": chosen}))
+    assert not tuned.stands, "a choice that is gone leaves no figures behind"
 
 
 def test_the_page_shows_every_trial_and_the_choice(chosen, tmp_path) -> None:
     (tmp_path / "trials").mkdir()
     found = {"ndcg@20": 0.05, "difference": 0.01, "standard_error": 0.002}
     chosen["microlens50k.rho0.3"]["cl4srec"]["trials"] = {"default": found, "dropout": found}
-    variants.CHOSEN.write_text(json.dumps({"choices": chosen}))
+    choices.CHOSEN.write_text(json.dumps({"choices": chosen}))
     for config in tuning.GRID["cl4srec"]:
         told = {"trial": {"data": "microlens50k", "rho": 0.3, "method": "cl4srec", "config": config}, "epochs": 9}
         told |= {"best_epoch": 6, "validation": {"ndcg@20": 0.05}, "training": {"epochs": 40}, "cpu_s": 60.0}
@@ -214,6 +222,9 @@ def test_the_page_shows_every_trial_and_the_choice(chosen, tmp_path) -> None:
     assert f"4 of {len(tuning.trials())} trials are done" in page
     assert "|  | dropout: base.dropout 0.5 | 0.0500 | +0.0100 ± 0.0020 | 7, 9, 40 | 60 | **yes** |" in page
     assert "| CL4SRec | default | 0.0500 |  | 7, 9, 40 | 60 |  |" in page
+    assert (
+        "other settings than the default: cl4srec; tuned, and the default stayed: sasrec; not tuned: sasrec-pre" in page
+    )
     assert not tuning_tables.sections(tmp_path / "nothing", table)
 
 
