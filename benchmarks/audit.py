@@ -18,7 +18,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -74,11 +73,15 @@ class Cell:
 
     @property
     def done(self) -> bool:
-        """Whether they are there, other people's models with all their seeds."""
+        """Whether they are there, of an audit with content, other people's models with all their seeds."""
+        from datasets import MODALITIES
+
         if not self.result.exists():
             return False
-        truth = json.loads(self.result.read_text())["truth"]
-        return all(each.get("seeds") == len(PEER_SEEDS) for each in truth if each["model"].startswith("implicit"))
+        told = json.loads(self.result.read_text())
+        content = told["audit"]["modalities"]
+        seeds = (each.get("seeds") for each in told["truth"] if each["model"].startswith("implicit"))
+        return sorted(content) == sorted(MODALITIES[self.data]) and all(count == len(PEER_SEEDS) for count in seeds)
 
 
 def cells(patterns: list[str] | None = None, quick: bool = False) -> list[Cell]:
@@ -97,10 +100,9 @@ def run_cell(cell: Cell, folder: Path, peers: bool) -> None:
     data = load(cell.data, folder)
     split = inject(data.split, cell.mechanism, cell.rho, SEED).split if cell.rho else data.split
     data = replace(data, split=split)
-    with tempfile.TemporaryDirectory() as work:
-        started = time.perf_counter()
-        audited = audit_of(data, Path(work), cell.quick)
-        spent = time.perf_counter() - started
+    started = time.perf_counter()
+    audited = audit_of(data, cell.quick)
+    spent = time.perf_counter() - started
     truth = [told for name, arms in judged(data, audited, cell.quick, peers) for told in compared(name, arms)]
     figures = {
         "schema": 1,
@@ -118,32 +120,31 @@ def run_cell(cell: Cell, folder: Path, peers: bool) -> None:
 
 
 def named(report: dict[str, Any], name: str) -> dict[str, Any]:
-    """The report of a log that was a temporary file, under the name of its data set."""
+    """The report of a log in memory, under the name of its data set."""
     return report | {"source": name, "log": report["log"] | {"source": name}}
 
 
-def audit_of(data: Data, work: Path, quick: bool) -> Audit:
-    """Audit everything before the test targets, as a log of its own: order is all it knows of time."""
+def audit_of(data: Data, quick: bool) -> Audit:
+    """Audit everything before the test targets, as a log of its own, with content: order is all it knows of time."""
     import polars as pl
 
     from siftrec.audit import audit
     from siftrec.audit.events import Ended
     from siftrec.audit.plan import FULL, QUICK
     from siftrec.data.interactions import Interactions
-    from siftrec.data.readers.arrow import write
     from siftrec.data.split import TEST
 
     split = data.split
     log = split.log.where(split.role < TEST)
     position = pl.Series(range(len(log.items)), dtype=pl.Int64)
     frame = pl.DataFrame({"user": split.users.gather(log.owners), "item": split.items.decode(log.items)})
-    write(Interactions(frame.with_columns(time=position, row=position), "order"), work / "log.parquet")
+    earlier = Interactions(frame.with_columns(time=position, row=position), "order")
 
     def tell(event: object) -> None:
         if isinstance(event, Ended):
             print(f"{event.step}: {event.seconds:.0f} s, {event.found}", file=sys.stderr, flush=True)
 
-    return audit(work / "log.parquet", plan=QUICK if quick else FULL, seed=SEED, on_event=tell)
+    return audit(earlier, data.catalog, plan=QUICK if quick else FULL, seed=SEED, on_event=tell)
 
 
 def arms_of(split: Split, audited: Audit) -> dict[str, Split]:
