@@ -95,7 +95,9 @@ def test_compared_figures_are_gauc_and_say_how_sure_they_are(stored):
         assert pair["p_holm"] >= pair["p"]
         assert (pair["p_holm"] < 0.05) == (stored[a] != stored[b])
     assert sum(pair["p_holm"] > pair["p"] for pair in found["pairs"]) >= 4
-    assert pairs["ccl4rec", "self-attention"]["p_equivalent_holm"] < 0.05 < pairs["ccl4rec", "two-tower"]["p_equivalent"]
+    assert (
+        pairs["ccl4rec", "self-attention"]["p_equivalent_holm"] < 0.05 < pairs["ccl4rec", "two-tower"]["p_equivalent"]
+    )
     share = found["share of the gap"]
     assert share["low"] < 0.8 < share["high"]
     assert share["high"] - share["low"] < 0.2

@@ -34,7 +34,9 @@ def as_json(family: Sequence[Comparison]) -> dict[str, Any]:
 
 def as_latex(family: Sequence[Comparison]) -> str:
     """A `tabular` for the booktabs package."""
-    head = "a & b & metric & mean a & mean b & difference & 95\\,\\% CI & $p$ (Holm) & $d_z$ & $p$ (Holm, $\\pm 2$\\,\\%)"
+    head = (
+        "a & b & metric & mean a & mean b & difference & 95\\,\\% CI & $p$ (Holm) & $d_z$ & $p$ (Holm, $\\pm 2$\\,\\%)"
+    )
     rows = [
         " & ".join(
             [
