@@ -19,7 +19,7 @@ STYLE = (
     "text {font: 13px system-ui, sans-serif; fill: var(--ink)} .title {font-weight: 600} .muted {fill: var(--muted)} "
     ".ground {fill: var(--card)} .grid {stroke: var(--line)} "
     ".line {fill: none; stroke-width: 2} .sparse {stroke-width: 1; opacity: .4} "
-    ".spread {stroke-width: 1} .leader {stroke-width: 1; opacity: .5}"
+    ".spread {stroke-width: 1} .leader {stroke-width: 1; opacity: .5; stroke-dasharray: 1 4}"
 )
 Points = Mapping[float, Sequence[float]]
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from siftrec.report.charts import Scale, element, interval
 from siftrec.report.data import Estimate
 
-NAMES, FIGURES = 330, 130
+NAMES, FIGURES = 325, 165
 """Room for names at the left, and for figures at the right."""
 TOP, ROW, HEADING, BOTTOM = 34, 36, 30, 40
 ENDS = 0.3
@@ -77,7 +77,7 @@ def _row(row: Row, ends: Scale, y: float) -> list[Markup]:
     ]
     value = row.estimate.value
     if abs(value) < ENDS:
-        place = {"x": NAMES, "y": y + 2, "width": WIDTH - NAMES - FIGURES, "height": ROW - 4}
+        place = {"x": NAMES, "y": y, "width": WIDTH - NAMES - FIGURES, "height": ROW}
         return [*parts, element("svg", interval(row.estimate, ends, 0.0, band=BAND), **place)]
     x, way = _x(ends, ENDS if value > 0 else -ENDS), 1 if value > 0 else -1
     shape = f"M{x - 12 * way} {middle - 6} {x} {middle} {x - 12 * way} {middle + 6}Z"
