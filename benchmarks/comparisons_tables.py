@@ -35,8 +35,7 @@ FIRST = f"""The *primary* family of a setting is what this library is about, {ME
 or of {len(PRIMARY_FOREIGN)} where content is foreign. **It was declared after the first three seeds had been seen**,
 so these p values are not those of a plan made beforehand; since then they no longer change with every other cell that
 is run. A declared pair without a figure counts as a test that shows nothing. A look at the same users with earlier
-settings is counted nowhere. In the plots ± 2 % are
-shaded, and arrows lie beyond ± 30 %."""
+settings is counted nowhere. In the plots ± 2 % are shaded, and arrows lie beyond ± 30 %."""
 REST = """Every other pair and metric, *exploratory*: one family for each setting, which grows with what is run.
 **Bold**: a difference at 5 % after Holm; ≈: equivalent within ± 2 % after Holm; then p of the difference after Holm.
 *Primary*: in the table above. Differences in the metric's own unit and all other p values are in

@@ -90,8 +90,8 @@ def test_the_page_sets_denoised_beside_what_it_was(world: Planted) -> None:
 def test_what_contrast_and_weights_change_is_shown_at_once() -> None:
     """It is what the section is read for; in a table of thirty rows nobody finds it."""
     run = [{"seed": 1} | dict.fromkeys(symptoms_tables.MEASURES, 0.5)]
-    measured = {name: run for name in ("sasrec", "tce", "ccl4rec-next", "ccl4rec-denoise")}
-    controls = dict.fromkeys(symptoms_tables.CONTROLS, {})
+    measured = dict.fromkeys(("sasrec", "tce", "ccl4rec-next", "ccl4rec-denoise"), run)
+    controls = {name: {} for name in symptoms_tables.CONTROLS}
     _, shown, hidden = symptoms_tables._section(
         Setting("ml1m", 0.3),
         measured,
