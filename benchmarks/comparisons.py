@@ -52,7 +52,7 @@ def compared(setting: Setting, pairs: Mapping[Pair, set[str]], before: Mapping[s
         setting: what they are compared under.
         pairs: the metrics of each pair.
         before: the same as it was stored. Where values per user of an older cell were not kept, a pair keeps the
-            comparison it had, as long as both sides have the seeds and the settings that they had.
+            comparison it had, as long as it would be of the same seeds and settings.
     """
     standing = {name: _standing(setting, name) for name in dict.fromkeys(name for pair in pairs for name in pair)}
     standing = {name: each for name, each in standing.items() if each}
@@ -65,7 +65,7 @@ def compared(setting: Setting, pairs: Mapping[Pair, set[str]], before: Mapping[s
             left, right = ([per_user.read(cell.values) for cell in side] for side in sides)
             made = [replace(compare(left, right, metric), a=a, b=b) for metric in MAIN if metric in metrics]
             records += [_record(each, setting, kept=False) for each in made]
-        elif all(_as_before(before, standing[name]) for name in (a, b)):
+        elif _as_before(before, setting, (a, b), sides):
             kept = [read(each) for each in before["comparisons"] if (each["a"], each["b"]) == (a, b)]
             records += [_record(each, setting, kept=True) for each in kept if each.metric in metrics]
     return {
@@ -118,16 +118,20 @@ def _setting(told: Mapping[str, Any]) -> Setting:
 
 def _standing(setting: Setting, method: str) -> list[Cell]:
     """The cells of a method, one per seed, whose figures stand."""
+    return [cell for cell in _cells(setting, method, SEEDS) if cell.stands]
+
+
+def _cells(setting: Setting, method: str, seeds: Iterable[int]) -> list[Cell]:
     data, rho, foreign, mechanism, tuned = setting
-    every: Iterable[Cell] = (Cell(data, rho, method, seed, foreign, mechanism, tuned) for seed in SEEDS)
-    return [cell for cell in every if cell.stands]
+    return [Cell(data, rho, method, seed, foreign, mechanism, tuned) for seed in seeds]
 
 
-def _as_before(before: Mapping[str, Any], now: list[Cell]) -> bool:
-    """Whether a method has the seeds and the settings that it had."""
-    name = now[0].method
-    seeds = before.get("seeds", {}).get(name) == [cell.seed for cell in now]
-    return seeds and machine.unchanged(before["settings"].get(name), settings_of(now[0]))
+def _as_before(before: Mapping[str, Any], setting: Setting, pair: Pair, now: tuple[list[Cell], list[Cell]]) -> bool:
+    """Whether the runs of a pair that are compared are those that were, with the settings that they had."""
+    left, right = (_cells(setting, name, before.get("seeds", {}).get(name, ())) for name in pair)
+    if _paired(setting, left, right) != now:
+        return False
+    return all(machine.unchanged(before["settings"].get(side[0].method), settings_of(side[0])) for side in now)
 
 
 def _paired(setting: Setting, left: list[Cell], right: list[Cell]) -> tuple[list[Cell], list[Cell]]:

@@ -102,6 +102,10 @@ def test_without_values_a_comparison_stays_until_settings_or_seeds_change(cells)
     other = before["settings"] | {"ccl4rec-denoise": before["settings"]["ccl4rec-next"]}
     assert not made_in(SETTING, before | {"settings": other})
     extra = Cell("microlens50k", 0.3, "ccl4rec-denoise", 4), Cell("microlens50k", 0.3, "ccl4rec-next", 4)
+    store(extra[0])
+    assert told_of(SETTING, before)["comparisons"] == kept["comparisons"], (
+        "a seed that only one side has is not compared"
+    )
     for cell in extra:
         store(cell)
     assert not made_in(SETTING, before), "of three seeds, where there are four"
