@@ -18,6 +18,7 @@ from typing import Any
 import headline
 import machine
 from accuracy import MAIN, SETTINGS, Cell, Setting, current
+from comparisons_tables import sections as compared
 from curves_tables import sections as curves
 from modality_tables import sections as counted
 from noise_tables import sections as finding_noise
@@ -54,8 +55,8 @@ def main() -> None:
         *served(RESULTS, table),
         *audited(RESULTS / "audit", table),
         *accuracy(cells, stale),
-        *comparisons(),
-        *curves(cells, PAGE.parent / "plots", table),
+        *compared(RESULTS / "accuracy" / "comparisons.json", PAGE.parent / "plots", NAMES, table),
+        *curves(cells, RESULTS / "accuracy" / "comparisons.json", PAGE.parent / "plots", table),
         *symptoms(cells, RESULTS / "symptoms", NAMES, table),
         *beside(cells, NAMES, table),
         *tuned(RESULTS / "tuning", table),
@@ -212,11 +213,6 @@ def accuracy_cells() -> tuple[dict[Setting, dict[str, list[Figures]]], int]:
     return cells, stale
 
 
-def setting_of(told: Figures) -> Setting:
-    """From a stored table; what it lacks had its default when it was written."""
-    return Setting(**{field: told[field] for field in Setting._fields if field in told})
-
-
 def accuracy(cells: dict[Setting, dict[str, list[Figures]]], stale: int) -> list[str]:
     """One table per data set and share of noise; how many stored cells are left out is said."""
     if not cells:
@@ -290,58 +286,6 @@ def training(methods: dict[str, list[Figures]]) -> str:
             if NAMES[name] not in by_settings[shown]:
                 by_settings[shown].append(NAMES[name])
     return "; ".join(f"{', '.join(names)}: {shown}" for shown, names in by_settings.items()) + "."
-
-
-def comparisons() -> list[str]:
-    """Paired comparisons on NDCG@20 and Recall@20; the rest is in the JSON."""
-    figures = stored(RESULTS / "accuracy" / "comparisons.json")
-    if figures is None:
-        return []
-    text = (
-        "Per user and seed, filtered. Difference = first − second, also as a share of the second. Users and seeds are both "
-        "samples wherever there are several seeds: 95 % pigeonhole bootstrap interval; p: t test with the standard error of "
-        "both, corrected by Holm over all pairs and the four metrics of a setting; equivalence: two one-sided tests against "
-        "± 2 % of the second's mean. With one seed the seed is taken as it is. Seeds 4 and 5 of two methods on noisy "
-        "MicroLens were added when three had left their difference undecided; for that second look its p is doubled. † is "
-        "of earlier runs with the same settings, whose values per user were not kept; some seeds have been run again since, "
-        "on another machine, so that means differ in their last digits. Holm covers them too. "
-        "`python benchmarks/accuracy.py compare`"
-    )
-    parts = ["## Comparisons", text]
-    head = (
-        "first − second",
-        "seeds",
-        "metric",
-        "difference",
-        "95 % interval",
-        "relative",
-        "p (Holm)",
-        "p (equivalent)",
-        "verdict",
-    )
-    for each in figures["families"]:
-        lines = [
-            (
-                f"{NAMES[c['a']]} − {NAMES[c['b']]}{' †' if c['kept'] else ''}",
-                str(c["seeds"]),
-                c["metric"],
-                f"{c['difference']:+.4f}",
-                f"{c['low']:+.4f} … {c['high']:+.4f}",
-                "–" if c["relative"] is None else f"{c['relative']:+.1%}",
-                small(c["p_holm"]),
-                small(c["p_equivalent"]),
-                c["verdict"],
-            )
-            for c in each["comparisons"]
-            if c["metric"] in ("ndcg@20", "recall@20")
-        ]
-        parts += [f"### {setting_of(each).words}, pairs", table(head, lines)]
-    return parts
-
-
-def small(p: float) -> str:
-    """A p value."""
-    return "< .0001" if p < 0.0001 else f"{p:.4f}".lstrip("0")
 
 
 if __name__ == "__main__":

@@ -352,4 +352,4 @@ PAIRS = SAME_TRAINING + tuple(
     for a, b in SAME_TRAINING
     if a in SUPERSEDED and b in ("markov", *SUPERSEDED)
 )
-"""What is compared: the family over which Holm corrects, for each data set and share of noise."""
+"""What is compared in each setting; `families` says what is corrected together."""

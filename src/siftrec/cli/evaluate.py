@@ -84,7 +84,7 @@ def compare_command(
     split: Annotated[SplitName, typer.Option(help="Which questions.")] = SplitName.test,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
-    """Test every pair of runs on every metric: paired t, bootstrap interval, Holm over all lines, equivalence."""
+    """Test every pair of runs on every metric: paired t, bootstrap interval, equivalence; Holm over all lines."""
     from siftrec.evaluate.compare import compare_family
     from siftrec.evaluate.evaluation import kept
     from siftrec.evaluate.tables import as_json, as_latex, as_text
