@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from accuracy import TUNED, Setting
+from page import Figures, folded, table
 from tuning import BETWEEN_SEEDS, GRID, METRIC, Trial
 from variants import VARIANTS, chosen
 
-Figures = dict[str, Any]
-Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 
-
-def sections(folder: Path, table: Table) -> list[str]:
+def sections(folder: Path) -> list[str]:
     """One table per share of noise; nothing where no trial is done."""
     trials: dict[str, dict[str, dict[str, Figures]]] = defaultdict(lambda: defaultdict(dict))
     for path in sorted(folder.glob("*.json")):
@@ -45,11 +43,11 @@ def sections(folder: Path, table: Table) -> list[str]:
     for setting in TUNED:
         name = str(setting._replace(tuned=False))
         if methods := trials.get(name):
-            parts += [f"### {setting._replace(tuned=False).words}, validation", of_setting(name, methods, table)]
+            parts.append(folded(f"{setting._replace(tuned=False).words}, validation", of_setting(name, methods)))
     return [*parts, "`python benchmarks/tuning.py run`, `python benchmarks/tuning.py choose`"]
 
 
-def of_setting(setting: str, methods: Mapping[str, Mapping[str, Figures]], table: Table) -> str:
+def of_setting(setting: str, methods: Mapping[str, Mapping[str, Figures]]) -> str:
     """One row per trial, methods in the order of the grid."""
     choices = chosen().get(setting, {})
     rows: list[tuple[str, ...]] = []
