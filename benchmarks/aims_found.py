@@ -16,13 +16,12 @@ from accuracy import Setting, curve_cells
 from accuracy_tables import Cells
 from curves import CURVES
 from page import Figures, counted, number, stored
+from paired import is_better, is_equivalent, stored_pairs
 from speed_tables import reached as speed_reached
 from speed_tables import times as speed_times
 from tuning import trials
 
-from siftrec.evaluate.compare import p_text
-
-ALPHA = 0.05
+from siftrec.evaluate.compare import Comparison, p_text
 
 
 class Found(NamedTuple):
@@ -109,18 +108,14 @@ class Stored:
         return stored(self.results / "rankers.json") or {"cells": {}, "comparisons": []}
 
     @cached_property
-    def families(self) -> dict[Setting, list[Figures]]:
+    def pairs(self) -> dict[Setting, list[Comparison]]:
         """Stored comparisons by setting."""
-        found = stored(self.results / "accuracy" / "comparisons.json") or {"families": []}
-        return {
-            Setting(**{field: family[field] for field in Setting._fields if field in family}): family["comparisons"]
-            for family in found["families"]
-        }
+        return stored_pairs(self.results / "accuracy" / "comparisons.json")
 
-    def compared(self, setting: Setting, a: str, b: str, metric: str = "ndcg@20") -> Figures | None:
+    def compared(self, setting: Setting, a: str, b: str, metric: str = "ndcg@20") -> Comparison | None:
         """A stored comparison."""
-        family = self.families.get(setting, [])
-        return next((each for each in family if (each["a"], each["b"], each["metric"]) == (a, b, metric)), None)
+        here = self.pairs.get(setting, [])
+        return next((each for each in here if (each.a, each.b, each.metric) == (a, b, metric)), None)
 
     def means(self, setting: Setting, method: str, metric: str = "ndcg@20") -> dict[int, float]:
         """Seed → a metric, filtered."""
@@ -249,8 +244,8 @@ def equivalent(setting: Setting, a: str, b: str, or_better: bool = True) -> Seek
         found = of.compared(setting, a, b)
         if found is None:
             return None
-        better = or_better and found["difference"] > 0 and found["p_holm"] < ALPHA
-        return Found(difference(found), found["p_equivalent"] < ALPHA or better, str(found["seeds"]))
+        held = is_equivalent(found) or (or_better and is_better(found))
+        return Found(difference(found.relative, found.difference, found.low, found.high), held, str(found.seeds))
 
     return seek
 
@@ -262,16 +257,15 @@ def above(setting: Setting, a: str, b: str, alpha: float = 0.01) -> Seek:
         found = of.compared(setting, a, b)
         if found is None:
             return None
-        words = f"{difference(found)}, p {p_text(found['p_holm'])}"
-        return Found(words, found["difference"] > 0 and found["p_holm"] < alpha, str(found["seeds"]))
+        words = f"{difference(found.relative, found.difference, found.low, found.high)}, p {p_text(found.p_holm)}"
+        return Found(words, found.difference > 0 and found.p_holm < alpha, str(found.seeds))
 
     return seek
 
 
-def difference(found: Figures) -> str:
-    """A stored comparison: how much, relative to the second, and the 95 % interval."""
-    share = "" if found["relative"] is None else f"{found['relative']:+.1%}: "
-    return f"{share}{found['difference']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
+def difference(relative: float | None, found: float, low: float, high: float) -> str:
+    """A paired difference, relative to the second, and the 95 % interval."""
+    return f"{'' if relative is None else f'{relative:+.1%}: '}{found:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
 def prototype(setting: Setting, **least: float) -> Seek:

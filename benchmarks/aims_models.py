@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import modality_tables
 import rankers_tables
-from aims_found import ALPHA, Found, Seek, Stored, difference
+from aims_found import Found, Seek, Stored, difference
 from page import Figures, counted
 
 LEAST = ("top1", "auroc", "preference")
@@ -152,8 +152,9 @@ def beside_din(data: str) -> Seek:
         for each in of.rankers.get("comparisons", ()):
             for pair in each["pairs"]:
                 if (each["data"], pair["a"], pair["b"]) == (data, "ccl4rec", "din"):
+                    shown = difference(pair["relative"], pair["difference"], pair["low"], pair["high"])
                     return Found(
-                        f"{difference(pair)}, {pair['verdict']}", pair["p_equivalent"] < ALPHA, str(len(each["seeds"]))
+                        f"{shown}, {pair['verdict']}", "equivalent" in pair["verdict"], str(len(each["seeds"]))
                     )
         return None
 

@@ -167,7 +167,7 @@ def _methods(cells: Sequence[Figures]) -> list[tuple[str, list[Figures]]]:
 
 def epoch(runs: Sequence[Figures]) -> float:
     """Median CPU seconds of one epoch."""
-    return statistics.median(run["epoch_cpu_s"] for run in runs)
+    return float(statistics.median(run["epoch_cpu_s"] for run in runs))
 
 
 def _slower(cells: Sequence[Figures]) -> list[str]:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import modality_tables
 import planted_tables
-from accuracy import Setting
 from accuracy_tables import NAMES
-from page import Figures, folded, stored, table
+from page import folded, stored, table
+from paired import stored_pairs
 
 TEXT = """Every part of the methods that was measured on and off. A row stands here where the 95 % interval of what the
 part adds does not lie above zero: it does nothing that could be shown, or it costs. Of these, *worse* are those whose
@@ -129,19 +129,13 @@ def sections(results: Path) -> list[str]:
 
 def compared(results: Path) -> Iterator[Row]:
     """On real logs."""
-    found = stored(results / "accuracy" / "comparisons.json") or {"families": []}
-    for family in found["families"]:
-        setting = Setting(**{field: family[field] for field in Setting._fields if field in family})
-        by_pair = {(each["a"], each["b"]): each for each in family["comparisons"] if each["metric"] == "ndcg@20"}
+    for setting, found in stored_pairs(results / "accuracy" / "comparisons.json").items():
+        by_pair = {(each.a, each.b): each for each in found if each.metric == "ndcg@20"}
         for part, pairs in PARTS.items():
             for a, b in (pair for pair in pairs if pair in by_pair):
                 each = by_pair[a, b]
                 where = f"{setting.words}: {NAMES[a]} − {NAMES[b]}"
-                yield Row(part, where, "NDCG@20", *_paired(each), "comparisons")
-
-
-def _paired(each: Figures) -> tuple[float, tuple[float, float], int]:
-    return each["difference"], (each["low"], each["high"]), each["seeds"]
+                yield Row(part, where, "NDCG@20", each.difference, (each.low, each.high), each.seeds, "comparisons")
 
 
 def planted(results: Path) -> Iterator[Row]:
@@ -178,4 +172,5 @@ def rankers(results: Path) -> Iterator[Row]:
         for pair in family["pairs"]:
             if (pair["a"], pair["b"]) == ("ccl4rec", "ccl4rec-clicks"):
                 where = f"{family['data']}, L = {family['length']}: CCL4Rec − without contrast"
-                yield Row("contrast in a ranker", where, "GAUC", *_paired(pair), "rankers")
+                ends = pair["low"], pair["high"]
+                yield Row("contrast in a ranker", where, "GAUC", pair["difference"], ends, pair["seeds"], "rankers")
