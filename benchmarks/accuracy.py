@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import machine
-from curves import CURVES
+from curves import CURVES, OFTEN
 from datasets import MODALITIES
 
 if TYPE_CHECKING:
@@ -218,14 +218,15 @@ def plain_cells() -> list[Cell]:
 
 
 def curve_cells(names: list[str]) -> list[Cell]:
-    """The cells of noise curves, those that are part of a plain run or of several curves as well."""
+    """The cells of noise curves, also those of a plain run or of several curves: three seeds before more."""
     every = [
         Cell(data, rho, method, seed, foreign, mechanism)
-        for seed in FEWER
+        for seed in SEEDS
         for data in DATASETS
         for name in names
         for _, (_, rho, foreign, mechanism) in CURVES[name].settings(data)
         for method in CURVES[name].methods
+        if seed in FEWER or method in OFTEN
     ]
     return list(dict.fromkeys(every))
 

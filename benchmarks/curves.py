@@ -7,9 +7,17 @@ from typing import NamedTuple
 
 RHOS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 FOREIGN = (0.0, 0.2, 0.4)
-METHODS = ("sasrec", "cl4srec", "coserec", "causerec", "tce", "ccl4rec", "ccl4rec-denoise", "demure", "demure-ccl4rec")
+METRIC = "ndcg@20"
+METHODS = (
+    *("sasrec", "cl4srec", "coserec", "causerec", "tce", "ccl4rec-next", "ccl4rec", "ccl4rec-denoise"),
+    *("demure", "demure-ccl4rec"),
+)
 APART = ("late", "demure", "demure-ccl4rec")
 """Methods that read modalities apart. All others read items whole, so foreign content changes nothing for them."""
+WEIGHTED = ("ccl4rec-denoise-ungated", "demure-ccl4rec-denoise")
+"""The same with targets weighed, for where interactions are noise, too."""
+OFTEN = ("sasrec", "ccl4rec", "ccl4rec-denoise", "demure-ccl4rec")
+"""The methods whose cells of a curve have every seed; others have three."""
 WHERE = (
     "Corrupted: train and validation interactions, so training targets, validation targets and every history, those of the "
     "test questions included. Test targets and the items that filtered ranking leaves out are those of the log as it is."
@@ -26,6 +34,7 @@ class Curve(NamedTuple):
         rhos: shares of planted noise.
         foreign: shares of planted foreign content; of the two, the one with several values is followed.
         methods: names in `variants.VARIANTS`.
+        against: those of them that all are compared with at each share.
     """
 
     title: str
@@ -34,6 +43,7 @@ class Curve(NamedTuple):
     rhos: tuple[float, ...]
     foreign: tuple[float, ...]
     methods: tuple[str, ...]
+    against: tuple[str, ...] = ("ccl4rec-next", "sasrec")
 
     @property
     def across(self) -> str:
@@ -81,6 +91,7 @@ CURVES = {
         (0.0,),
         FOREIGN,
         APART,
+        ("late",),
     ),
     "both": Curve(
         "foreign content in a log with 30 % noise",
@@ -89,6 +100,7 @@ CURVES = {
         "replace",
         (0.3,),
         FOREIGN,
-        APART,
+        APART + WEIGHTED,
+        ("late", "ccl4rec-denoise-ungated"),
     ),
 }

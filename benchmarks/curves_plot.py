@@ -18,7 +18,8 @@ STYLE = (
     f":root {{{variables(LIGHT)}}} @media (prefers-color-scheme: dark) {{:root {{{variables(DARK)}}}}} "
     "text {font: 13px system-ui, sans-serif; fill: var(--ink)} .title {font-weight: 600} .muted {fill: var(--muted)} "
     ".ground {fill: var(--card)} .grid {stroke: var(--line)} "
-    ".line {fill: none; stroke-width: 2} .spread {stroke-width: 1} .leader {stroke-width: 1; opacity: .5}"
+    ".line {fill: none; stroke-width: 2} .sparse {stroke-width: 1; opacity: .4} "
+    ".spread {stroke-width: 1} .leader {stroke-width: 1; opacity: .5; stroke-dasharray: 1 4}"
 )
 Points = Mapping[float, Sequence[float]]
 
@@ -41,6 +42,8 @@ class Line(NamedTuple):
 
 def drawn(title: str, across: str, up: str, shares: Sequence[float], lines: Sequence[Line]) -> str:
     """The file: means joined by lines, from the least to the most over seeds as whiskers, the vertical scale from 0.
+
+    A line that passes shares at which nothing was measured is thin and pale.
 
     Args:
         title: above the plot, and what it is called.
@@ -74,12 +77,18 @@ def drawn(title: str, across: str, up: str, shares: Sequence[float], lines: Sequ
 MIDDLE = {"text_anchor": "middle"}
 
 
+def skips(points: Points, shares: Sequence[float]) -> bool:
+    """Whether nothing was measured at a share between the first and the last."""
+    return any(min(points) < share < max(points) and share not in points for share in shares)
+
+
 def _line(line: Line, wide: Scale, tall: Scale) -> list[Markup]:
     colour = f"var(--{line.role})"
     means = [(_x(wide, share), _y(tall, statistics.mean(values))) for share, values in sorted(line.points.items())]
     dash = {"stroke_dasharray": "5 4"} if line.dashed else {}
-    parts = [element("polyline", class_="line", points=" ".join(f"{x},{y}" for x, y in means), stroke=colour, **dash)]
-    parts += [element("circle", cx=x, cy=y, r=3, fill=colour) for x, y in means]
+    kind = "line sparse" if skips(line.points, wide.ticks) else "line"
+    parts = [element("polyline", class_=kind, points=" ".join(f"{x},{y}" for x, y in means), stroke=colour, **dash)]
+    parts += [element("circle", cx=x, cy=y, r=4, fill=colour) for x, y in means]
     for share, values in line.points.items():
         x, low, high = _x(wide, share), _y(tall, min(values)), _y(tall, max(values))
         if low != high:

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from accuracy import DATASETS, FEWER, Setting
-from curves import CURVES, WHERE, Curve
-from curves_plot import Line, Points, drawn
+from accuracy import DATASETS, Setting, curve_cells
+from comparisons_tables import COMMAND, stored_places, wide
+from curves import CURVES, METRIC, WHERE, Curve
+from curves_plot import Line, Points, drawn, skips
+from page import folded
 
-METRIC, UP = "ndcg@20", "NDCG@20 on test questions, filtered"
+UP = f"{METRIC.upper()} on test questions, filtered"
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 Cells = Mapping[Setting, Mapping[str, Sequence[Mapping[str, Any]]]]
 LABELS = {
@@ -20,25 +22,33 @@ LABELS = {
     "coserec": ("CoSeRec", "part-2"),
     "causerec": ("CauseRec around SASRec", "part-4"),
     "tce": ("T-CE around SASRec", "part-3"),
-    "ccl4rec": ("CCL4Rec", "part-0"),
+    "ccl4rec-next": ("CCL4Rec, next-item only", "ink"),
+    "ccl4rec": ("CCL4Rec, full", "part-0"),
     "ccl4rec-denoise": ("CCL4Rec, weighted targets", "noise"),
     "late": ("late fusion, no gate", "part-5"),
     "demure": ("Demure", "part-2"),
     "demure-ccl4rec": ("Demure + CCL4Rec", "part-3"),
+    "ccl4rec-denoise-ungated": ("CCL4Rec, weighted targets, no gate", "noise"),
+    "demure-ccl4rec-denoise": ("Demure + CCL4Rec, weighted targets", "part-0"),
 }
 """Name and colour of each method."""
 OPPONENTS = ("sasrec", "cl4srec", "coserec", "causerec", "tce")
-TEXT = f"""What becomes of accuracy as more and more of a log is false. {WHERE} Mean over seeds (noise and training both
-follow the seed), whiskers from the least to the most; methods of others are dashed; settings are the defaults, and nothing
-is tuned. The scale begins at 0. *Left*: the share of its accuracy that a method has left at the largest share of corruption
-that was run, where it was run without any too."""
+TEXT = f"""What becomes of accuracy as more and more of a log is false. {WHERE} Mean over seeds (noise and training
+both follow the seed), whiskers from the least to the most; methods of others are dashed; settings are the defaults,
+and nothing is tuned. The scale begins at 0; a dot is what was measured, and a line is thin and pale where it passes
+shares at which nothing was. *Left*: the share of its accuracy that a method has left at the largest share of
+corruption that was run, where it was run without any too."""
+TESTS = """First − second as a share of the second, with its 95 % interval; **bold**: a difference at 5 % after Holm
+over this table; ≈: equivalent within ± 2 % after Holm over this table; then p of the difference after Holm. –: not
+run, or values per user not kept. One seed is taken as it is; †, and how else: [comparisons](#comparisons)."""
 
 
-def sections(cells: Cells, plots: Path, table: Table) -> list[str]:
+def sections(cells: Cells, compared: Path, plots: Path, table: Table) -> list[str]:
     """A plot and a table for each data set and curve of which something more than its beginning is stored.
 
     Args:
         cells: stored cells by setting, then by method, one per seed.
+        compared: what `accuracy.py compare` wrote.
         plots: folder of the plots, beside the page.
         table: from head and rows to Markdown.
     """
@@ -54,7 +64,8 @@ def sections(cells: Cells, plots: Path, table: Table) -> list[str]:
                 shares = [share for share, _ in curve.settings(data)]
                 picture = drawn(f"{data}: {curve.title}", curve.across, UP, shares, plot)
                 (plots / f"{name}.svg").write_text(picture, "utf-8")
-                parts += section(data, key, curve, lines, table)
+                parts += section(data, key, lines, missing(cells, data, key), table)
+                parts += tests(compared, data, key, table)
     return ["## Noise curves", TEXT, *parts] if parts else []
 
 
@@ -63,25 +74,58 @@ def points_of(cells: Cells, data: str, curve: Curve, method: str) -> dict[float,
     points = {}
     for share, setting in curve.settings(data):
         runs = cells.get(Setting(*setting), {}).get(method, ())
-        values = [each["evaluation"]["metrics"]["filtered"][METRIC] for each in runs if each["cell"]["seed"] in FEWER]
+        values = [each["evaluation"]["metrics"]["filtered"][METRIC] for each in runs]
         points |= {share: values} if values else {}
     return points
 
 
-def section(data: str, key: str, curve: Curve, lines: Mapping[str, Points], table: Table) -> list[str]:
+def missing(cells: Cells, data: str, key: str) -> str:
+    """How much of a curve has not been run."""
+    wanted = [cell for cell in curve_cells([key]) if cell.data == data]
+    there = [
+        cell
+        for cell in wanted
+        if any(run["cell"]["seed"] == cell.seed for run in cells.get(cell.setting, {}).get(cell.method, ()))
+    ]
+    return (
+        "" if there == wanted else f"{len(there)} of its {len(wanted)} cells have been run; the others are left out. "
+    )
+
+
+def section(data: str, key: str, lines: Mapping[str, Points], left_out: str, table: Table) -> list[str]:
     """Plot, what was corrupted, figures, and how much of it has been run."""
+    curve = CURVES[key]
     shares = [share for share, _ in curve.settings(data)]
     rows = [(LABELS[method][0], *_row(points, shares)) for method, points in lines.items()]
-    there = sum(len(values) for points in lines.values() for values in points.values())
-    wanted = len(curve.methods) * len(shares) * len(FEWER)
-    missing = f"{there} of {wanted} cells have been run; those that have not are left out. " if there < wanted else ""
+    measured = [share for share in shares if any(share in points for points in lines.values())]
+    sparse = any(skips(points, shares) for points in lines.values())
+    told = f"Measured at {_listed(measured)} only: what is between is not known. " if sparse else ""
     return [
         f"### {data}: {curve.title}",
         f"![{METRIC.upper()} against the {curve.across}; figures in the table below](plots/curve-{data}-{key}.svg)",
-        f"{curve.what} {METRIC.upper()} at each {curve.across}:",
+        f"{told}{curve.what} {METRIC.upper()} at each {curve.across}:",
         table(("", *(f"{share:g}" for share in shares), "left"), rows),
-        f"{missing}`python benchmarks/accuracy.py run --curves {key} --only '{data}.*'`",
+        f"{left_out}`python benchmarks/accuracy.py run --curves {key} --only '{data}.*'`",
     ]
+
+
+def tests(compared: Path, data: str, key: str, table: Table) -> list[str]:
+    """Every method against what it is held against, at each share, folded away; nothing where nothing was compared."""
+    family, places, records = f"curve {key}", stored_places(compared), []
+    for share, setting in CURVES[key].settings(data):
+        found = places.get(Setting(*setting), {}).get("comparisons", ())
+        records += [(f"{share:g}", each) for each in found if family in each["families"]]
+    if not records:
+        return []
+    shares = [f"{share:g}" for share, _ in CURVES[key].settings(data)]
+    names = {name: label for name, (label, _) in LABELS.items()}
+    rows = wide(records, shares, family, names)
+    title = f"{data}, {CURVES[key].title}: methods compared at each share, {len(records)} tests"
+    return [folded(title, f"{TESTS} {COMMAND}", table(("first − second", "seeds", *shares), rows))]
+
+
+def _listed(shares: Sequence[float]) -> str:
+    return " and ".join(filter(None, (", ".join(f"{share:g}" for share in shares[:-1]), f"{shares[-1]:g}")))
 
 
 def _row(points: Points, shares: Sequence[float]) -> tuple[str, ...]:

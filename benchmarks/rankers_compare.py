@@ -14,10 +14,10 @@ import torch
 from comparisons import stored
 from rankers import DATASETS, LENGTHS, METHODS, SEEDS, Cell, exposure, is_done
 
-from siftrec.evaluate.compare import Comparison, compare
+from siftrec.evaluate.compare import Comparison, compare, corrected
 from siftrec.evaluate.evaluation import About, Evaluation
 from siftrec.evaluate.impressions import judge_impressions
-from siftrec.evaluate.significance import bootstrap_interval, holm
+from siftrec.evaluate.significance import bootstrap_interval
 
 PRIOR = 3.0
 """Impressions at the overall rate of clicks that every item is given beside its own."""
@@ -64,13 +64,13 @@ def controls(data: str, folder: Path) -> dict[str, dict[str, float]]:
 def compared() -> list[dict[str, Any]]:
     """GAUC on the test of grouped training, paired; Holm corrects over all pairs of all data sets and lengths together."""
     found = [paired(data, length) for data, length in product(DATASETS, LENGTHS)]
-    corrected = iter(holm([pair.p for each in found for pair in each.pairs]))
+    final = iter(corrected([pair for each in found for pair in each.pairs]))
     return [
         {
             "data": each.data,
             "length": each.length,
             "seeds": each.seeds,
-            "pairs": [stored(replace(pair, p_holm=next(corrected))) for pair in each.pairs],
+            "pairs": [stored(next(final)) for _ in each.pairs],
             "share of the gap": each.share,
         }
         for each in found

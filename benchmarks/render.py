@@ -13,14 +13,14 @@ from pathlib import Path
 
 import aims
 import headline
-from accuracy import Setting
 from accuracy_tables import NAMES, Cells, stored_cells
 from accuracy_tables import sections as accurate
 from aims_found import Stored
+from comparisons_tables import sections as compared
 from curves_tables import sections as curves
 from modality_tables import sections as counted
 from noise_tables import sections as finding_noise
-from page import Figures, contents, machine_line, stored, table
+from page import contents, machine_line, table
 from peer_tables import sections as beside
 from planted_tables import sections as planted
 from rankers_tables import sections as ranked
@@ -34,6 +34,7 @@ from verdict_tables import sections as audited
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "results.md"
+COMPARISONS = RESULTS / "accuracy" / "comparisons.json"
 README, FINDINGS = HERE.parent / "README.md", HERE.parent / "docs" / "findings.md"
 
 
@@ -66,8 +67,8 @@ def sections(cells: Cells, stale: int, plots: Path) -> Iterator[str]:
     found = Stored(RESULTS, cells)
     yield from aims.sections(found)
     yield from accurate(cells, stale)
-    yield from comparisons()
-    yield from curves(cells, plots, table)
+    yield from compared(COMPARISONS, plots, NAMES, table)
+    yield from curves(cells, COMPARISONS, plots, table)
     yield from symptoms(cells, RESULTS / "symptoms", NAMES, table)
     yield from finding_noise(RESULTS / "noise", plots)
     yield from planted(RESULTS / "planted", plots)
@@ -81,63 +82,6 @@ def sections(cells: Cells, stale: int, plots: Path) -> Iterator[str]:
     yield from tuned(RESULTS / "tuning")
     rows = [run for methods in cells.values() for runs in methods.values() for run in runs]
     yield from ("## Machines", machine_line([*rows, *found.speed.values()]))
-
-
-def setting_of(told: Figures) -> Setting:
-    """From a stored table; what it lacks had its default when it was written."""
-    return Setting(**{field: told[field] for field in Setting._fields if field in told})
-
-
-def comparisons() -> list[str]:
-    """Paired comparisons on NDCG@20 and Recall@20; the rest is in the JSON."""
-    figures = stored(RESULTS / "accuracy" / "comparisons.json")
-    if figures is None:
-        return []
-    text = (
-        "Per user and seed, filtered. Difference = first − second, also as a share of the second. Users and seeds are both "
-        "samples wherever there are several seeds: 95 % pigeonhole bootstrap interval; p: t test with the standard error of "
-        "both, corrected by Holm over all pairs and the four metrics of a setting; equivalence: two one-sided tests against "
-        "± 2 % of the second's mean. With one seed the seed is taken as it is. Seeds 4 and 5 of two methods on noisy "
-        "MicroLens were added when three had left their difference undecided; for that second look its p is doubled. † is "
-        "of earlier runs with the same settings, whose values per user were not kept; some seeds have been run again since, "
-        "on another machine, so that means differ in their last digits. Holm covers them too. "
-        "`python benchmarks/accuracy.py compare`"
-    )
-    parts = ["## Comparisons", text]
-    head = (
-        "first − second",
-        "seeds",
-        "metric",
-        "difference",
-        "95 % interval",
-        "relative",
-        "p (Holm)",
-        "p (equivalent)",
-        "verdict",
-    )
-    for each in figures["families"]:
-        lines = [
-            (
-                f"{NAMES[c['a']]} − {NAMES[c['b']]}{' †' if c['kept'] else ''}",
-                str(c["seeds"]),
-                c["metric"],
-                f"{c['difference']:+.4f}",
-                f"{c['low']:+.4f} … {c['high']:+.4f}",
-                "–" if c["relative"] is None else f"{c['relative']:+.1%}",
-                small(c["p_holm"]),
-                small(c["p_equivalent"]),
-                c["verdict"],
-            )
-            for c in each["comparisons"]
-            if c["metric"] in ("ndcg@20", "recall@20")
-        ]
-        parts += [f"### {setting_of(each).words}, pairs", table(head, lines)]
-    return parts
-
-
-def small(p: float) -> str:
-    """A p value."""
-    return "< .0001" if p < 0.0001 else f"{p:.4f}".lstrip("0")
 
 
 if __name__ == "__main__":

@@ -396,4 +396,4 @@ PAIRS = (
     ("sasrec", "rectools-sasrec"),
     ("ccl4rec", "rectools-sasrec"),
 )
-"""What is compared: the family over which Holm corrects, for each data set and share of noise."""
+"""What is compared in each setting; `families` says what is corrected together."""

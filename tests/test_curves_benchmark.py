@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -92,15 +93,51 @@ def test_the_page_shows_what_is_stored_and_what_is_missing(tmp_path: Path) -> No
     clean, swapped = accuracy.Setting("ml1m", 0.0), accuracy.Setting("ml1m", 0.5, mechanism="swap")
     cells = {
         clean: {"sasrec": [stored("sasrec", seed, 0.1) for seed in (1, 2)]},
-        swapped: {"sasrec": [stored("sasrec", 1, 0.04), stored("sasrec", 2, 0.06), stored("sasrec", 9, 1.0)]},
+        swapped: {"sasrec": [stored("sasrec", 1, 0.04), stored("sasrec", 2, 0.06), stored("sasrec", 5, 0.2)]},
     }
-    page = "\n".join(curves_tables.sections(cells, tmp_path, table))
-    assert "SASRec|0.1000 ± 0.0000|–|–|–|–|0.0500 ± 0.0141|50% at 0.5" in page, "seed 9 is none of the curve's"
-    assert "4 of 162 cells have been run" in page
+    page = "\n".join(curves_tables.sections(cells, tmp_path / "none", tmp_path, table))
+    assert "SASRec|0.1000 ± 0.0000|–|–|–|–|0.1000 ± 0.0872|100% at 0.5" in page, (
+        "the same mean as every other table has"
+    )
+    assert "5 of its 228 cells have been run" in page
+    assert "Measured at 0 and 0.5 only" in page
+    assert 'class="line sparse"' in (tmp_path / "curve-ml1m-swap.svg").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["curve-ml1m-swap.svg"], "a lone point is no curve"
     assert "(plots/curve-ml1m-swap.svg)" in page
     assert curves.CURVES["swap"].what in page
-    assert not curves_tables.sections({clean: cells[clean]}, tmp_path, table)
+    assert not curves_tables.sections({clean: cells[clean]}, tmp_path / "none", tmp_path, table)
+
+
+def test_a_curve_is_compared_along_its_shares_and_corrected_by_itself(tmp_path: Path) -> None:
+    """A lead at one share of noise among many is what one would find by looking often enough."""
+    half = {"p": 0.5, "p_equivalent": 0.5, "low": 0.01, "high": 0.03, "difference": 0.02, "mean_a": 0.12, "mean_b": 0.1}
+    said = {"p_holm": 0.02, "p_equivalent_holm": 1.0, "verdict": "", "tests": 2}
+    other = {"filter": "seen", "protocol": "", "users": 9, "effect": 0.1, "metric": "ndcg@20", "kept": False}
+    places = []
+    for share, place in curves.CURVES["swap"].settings("ml1m"):
+        families = {"curve swap": said} if share in (0.1, 0.2) else {"secondary": said}
+        record = half | other | {"a": "ccl4rec", "b": "sasrec", "seeds": 5, "families": families}
+        places.append({**accuracy.Setting(*place)._asdict(), "comparisons": [record]})
+    file = tmp_path / "comparisons.json"
+    file.write_text(json.dumps({"settings": places}))
+    (page,) = curves_tables.tests(file, "ml1m", "swap", table)
+    assert page.startswith(
+        "<details>\n<summary>ml1m, items replaced by another user's: methods compared at each share, 2 tests"
+    )
+    cell = "**+20.0%** [+10.0, +30.0] .0200"
+    assert f"CCL4Rec, full − SASRec|5|–|{cell}|{cell}|–|–|–" in page
+
+
+def test_what_all_are_held_against_is_run_along_the_curve() -> None:
+    for curve in curves.CURVES.values():
+        assert set(curve.against) <= set(curve.methods)
+    assert set(curves.WEIGHTED) <= set(curves.CURVES["both"].methods)
+
+
+def test_main_rows_have_five_seeds_and_the_first_three_of_all_run_first() -> None:
+    seeds = [cell.seed for cell in accuracy.curve_cells(["swap"])]
+    assert seeds == sorted(seeds)
+    assert {cell.method for cell in accuracy.curve_cells(["swap"]) if cell.seed > 3} == set(curves.OFTEN)
 
 
 def test_every_method_of_a_curve_has_a_name_and_a_colour() -> None:

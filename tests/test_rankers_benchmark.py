@@ -95,14 +95,16 @@ def test_compared_figures_are_gauc_and_say_how_sure_they_are(stored):
         assert pair["p_holm"] >= pair["p"]
         assert (pair["p_holm"] < 0.05) == (stored[a] != stored[b])
     assert sum(pair["p_holm"] > pair["p"] for pair in found["pairs"]) >= 4
-    assert pairs["ccl4rec", "self-attention"]["p_equivalent"] < 0.05 < pairs["ccl4rec", "two-tower"]["p_equivalent"]
+    assert (
+        pairs["ccl4rec", "self-attention"]["p_equivalent_holm"] < 0.05 < pairs["ccl4rec", "two-tower"]["p_equivalent"]
+    )
     share = found["share of the gap"]
     assert share["low"] < 0.8 < share["high"]
     assert share["high"] - share["low"] < 0.2
     assert share["value"] == pytest.approx(0.8, abs=0.1)
     told = rankers_tables._pairs([found])
     assert "CCL4Rec − DIN | -0.0" in told
-    assert told.count("equivalent within ±2 %") == sum(pair["p_equivalent"] < 0.05 for pair in found["pairs"])
+    assert told.count("equivalent within ±2 %") == sum(pair["p_equivalent_holm"] < 0.05 for pair in found["pairs"])
 
 
 def test_every_cell_has_settings_of_its_own_and_a_name_that_finds_it():

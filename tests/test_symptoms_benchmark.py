@@ -87,6 +87,24 @@ def test_the_page_sets_denoised_beside_what_it_was(world: Planted) -> None:
     assert "*what they had next (test targets)*|–|–|3.000" in page
 
 
+def test_what_contrast_and_weights_change_is_shown_at_once() -> None:
+    """It is what the section is read for; in a table of thirty rows nobody finds it."""
+    run = [{"seed": 1} | dict.fromkeys(symptoms_tables.MEASURES, 0.5)]
+    measured = dict.fromkeys(("sasrec", "tce", "ccl4rec-next", "ccl4rec-denoise"), run)
+    controls = {name: {} for name in symptoms_tables.CONTROLS}
+    _, shown, hidden = symptoms_tables._section(
+        Setting("ml1m", 0.3),
+        measured,
+        controls,
+        {name: name for name in measured},
+        lambda head, rows: "\n".join("|".join(row) for row in (head, *rows)),
+    )
+    assert "ccl4rec-denoise, after ccl4rec-next|0.500 → 0.500" in shown
+    assert "tce, after sasrec" not in shown
+    assert hidden.startswith("<details>")
+    assert "tce, after sasrec" in hidden
+
+
 def test_what_a_cell_cost_is_told_without_the_search_for_symptoms(monkeypatch, tmp_path) -> None:
     """Minutes of the table would grow by what no method needs."""
     cell = accuracy.Cell("microlens50k", 0.0, "sasrec", 1)

@@ -8,7 +8,7 @@ import torch
 
 from evaluate.stubs import Matrix, questions, trained
 from siftrec.errors import DataError, UsageError
-from siftrec.evaluate.compare import compare, compare_family
+from siftrec.evaluate.compare import compare, compare_family, corrected
 from siftrec.evaluate.evaluation import Evaluation, evaluate
 from siftrec.evaluate.significance import effect_size, holm, paired_t
 from siftrec.evaluate.tables import as_json, as_latex, as_text
@@ -87,7 +87,30 @@ def test_a_family_is_every_pair_and_metric_corrected_together() -> None:
     pairs = [("x", "y"), ("x", "z"), ("y", "z")]
     assert [(c.a, c.b, c.metric) for c in family] == [(*pair, m) for pair in pairs for m in ("ndcg@10", "recall@5")]
     assert [c.p_holm for c in family] == holm([c.p for c in family])
-    assert replace(family[0], p_holm=family[0].p, a="", b="") == replace(compare(models["x"], models["y"]), a="", b="")
+    assert [c.p_equivalent_holm for c in family] == holm([c.p_equivalent for c in family])
+    alone = replace(family[0], p_holm=family[0].p, p_equivalent_holm=family[0].p_equivalent, a="", b="")
+    assert alone == replace(compare(models["x"], models["y"]), a="", b="")
+
+
+def test_equivalence_is_claimed_only_after_correction() -> None:
+    """Who compares many models would else read 'equivalent' off one lucky test among many."""
+    base = compare(evaluated(0.1, 1), evaluated(0.1, 2))
+    lucky, plain = replace(base, p=0.5, p_equivalent=0.03), replace(base, p=0.5, p_equivalent=0.4)
+    (alone,) = corrected([lucky])
+    assert alone.verdict == "equivalent within ±2 %"
+    together = corrected([lucky, plain])
+    assert [each.p_equivalent_holm for each in together] == holm([0.03, 0.4])
+    assert [each.verdict for each in together] == ["undecided", "undecided"]
+    assert [each["equivalent"] for each in as_json(together)["comparisons"]] == [False, False]
+
+
+def test_what_has_not_been_made_yet_takes_no_verdict_back_when_it_is() -> None:
+    base = compare(evaluated(0.1, 1), evaluated(0.1, 2))
+    sure, other = replace(base, p=0.02, p_equivalent=0.01), replace(base, p=0.03, p_equivalent=0.02)
+    (before,) = corrected([sure], unmade=1)
+    assert (before.p_holm, before.p_equivalent_holm) == (0.04, 0.02)
+    after = corrected([sure, other])[0]
+    assert (after.p_holm, after.p_equivalent_holm) <= (before.p_holm, before.p_equivalent_holm)
 
 
 @pytest.mark.parametrize(

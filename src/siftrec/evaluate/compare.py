@@ -42,6 +42,7 @@ class Comparison:
         p_holm: p corrected for every comparison made together with this one.
         effect: Cohen's d_z.
         p_equivalent: two one-sided tests, ± 2 % of mean_b.
+        p_equivalent_holm: p_equivalent corrected for every comparison made together with this one.
     """
 
     a: str
@@ -60,6 +61,7 @@ class Comparison:
     p_holm: float
     effect: float
     p_equivalent: float
+    p_equivalent_holm: float
 
     @property
     def relative(self) -> float | None:
@@ -67,9 +69,14 @@ class Comparison:
         return self.difference / self.mean_b if self.mean_b else None
 
     @property
+    def equivalent(self) -> bool:
+        """Whether the difference lies within ± 2 % of mean_b, at 5 % after correction."""
+        return self.p_equivalent_holm < ALPHA
+
+    @property
     def verdict(self) -> str:
-        """What may be said at 5 %: significance and equivalence are separate questions."""
-        equal = "equivalent within ±2 %" if self.p_equivalent < ALPHA else ""
+        """What may be said at 5 % after correction: significance and equivalence are separate questions."""
+        equal = "equivalent within ±2 %" if self.equivalent else ""
         better = f"{self.a if self.difference > 0 else self.b} is better" if self.p_holm < ALPHA else ""
         return ", but ".join(text for text in (better, equal) if text) or "undecided"
 
@@ -136,7 +143,7 @@ def compare(a: Runs, b: Runs, metric: str = "ndcg@10", filter: AnyFilter = "seen
 def compare_family(
     models: Mapping[str, Runs], metrics: Sequence[str] = ("ndcg@10",), filter: AnyFilter = "seen", *, seed: int = 7
 ) -> Family:
-    """Every pair of models on every metric, corrected together by Holm.
+    """Every pair of models on every metric, corrected together by Holm, differences and equivalence apart.
 
     Args:
         models: name → evaluation, or one per seed. In each pair the earlier model is a, the later one b.
@@ -155,8 +162,21 @@ def compare_family(
     listed = [(name, _listed(name, runs)) for name, runs in models.items()]
     pairs = itertools.combinations(listed, 2)
     found = [_compared(a, b, metric, filter, seed) for a, b in pairs for metric in metrics]
-    corrected = holm([comparison.p for comparison in found])
-    return Family(replace(comparison, p_holm=p) for comparison, p in zip(found, corrected, strict=True))
+    return Family(corrected(found))
+
+
+def corrected(found: Sequence[Comparison], unmade: int = 0) -> list[Comparison]:
+    """The same comparisons as one family: Holm over the tests that two models differ, and over those that they do not.
+
+    Args:
+        found: comparisons made together.
+        unmade: how many more belong to the family without having been made; each counts as a test that shows nothing, so
+            that making it later takes no verdict back.
+    """
+    of_difference = holm([each.p for each in found] + [1.0] * unmade)
+    of_equivalence = holm([each.p_equivalent for each in found] + [1.0] * unmade)
+    both = zip(found, of_difference, of_equivalence, strict=False)  # what was not made has no comparison
+    return [replace(each, p_holm=p, p_equivalent_holm=equal) for each, p, equal in both]
 
 
 def _listed(name: str, runs: Runs) -> list[Evaluation]:
@@ -184,6 +204,7 @@ def _compared(
     if difference.shape[1] < 2:
         raise DataError("a comparison needs at least two users", f"{name_a} and {name_b}")
     mean_b, p = float(values_b.mean()), paired_t(difference)
+    equal = equivalence(difference, MARGIN * abs(mean_b))
     low, high = bootstrap_interval(difference, seed=seed)
     return Comparison(
         a=name_a,
@@ -201,7 +222,8 @@ def _compared(
         p=p,
         p_holm=p,
         effect=effect_size(difference),
-        p_equivalent=equivalence(difference, MARGIN * abs(mean_b)),
+        p_equivalent=equal,
+        p_equivalent_holm=equal,
     )
 
 

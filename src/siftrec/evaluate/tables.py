@@ -25,7 +25,7 @@ def as_json(family: Sequence[Comparison]) -> dict[str, Any]:
             "filter": FILTERS[comparison.filter],
             "relative": comparison.relative,
             "effect": comparison.effect if math.isfinite(comparison.effect) else None,
-            "equivalent": comparison.p_equivalent < ALPHA,
+            "equivalent": comparison.equivalent,
         }
         for comparison in family
     ]
@@ -34,7 +34,9 @@ def as_json(family: Sequence[Comparison]) -> dict[str, Any]:
 
 def as_latex(family: Sequence[Comparison]) -> str:
     """A `tabular` for the booktabs package."""
-    head = "a & b & metric & mean a & mean b & difference & 95\\,\\% CI & $p$ (Holm) & $d_z$ & $p$ ($\\pm 2$\\,\\%)"
+    head = (
+        "a & b & metric & mean a & mean b & difference & 95\\,\\% CI & $p$ (Holm) & $d_z$ & $p$ (Holm, $\\pm 2$\\,\\%)"
+    )
     rows = [
         " & ".join(
             [
@@ -43,7 +45,7 @@ def as_latex(family: Sequence[Comparison]) -> str:
                 f"${c.difference:+.4f}$",
                 f"$[{c.low:+.4f}, {c.high:+.4f}]$",
                 *(f"${p_text(c.p_holm).removeprefix('= ')}$", f"${c.effect:+.3f}$"),
-                f"${p_text(c.p_equivalent).removeprefix('= ')}$",
+                f"${p_text(c.p_equivalent_holm).removeprefix('= ')}$",
             ]
         )
         for c in family
@@ -84,5 +86,5 @@ def _note(family: Sequence[Comparison]) -> str:
     return (
         f"Family of {len(family)} on {family[0].protocol}: paired t test over {sampled}, Holm-corrected over the family; "
         f"bootstrap interval over {'the same' if most > 1 else 'users'}{caution}; "
-        "equivalence by two one-sided tests, ±2 % of b"
+        "equivalence by two one-sided tests, ±2 % of b, Holm-corrected likewise"
     )
