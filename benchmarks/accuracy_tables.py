@@ -78,7 +78,7 @@ def sections(cells: Cells, stale: int) -> list[str]:
 
 
 def of_setting(setting: Setting, methods: Mapping[str, list[Figures]]) -> list[str]:
-    """The main figures of one setting, group by group; all figures and what was set are folded away."""
+    """The main figures of one setting, group by group; all figures, what was set, and foreign content are folded."""
     head = ("", "NDCG@20", "Recall@20", "unfiltered NDCG@20", "seeds", "parameters", "minutes")
     lines: list[tuple[str, ...]] = []
     for group in GROUPS:
@@ -88,11 +88,8 @@ def of_setting(setting: Setting, methods: Mapping[str, list[Figures]]) -> list[s
     command = f"`python benchmarks/accuracy.py run --only '{setting}.[!0-9]*'`"
     every = [all_figures(spelling, methods) for spelling in ("filtered", "unfiltered")]
     told = f"{command}. Settings that differ: {training(methods)}"
-    return [
-        f"### {setting.words}",
-        filled(head, lines),
-        folded("All figures, epochs, settings and command", *every, told),
-    ]
+    figures = filled(head, lines), folded("All figures, epochs, settings and command", *every, told)
+    return [folded(setting.words, *figures)] if setting.foreign else [f"### {setting.words}", *figures]
 
 
 def group_of(name: str) -> str:

@@ -51,7 +51,8 @@ COMMANDS = {
         "changed it was not chosen anew.",
     ),
 }
-FOLDED = ("encoders", "weights")
+FOLDED = ("parts", "encoders", "weights")
+"""Commands of one seed, whose tables are folded away."""
 CEILING = "full-oracle"
 """A row that is told the noise; it may have fewer seeds than those that are compared."""
 COLLAPSE = ("mean cosine", "uniformity", "effective rank", "re-identified", "auroc")
