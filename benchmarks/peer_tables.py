@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from accuracy import Setting
+from page import folded, processor, table
 from peer import CHOSEN_BY, PEERS, VALIDATED
 
 Figures = Mapping[str, Any]
-Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 METRICS = ("ndcg@10", "ndcg@20", "recall@20")
 RATES = ("targets_per_s", "users_per_s")
 OURS = ("itemknn", "ease", "bprmf", "vbpr", "sasrec", "ccl4rec-next", "ccl4rec", "ccl4rec-denoise")
@@ -17,19 +17,17 @@ TEXT = """Other libraries, each in its own environment at exact versions (`bench
 microlens50k, one thread; their lists are judged by our metrics, filtered. Seed 1 of everything."""
 COLUMNS = """Ours have their defaults. *Fit*: CPU seconds of the one fit that is judged; ours watch validation meanwhile.
 *Targets*: training interactions times epochs over those seconds. *Users*: answered with 50 items per CPU second; of ours,
-with the ranks of their targets. *Peak*: resident memory of the process. –: a method without such a figure, or a cell that
+with the ranks of their targets. *Peak*: resident memory of the process. *Machine*: its processor; seconds of two are not to
+be compared (see *Speed*). –: a method without such a figure, or a cell that
 was run before it was measured."""
 
 
-def sections(
-    cells: Mapping[Setting, Mapping[str, Sequence[Figures]]], names: Mapping[str, str], table: Table
-) -> list[str]:
+def sections(cells: Mapping[Setting, Mapping[str, Sequence[Figures]]], names: Mapping[str, str]) -> list[str]:
     """One table for each share of noise at which a peer has run.
 
     Args:
         cells: stored cells by setting, then by method, one per seed.
         names: of methods.
-        table: from head and rows to Markdown.
     """
     parts = []
     shown: dict[str, None] = {}
@@ -37,14 +35,15 @@ def sections(
         runs = {name: of[0] for name in (*PEERS, *OURS) if (of := _first(cells.get(setting, {}).get(name, ())))}
         if peers := [name for name in runs if name in PEERS]:
             shown |= dict.fromkeys(peers)
-            head = ("", *METRICS, "fit, CPU s", "targets per CPU s", "top-50 users per CPU s", "peak, GB")
-            parts += [
-                f"### Peers, {setting.words}",
-                table(head, [(names[name], *_row(run)) for name, run in runs.items()]),
-            ]
-            parts += [f"- {names[name]}: {_told(runs[name])}" for name in peers]
+            head = ("", *METRICS, "fit, CPU s", "targets per CPU s", "top-50 users per CPU s", "peak, GB", "machine")
+            figures = table(head, [(names[name], *_row(run)) for name, run in runs.items()])
+            told = "\n".join(f"- {names[name]}: {_told(runs[name])}" for name in peers)
             patterns = " ".join(f"'{setting}.{name}.*'" for name in peers)
-            parts.append(f"`python benchmarks/accuracy.py run --only {patterns}`")
+            command, title = f"`python benchmarks/accuracy.py run --only {patterns}`", f"Peers, {setting.words}"
+            if setting.rho:
+                parts.append(folded(title, figures, told, command))
+            else:
+                parts += [f"### {title}", figures, folded("Versions and settings", told, command)]
     return ["## Peers side by side", _text(list(shown), names), *parts] if parts else []
 
 
@@ -79,6 +78,7 @@ def _row(run: Figures) -> tuple[str, ...]:
         "–" if fit is None else f"{fit:,.1f}",
         *(f"{run[rate]:,.0f}" if run.get(rate) else "–" for rate in RATES),
         f"{run['peak_bytes'] / 1e9:.2f}" if run.get("peak_bytes") else "–",
+        processor(run),
     )
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-Figures = dict[str, Any]
-Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
+import page
+from page import Figures, stored, table
 
 REQUESTS = {
     "requests": "{:,.0f}",
@@ -24,16 +22,16 @@ REQUESTS = {
 """Columns of the service, and how they are written."""
 
 
-def sections(folder: Path, table: Table) -> list[str]:
+def sections(folder: Path) -> list[str]:
     """Of `answers.json` and `service.json`, as far as they are there."""
-    return [*answers(folder / "answers.json", table), *service(folder / "service.json", table)]
+    return [*answers(folder / "answers.json"), *service(folder / "service.json")]
 
 
-def answers(path: Path, table: Table) -> list[str]:
+def answers(path: Path) -> list[str]:
     """CPU time of one answer."""
-    if not path.exists():
+    told = stored(path)
+    if told is None:
         return []
-    told = json.loads(path.read_text("utf-8"))
     text = (
         f"CPU milliseconds of one call on one thread, without the network: {told['items']:,} items, D = {told['dim']}. "
         "*Build*: CPU seconds to make the approximate index; *probed*: share of its clusters that are looked at; "
@@ -50,11 +48,11 @@ def answers(path: Path, table: Table) -> list[str]:
     return ["## What an answer costs", text, table(head, rows(told["rows"], columns)), "`python benchmarks/answers.py`"]
 
 
-def service(path: Path, table: Table) -> list[str]:
+def service(path: Path) -> list[str]:
     """What the service did under load."""
-    if not path.exists():
+    told = stored(path)
+    if told is None:
         return []
-    told = json.loads(path.read_text("utf-8"))
     load = f" What else ran: a load of {told['load']:g}, by which waits are longer." if told.get("load", 0) >= 1 else ""
     text = (
         f"One worker, {told['items']:,} items, D = {told['dim']}, histories of {told['history']}; {told['clients']} clients "
@@ -87,5 +85,4 @@ def rows(measured: Mapping[str, Figures], columns: Mapping[str, str]) -> list[tu
 
 def rates(found: Sequence[Figures]) -> str:
     """What the machine could do meanwhile, for one thread."""
-    told = "; ".join(f"{each['gemm_gflops']:.0f}, {each['copy_gb_per_s']:.0f}" for each in found)
-    return f"Product and copy rates of the machine, as under *Speed*: {told}." if told else ""
+    return f"Product and copy rates of the machine, as under *Speed*: {page.rates(found)}." if found else ""

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from accuracy import TUNED, Setting
 from choices import chosen, moved
+from page import Figures, folded, table
 from tuning import BETWEEN_SEEDS, GRID, METRIC, Trial
 from variants import VARIANTS
 
-Figures = dict[str, Any]
-Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 
-
-def sections(folder: Path, table: Table) -> list[str]:
+def sections(folder: Path) -> list[str]:
     """One table per share of noise; nothing where no trial is done."""
     trials: dict[str, dict[str, dict[str, Figures]]] = defaultdict(lambda: defaultdict(dict))
     for path in sorted(folder.glob("*.json")):
@@ -46,9 +44,9 @@ def sections(folder: Path, table: Table) -> list[str]:
     spent = sum(each["cpu_s"] for each in done) / 3600
     parts = ["## Tuning", text, f"{len(done)} of {all_of_them} trials are done, in {spent:.1f} CPU hours."]
     for setting in TUNED:
-        name = str(setting.plain)
+        name = str(setting._replace(tuned=False))
         if methods := trials.get(name):
-            parts += [f"### {setting.plain.words}, validation", who(name), of_setting(name, methods, table)]
+            parts += [who(name), folded(f"{setting.plain.words}, validation", of_setting(name, methods))]
     return [*parts, "`python benchmarks/tuning.py run`, `python benchmarks/tuning.py choose`"]
 
 
@@ -64,7 +62,7 @@ def who(setting: str) -> str:
     return "; ".join(f"{what}: {each}" for what, each in names.items()) + "."
 
 
-def of_setting(setting: str, methods: Mapping[str, Mapping[str, Figures]], table: Table) -> str:
+def of_setting(setting: str, methods: Mapping[str, Mapping[str, Figures]]) -> str:
     """One row per trial, methods in the order of the grid."""
     choices = chosen().get(setting, {})
     rows: list[tuple[str, ...]] = []

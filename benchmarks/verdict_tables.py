@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-Figures = dict[str, Any]
-Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
+from page import Figures, folded, table
+
+from audit import HELPS
+
+TEXT = f"""Noise planted in everything before each user's last interaction, `siftrec audit` of that part as a log of its
+own, then models trained on it as it is, with the weights, and without what is flagged, and asked for the untouched last
+interactions, which the audit never saw. Changes of NDCG@20, filtered, mean over models. *Right*: it says *weight it*
+and the weights help there, or it does not and they do not help by more than {HELPS:.0%}. The holdout was changed after
+cells like these were seen (one target per user before), and a rule of the verdict after these
+(`siftrec.audit.verdict`), so they are no untouched evidence. `python benchmarks/audit.py run [--quick]`"""
+EACH = """Changes of each model with 95 % intervals over users, and over seeds where a model has several: `implicit`'s have
+five, or one where it says so."""
 
 
-def sections(folder: Path, table: Table) -> list[str]:
-    """What the audit said of logs whose noise is known, beside what the weights then did."""
-    rows = [verdict(json.loads(path.read_text("utf-8"))) for path in sorted(folder.glob("*.json"))]
-    if not rows:
+def cells(folder: Path) -> list[Figures]:
+    """Everything that is stored."""
+    return [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]
+
+
+def sections(folder: Path) -> list[str]:
+    """What the audit said of logs whose noise is known, beside what the weights then did; each model is folded away."""
+    found = cells(folder)
+    if not found:
         return []
-    text = (
-        "Noise planted in everything before each user's last interaction, `siftrec audit` of that part as a log of its own, "
-        "then models trained on it as it is, with the weights, and without what is flagged, and asked for the untouched "
-        "last interactions, which the audit never saw. Changes of NDCG@20, filtered, with 95 % intervals over users, "
-        "and over seeds where a model has several: `implicit`'s have five, or one where it says so. "
-        "*Right*: it says *weight it* and the weights help there, or it does not and they do not help by more than "
-        "1 %, by the mean over models. The holdout was changed after cells like these were seen (one target per user "
-        "before), and a rule of the verdict after these (`siftrec.audit.verdict`), so they are no untouched evidence."
-    )
     head = (
         "log",
         "planted",
@@ -34,9 +40,57 @@ def sections(folder: Path, table: Table) -> list[str]:
         "audit's own gain",
         "with weights",
         "dropped",
+        "models",
         "right",
     )
-    return ["## Is the verdict right?", text, table(head, rows), "`python benchmarks/audit.py run [--quick]`"]
+    each = [
+        (named(cell), changes(cell["truth"], "weighted"), changes(cell["truth"], "dropped"), models(cell))
+        for cell in found
+    ]
+    return [
+        "## Is the verdict right?",
+        TEXT,
+        f"**{sum(cell['right'] for cell in found)} of {len(found)} verdicts are right.** {worst(found)}",
+        table(head, [verdict(cell) for cell in found]),
+        folded("Each model", EACH, table(("log", "with weights", "dropped", "models"), each)),
+    ]
+
+
+def named(cell: Mapping[str, Figures]) -> str:
+    """The log, and what was planted in it."""
+    told = cell["cell"]
+    return f"{told['data']}, {told['mechanism']} {told['rho']:g}" if told["rho"] else f"{told['data']}, none"
+
+
+def worst(found: Sequence[Figures]) -> str:
+    """The greatest loss of a model by a verdict that says that weights help."""
+    losses = [
+        (each["relative"], each["model"], named(cell))
+        for cell in found
+        if cell["audit"]["verdict"]["answer"] == "weight it"
+        for each in of_arm(cell["truth"], "weighted")
+    ]
+    if not losses:
+        return ""
+    relative, model, log = min(losses)
+    told = f"{sum(loss < 0 for loss, _, _ in losses)} of {len(losses)} models lost where it says *weight it*"
+    return f"But {told}, the most {relative:+.1%} ({model}; {log})." if relative < 0 else ""
+
+
+def of_arm(truth: Sequence[Figures], arm: str) -> list[Figures]:
+    """What is known of one arm, a model each."""
+    return [each for each in truth if each["arm"] == arm and each["relative"] is not None]
+
+
+def average(truth: Sequence[Figures], arm: str) -> str:
+    """The mean change over models."""
+    gains = [each["relative"] for each in of_arm(truth, arm)]
+    return f"{statistics.mean(gains):+.1%}" if gains else "–"
+
+
+def models(cell: Figures) -> str:
+    """How many models were given the weights."""
+    return str(len(of_arm(cell["truth"], "weighted")))
 
 
 def verdict(figures: Figures) -> tuple[str, ...]:
@@ -51,9 +105,10 @@ def verdict(figures: Figures) -> tuple[str, ...]:
         f"{noise['rho_upper']:.1%}",
         audit["verdict"]["answer"].partition(",")[0],
         own,
-        changes(figures["truth"], "weighted"),
-        changes(figures["truth"], "dropped"),
-        "yes" if figures["right"] else "no",
+        average(figures["truth"], "weighted"),
+        average(figures["truth"], "dropped"),
+        models(figures),
+        "yes" if figures["right"] else "**no**",
     )
 
 
@@ -64,8 +119,7 @@ def one(told: Figures) -> str:
 
 def changes(truth: Sequence[Figures], arm: str) -> str:
     """What one arm did to each model."""
-    told = (each for each in truth if each["arm"] == arm and each["relative"] is not None)
     return "; ".join(
         f"{each['model']}{one(each)} {each['relative']:+.1%} [{each['interval'][0]:+.1%}, {each['interval'][1]:+.1%}]"
-        for each in told
+        for each in of_arm(truth, arm)
     )

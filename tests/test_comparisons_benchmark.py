@@ -72,7 +72,7 @@ def store(cell: Cell) -> None:
 def test_no_pair_compares_schedules() -> None:
     """One side at a constant rate and the other at a falling one would tell of schedules, under names of methods."""
     for data in accuracy.DATASETS:
-        for pair in comparisons.PAIRS:
+        for pair in (*PAIRS, *families.PRIMARY):
             trained = [each for each in pair if each in VARIANTS and isinstance(VARIANTS[each].make(), Learned)]
             there = [training_of(data, each) for each in trained if data in (VARIANTS[each].data or accuracy.DATASETS)]
             assert len({each.schedule for each in there}) <= 1, pair

@@ -10,7 +10,6 @@ import modality_measures
 import modality_tables
 import numpy as np
 import pytest
-from render import table
 
 import modality
 from siftrec.data.split import TEST
@@ -84,7 +83,7 @@ def test_figures_of_other_settings_are_not_shown(tmp_path: Path) -> None:
         stored = {"settings": modality.settings_of(unit) | changes, "figures": figures}
         (tmp_path / f"{unit}.json").write_text(json.dumps(stored))
     (tmp_path / "planted.plain.gone.seed1.json").write_text(json.dumps({"settings": {}, "figures": figures}))
-    told = "\n".join(modality_tables.sections(tmp_path, table))
-    assert "| softmax |" in told
-    assert "| contrast |" not in told
+    told = "\n".join(modality_tables.sections(tmp_path))
+    assert "three modalities: softmax | 0.500 | 1" in told
+    assert "contrast |" not in told
     assert "gone" not in told

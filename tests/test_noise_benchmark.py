@@ -8,7 +8,6 @@ import judges
 import noise_tables
 import numpy as np
 import pytest
-from render import table
 
 import noise
 from methods.kinds import KIND, mixed
@@ -100,13 +99,13 @@ def unit(monkeypatch, tmp_path):
 def test_units_of_other_settings_are_neither_done_nor_shown(unit, tmp_path) -> None:
     """A detector of before beside those of now would be compared with them."""
     assert unit.done
-    page = "\n".join(noise_tables.sections(tmp_path, table))
-    assert "| likelihood, cross-fitted | 0.250 | 0.500 | 1 |" in page
+    page = "\n".join(noise_tables.sections(tmp_path, tmp_path / "plots"))
+    assert "likelihood, cross-fitted | 0.250 | 0.500 |" in page
     told = json.loads(unit.result.read_text())
     told["settings"]["likelihood"]["dim"] = 7
     unit.result.write_text(json.dumps(told))
     assert not unit.done
-    assert noise_tables.sections(tmp_path, table) == []
+    assert noise_tables.sections(tmp_path, tmp_path / "plots") == []
 
 
 def test_a_unit_that_lacks_what_is_measured_now_is_shown_but_not_done(unit, tmp_path) -> None:
@@ -114,6 +113,6 @@ def test_a_unit_that_lacks_what_is_measured_now_is_shown_but_not_done(unit, tmp_
     del told["figures"]["likelihood"]["over_denoising"]
     unit.result.write_text(json.dumps(told))
     assert not unit.done
-    page = "\n".join(noise_tables.sections(tmp_path, table))
+    page = "\n".join(noise_tables.sections(tmp_path, tmp_path / "plots"))
     assert "likelihood, cross-fitted" in page
     assert "over-denoising" not in page

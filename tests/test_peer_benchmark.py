@@ -10,12 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import accuracy
+import accuracy_tables
 import machine
 import numpy as np
 import peer
 import peer_tables
 import pytest
-import render
+import words
 from datasets import Data
 
 from methods.kinds import KIND, mixed
@@ -130,14 +131,14 @@ def stored(name: str) -> dict[str, Any]:
     cell = accuracy.Cell("microlens50k", 0.0, name, 1)
     settings = {"settings": {}, "method": {"use": name}, "versions": {"library": "1"}}
     metrics = {"filtered": dict.fromkeys(("ndcg@10", "ndcg@20", "recall@20"), 0.1)}
-    return {"cell": asdict(cell), "evaluation": {"metrics": metrics}, **settings}
+    return {"cell": asdict(cell), "evaluation": {"metrics": metrics}, "machine": {"processor": "Some CPU"}, **settings}
 
 
 def test_the_page_speaks_of_the_libraries_that_have_run_only() -> None:
     names = {name: each.what for name, each in peer.PEERS.items()}
     for run, others in (("rectools-sasrec", ("implicit", "Cornac")), ("cornac-vbpr", ("implicit", "RecTools'"))):
         cells = {accuracy.Setting("microlens50k", 0.0): {run: [stored(run)]}}
-        page = "\n\n".join(peer_tables.sections(cells, names, render.table))
+        page = "\n\n".join(peer_tables.sections(cells, names))
         assert f"One setting: {names[run]}." in page
         assert ("validation interactions too" in page) == (run == "cornac-vbpr")
         assert f"--only 'microlens50k.rho0.{run}.*'" in page
@@ -145,24 +146,22 @@ def test_the_page_speaks_of_the_libraries_that_have_run_only() -> None:
         assert "Of several settings" not in page
 
 
-def test_the_page_leaves_out_what_was_run_with_other_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_page_leaves_out_what_was_run_with_other_settings(tmp_path: Path) -> None:
     """Figures of two defaults would be averaged as if they were two seeds."""
-    monkeypatch.setattr(render, "RESULTS", tmp_path)
-    (tmp_path / "accuracy").mkdir()
     for seed, dim in ((1, 64), (2, 32)):
         cell = accuracy.Cell("microlens50k", 0.0, "sasrec", seed)
         settings = accuracy.settings_of(cell)
         settings["method"]["dim"] = dim
         figures = {"cell": asdict(cell), "settings": settings}
-        (tmp_path / "accuracy" / f"{cell}.json").write_text(json.dumps(figures))
-    cells, stale = render.accuracy_cells()
+        (tmp_path / f"{cell}.json").write_text(json.dumps(figures))
+    cells, stale = accuracy_tables.stored_cells(tmp_path)
     assert [run["cell"]["seed"] for run in cells[accuracy.Setting("microlens50k", 0.0)]["sasrec"]] == [1]
     assert stale == 1
 
 
 def test_a_table_that_is_off_by_default_is_shown_whole() -> None:
     """Demure with views ended the page in a traceback."""
-    assert render.flat({"use": "siftrec:Demure", "views": {"count": 2}}) == "use siftrec:Demure, views (count 2)"
+    assert words.flat({"use": "siftrec:Demure", "views": {"count": 2}}) == "use siftrec:Demure, views (count 2)"
 
 
 @pytest.mark.slow

@@ -12,7 +12,6 @@ import planted_measures
 import planted_tables
 import pytest
 import torch
-from render import table
 from scipy import stats
 
 from siftrec.methods.trained import Trained
@@ -86,7 +85,7 @@ def test_differences_are_between_equal_seeds(tmp_path: Path) -> None:
         for seed, value in seeds.items():
             keep(tmp_path, f"train.{name}.seed{seed}", **{each[0]: value for each in planted_tables.CLAIMS["train"]})
     runs = planted_tables.stored(tmp_path, "train")
-    told = planted_tables.claims(runs, planted_tables.CLAIMS["train"], table)[1].splitlines()
+    told = planted_tables.claims(runs, planted_tables.CLAIMS["train"])[1].splitlines()
     row = next(line for line in told if line.startswith("| shield"))
     gains = [-0.07, -0.06, -0.04]
     half = stats.t.ppf(0.975, 2) * stats.tstd(gains) / 3**0.5

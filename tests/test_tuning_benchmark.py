@@ -19,7 +19,6 @@ import tuning
 import tuning_tables
 import variants
 from datasets import DEFAULT, LOGS
-from render import table
 
 from methods.kinds import mixed
 from siftrec.data.split import TEST
@@ -198,7 +197,8 @@ def test_tuned_opponents_meet_ours_at_their_defaults(chosen) -> None:
         about = About("siftrec:X", 1, "test", "leave-one-out", 500, {"train": "t", "test": "q"}, 0.0, {}, {}, "m")
         users = pl.Series([f"u{i}" for i in range(300)])
         per_user.write(Evaluation(users, accuracy.MAIN, {"seen": values}, about), accuracy.MAIN, cell.values)
-    found = comparisons.family(setting, {})
+    made_all = comparisons.compare_all({})["settings"]
+    found = next(each for each in made_all if comparisons._setting(each) == setting)
     pairs = {(each["a"], each["b"]): each for each in found["comparisons"] if each["metric"] == "ndcg@20"}
     assert set(pairs) == {("ccl4rec", "sasrec"), ("ccl4rec", "cl4srec")}, "gru4rec was not tuned, nor was ours"
     assert pairs["ccl4rec", "cl4srec"]["relative"] > 0.5, "the tuned cell, which is half as good"
@@ -218,14 +218,14 @@ def test_the_page_shows_every_trial_and_the_choice(chosen, tmp_path) -> None:
         told = {"trial": {"data": "microlens50k", "rho": 0.3, "method": "cl4srec", "config": config}, "epochs": 9}
         told |= {"best_epoch": 6, "validation": {"ndcg@20": 0.05}, "training": {"epochs": 40}, "cpu_s": 60.0}
         (tmp_path / "trials" / f"{config}.json").write_text(json.dumps(told))
-    page = "\n\n".join(tuning_tables.sections(tmp_path / "trials", table))
+    page = "\n\n".join(tuning_tables.sections(tmp_path / "trials"))
     assert f"4 of {len(tuning.trials())} trials are done" in page
     assert "|  | dropout: base.dropout 0.5 | 0.0500 | +0.0100 ± 0.0020 | 7, 9, 40 | 60 | **yes** |" in page
     assert "| CL4SRec | default | 0.0500 |  | 7, 9, 40 | 60 |  |" in page
     assert (
         "other settings than the default: cl4srec; tuned, and the default stayed: sasrec; not tuned: sasrec-pre" in page
     )
-    assert not tuning_tables.sections(tmp_path / "nothing", table)
+    assert not tuning_tables.sections(tmp_path / "nothing")
 
 
 def test_the_page_shows_what_the_service_did_and_a_dash_for_what_was_not_measured(tmp_path) -> None:
@@ -233,7 +233,7 @@ def test_the_page_shows_what_the_service_did_and_a_dash_for_what_was_not_measure
     row = {"requests": 286, "not_200": 2, "cpu_ms": 5.2098, "per_second": 28.5, "p50_ms": 141.9, "p99_ms": 280.2}
     rates = [{"gemm_gflops": 170.4, "copy_gb_per_s": 14.6}]
     (tmp_path / "service.json").write_text(json.dumps(about | {"rates": rates, "rows": {"recommend": row}}))
-    page = "\n\n".join(service_tables.sections(tmp_path, table))
+    page = "\n\n".join(service_tables.sections(tmp_path))
     assert "| recommend | 286 | 2 | – | 5.21 | 28 | 141.9 | 280.2 | – | – |" in page
     assert "Product and copy rates of the machine, as under *Speed*: 170, 15." in page
     assert "What an answer costs" not in page

@@ -1,0 +1,159 @@
+"""docs/results.md can be read: links lead somewhere, what is folded is shown, and what is said of aims is computed."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import accuracy_tables
+import aims
+import noise_tables
+import page
+import planted_tables
+import pytest
+import render
+import unhelpful_tables
+import verdict_tables
+from aims_found import Found, Stored, above_zero, planted, speed
+from peer import PEERS
+from variants import VARIANTS
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "results.md").read_text("utf-8")
+ANCHORS = {heading.anchor for heading in page.headings(PAGE)}
+
+
+def test_anchors_are_those_that_github_makes() -> None:
+    text = (
+        "## Trained, hard, ρ = .4\n```\n## no title\n```\n<details>\n### Again\n</details>\n### Again\n## A `b` (c_d)?"
+    )
+    found = page.headings(text)
+    assert [each.anchor for each in found] == ["trained-hard-ρ--4", "again", "again-1", "a-b-c_d"]
+    assert [each.folded for each in found] == [False, True, False, False]
+    assert "[Again](#again-1)" in page.contents(text)
+    assert "(#again)" not in page.contents(text)
+
+
+def test_every_link_and_anchor_of_the_page_leads_somewhere() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)]+)\)", PAGE)
+    assert len(links) > 100
+    for link in links:
+        file, _, anchor = link.partition("#")
+        assert not file or (ROOT / "docs" / file).exists(), link
+        assert file or anchor in ANCHORS, link
+
+
+def test_whoever_is_sent_to_a_section_of_the_page_arrives() -> None:
+    """A section that is renamed would strand readers of every other page."""
+    others = [ROOT / "README.md", *(path for path in (ROOT / "docs").rglob("*.md") if path.name != "results.md")]
+    sent = {anchor for path in others for anchor in re.findall(r"results\.md#([^)\s]+)", path.read_text("utf-8"))}
+    assert {"finding-noise", "rankers", "accuracy"} <= sent
+    assert sent <= ANCHORS
+
+
+def test_what_is_folded_is_rendered() -> None:
+    """GitHub shows a table inside HTML as text where no empty line is before it, and a lost end swallows the page."""
+    lines = PAGE.splitlines()
+    assert 20 < PAGE.count("<details>") == PAGE.count("</details>")
+    for number, line in enumerate(lines):
+        if line.startswith("<summary>") or line == "</details>":
+            assert not lines[number + 1], line
+        if line == "</details>":
+            assert not lines[number - 1]
+
+
+def test_what_everybody_reads_first_is_first() -> None:
+    order = [heading.title for heading in page.headings(PAGE) if heading.level == 2]
+    first = ["Aims", "Accuracy", "Comparisons", "Noise curves"]
+    assert order[:4] == first
+    assert order.index("Finding noise") < order.index("Planted truth") < order.index("Which modality counted")
+    assert order[-1] == "Machines"
+
+
+def test_every_aim_is_computed_or_not_measured(tmp_path: Path) -> None:
+    """A typed figure would stay when what it was read from changes: with nothing stored nothing may be found."""
+    empty = Stored(tmp_path, {})
+    assert not empty.speed
+    for group in aims.AIMS.values():
+        for aim in group:
+            assert aim.seek(empty) is None, aim
+            assert aims.line(aim, None)[2] == "not measured"
+    rows = [line for line in PAGE.split("## Accuracy")[0].splitlines() if line.startswith("| ")]
+    told = {row.split(" | ")[0][2:]: row.split(" | ")[2:4] for row in rows}
+    stored = Stored(render.RESULTS, accuracy_tables.stored_cells(render.RESULTS / "accuracy")[0])
+    every = [aim for group in aims.all_aims(stored).values() for aim in group]
+    assert len({aim.what for aim in every}) == len(every)
+    for aim in every:
+        found, reached = told[aim.what]
+        assert (found == "not measured") == (reached == "–"), aim
+        assert reached in ("yes", "**no**", "shown", "–")
+
+
+def test_an_aim_is_reached_by_the_figures_alone() -> None:
+    """Else a speed or a difference that is lost again would go on being told as reached."""
+    stored = Stored(Path(), {})
+    row = {"unit": "s", "asked": 3.0, "times_peer": False, "less": True, "peers": {}}
+    stored.__dict__["speed"] = {"fast": row | {"median": 2.9}, "slow": row | {"median": 3.1}}
+    assert speed("fast")(stored) == Found("2.9", True)
+    assert speed("slow")(stored) == Found("3.1", False)
+    runs = {"full": {1: {"m": 0.5}, 2: {"m": 0.6}}, "other": {1: {"m": 0.4}, 2: {"m": 0.49}}}
+    stored._planted["train"] = runs
+    told = planted("m", "other", above_zero)(stored)
+    assert told is not None
+    assert (told.reached, told.seeds) == (True, "2")
+    runs["other"][2]["m"] = 0.9
+    assert planted("m", "other", above_zero)(stored) == Found("-0.100 [-2.641, +2.441]", False, "2")
+
+
+def test_rows_are_compared_on_the_seeds_that_all_have() -> None:
+    """A row of one lucky seed would look better than rows of three; the ceiling alone may have fewer."""
+    runs = {"a": {1: {"p@10": 0.2}, 2: {"p@10": 0.9}}, "b": {1: {"p@10": 0.3}}}
+    shown = planted_tables.measured(runs)
+    assert "those that all have: 1." in shown[0]
+    assert "| a | 0.200 | 1 |" in shown[1]
+    assert "| a | 0.550 ± 0.495 | 2 |" in shown[2]
+    assert shown[2].startswith("<details>")
+    ceiling = {"a": runs["a"], "full-oracle": {1: {"p@10": 0.3}}}
+    assert planted_tables.measured(ceiling) == [planted_tables.rows(ceiling, ["p@10"])]
+
+
+def test_every_method_has_a_group() -> None:
+    """One without would be missing from the tables of accuracy."""
+    groups = {name: accuracy_tables.group_of(name) for name in accuracy_tables.NAMES}
+    assert set(groups.values()) == set(accuracy_tables.GROUPS)
+    assert (groups["ease"], groups["hsd"], groups["vbpr"]) == ("counted", "denoising", "with content")
+    assert groups["oracle-all"] == "ours, told something of the truth"
+    assert groups.keys() == VARIANTS.keys() | PEERS.keys()
+
+
+def test_what_helps_is_not_told_as_no_help() -> None:
+    def row(difference: float, ends: tuple[float, float] | None) -> unhelpful_tables.Row:
+        return unhelpful_tables.Row("part", "log", "GAUC", difference, ends, 3, "rankers")
+
+    assert row(0.02, (0.01, 0.03)).helps
+    assert not row(0.02, (-0.01, 0.05)).helps
+    assert not row(0.02, (-0.01, 0.05)).worse
+    assert row(-0.02, (-0.03, -0.01)).worse
+    assert not row(0.0, None).helps
+    assert not row(-0.1, None).worse, "of one seed no loss is shown"
+
+
+def test_verdicts_are_counted() -> None:
+    """The count that the page tells is of the rows below it, and of the definition of right that it names."""
+    cells = verdict_tables.cells(render.RESULTS / "audit")
+    rights = Counter(verdict_tables.verdict(cell)[-1] for cell in cells)
+    assert f"**{rights['yes']} of {len(cells)} verdicts are right.**" in PAGE
+    for cell in cells:
+        gains = [each["relative"] for each in verdict_tables.of_arm(cell["truth"], "weighted")]
+        helps = sum(gains) / len(gains)
+        says = cell["audit"]["verdict"]["answer"] == "weight it"
+        assert cell["right"] == (helps > 0 if says else helps <= 0.01), cell["cell"]
+
+
+@pytest.mark.parametrize(("short", "told"), [(0, "0.800"), (9, "0.800 / 0.900")])
+def test_histories_of_six_are_told_apart_where_there_are_shorter_ones(short: int, told: str) -> None:
+    lengths = {length: {"events": 5} for length in ("6-10", ">10")} | {"2-3": {"events": 0}, "4-5": {"events": short}}
+    run: dict[str, Any] = {"auroc": 0.8, "auroc_6": 0.9, "by_history_length": lengths}
+    assert noise_tables.both([run]) == told
