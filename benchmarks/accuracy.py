@@ -47,7 +47,7 @@ RHOS = (0.0, 0.3)
 FOREIGN = (0.0, 0.2)
 SEEDS = (1, 2, 3, 4, 5)
 FEWER = SEEDS[:3]
-FIVE = ("ccl4rec-next", "ccl4rec-denoise")
+FIVE = ("ccl4rec-next", "ccl4rec-denoise", "sasrec-content-prefixes")
 """The methods that run with every seed on MicroLens under noise, for three leave open what weighted targets are worth."""
 MAIN = ("ndcg@10", "ndcg@20", "recall@10", "recall@20")
 
