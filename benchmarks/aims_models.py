@@ -202,3 +202,21 @@ def training(least: float, until: bool) -> Seek:
         return Found(words, min(times.values()) >= least, counted(seeds))
 
     return seek
+
+
+def without_ids(most: int) -> Seek:
+    """Parameters of CCL4Rec on one modality of 384 columns, at its defaults: counted, for a model has them untrained."""
+
+    def seek(_: Stored) -> Found:
+        import numpy as np
+        import polars as pl
+
+        import siftrec as sr
+
+        ids = pl.Series("item", [str(item) for item in range(100)])
+        vectors = np.random.default_rng(0).normal(size=(len(ids), 384)).astype(np.float32)
+        model = sr.CCL4Rec(ids=False).build(sr.Catalog(ids, text=sr.features(vectors, ids=ids)))
+        count = sum(each.numel() for each in model.parameters())
+        return Found(f"{count:,}", count <= most)
+
+    return seek
