@@ -32,12 +32,12 @@ from siftrec.methods.ccl4rec import importance_of
 from siftrec.methods.demure import Demure, SlotWeights, slot_weights
 from siftrec.methods.trained import Trained
 from siftrec.modality.text import encode
+from siftrec.nn.threads import threads
 from siftrec.noise.measure import auroc
 from siftrec.noise.modal import preference
 from siftrec.run import run
 from siftrec.settings import build
 from siftrec.train.events import OnEvent
-from siftrec.train.fit import threads
 
 EXPERIMENT = "demo.toml"
 NOISY = "noisy.parquet"

@@ -30,8 +30,9 @@ from siftrec.errors import SettingsError, UsageError
 from siftrec.evaluate.evaluation import evaluate
 from siftrec.files import clear_errors, locked, write_json, write_text
 from siftrec.methods.trained import Trained
+from siftrec.nn.threads import threads
 from siftrec.train.events import Event, OnEvent, Read, Started
-from siftrec.train.fit import fit, threads
+from siftrec.train.fit import fit
 from siftrec.train.folder import LOG
 
 CONFIG, RECORD, METRICS, ARTIFACT, INJECTED, FOREIGN = (

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from oracles import OnDisk, dice, scores_of
 
 from siftrec.audit import Columns, Named, audit
@@ -110,6 +111,23 @@ def test_planted_noise_is_found_by_the_oracle_and_not_by_dice(stored: Stored) ->
     blind = "next to nothing: whatever weights change here, it is not by finding such noise"
     assert blind in thrown.verdict.sentences, "a reader of the verdict must learn that nothing planted could be found"
     assert blind not in told.verdict.sentences
+
+
+def test_an_audit_computes_in_one_thread_wherever_it_is_called(stored: Stored) -> None:
+    """Beside other work on the same processors two threads take several times as long as one."""
+    log, used = stored(rho=0.0, users=300, items=400, length=10), set[int]()
+
+    def counted(log: Sequences, catalog: Catalog, *, seed: int, **named: object) -> NoiseScores:
+        used.add(torch.get_num_threads())
+        return dice(log, catalog, seed=seed)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        audit(log.path, plan=QUICK, judge=counted)
+        assert (used, torch.get_num_threads()) == ({1}, 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_equal_seeds_give_equal_audits(stored: Stored) -> None:

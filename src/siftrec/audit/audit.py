@@ -26,11 +26,13 @@ from siftrec.audit.source import Given, Log, Source, open_source
 from siftrec.audit.verdict import FEWEST_USERS, Verdict, decide
 from siftrec.data.split import TEST
 from siftrec.detectors.calibrate import NoiseScores
+from siftrec.nn.threads import threads
 
 TOLD = 0.55
 """AUROC below which planted noise is called next to not found."""
 
 
+@threads(1)
 def audit(
     source: Log,
     features: Given | None = None,
@@ -42,7 +44,7 @@ def audit(
     judge: Judge = library_judge,
     page: Page | None = None,
 ) -> Audit:
-    """Audit a log of interactions.
+    """Audit a log of interactions, in one thread.
 
     Args:
         source: a log file, or a folder in a known layout; `Named` where its columns are not recognised; or a log that was

@@ -51,12 +51,8 @@ def audit_command(  # noqa: PLR0913
 ) -> None:
     """Say how noisy a log is, what could be found in it, and whether to weight it or leave it alone."""
     named = _named(features or [])
-    import torch
-
     from siftrec.audit import Columns, Named, audit
     from siftrec.audit.plan import FULL, QUICK
-
-    torch.set_num_threads(1)
 
     def page(result: Audit) -> str:
         from siftrec.cli.audit_view import view

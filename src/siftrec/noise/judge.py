@@ -16,10 +16,12 @@ from siftrec.detectors.content import content_of, units
 from siftrec.detectors.fitted import OnFold, calibrated
 from siftrec.detectors.likelihood import Likelihood
 from siftrec.errors import UsageError
+from siftrec.nn.threads import threads
 
 QUICK = Likelihood(folds=2, epochs=3, steps=350, learning_rate=0.01)
 
 
+@threads(1)
 def judge(
     log: Sequences,
     catalog: Catalog,
@@ -31,7 +33,7 @@ def judge(
     quick: bool = False,
     on_fold: OnFold = lambda done, of: None,
 ) -> NoiseScores:
-    """Noise scores of every interaction of a log from how well the rest of its history vouches for it.
+    """Noise scores of every interaction of a log from how well the rest of its history vouches for it, in one thread.
 
     Args:
         log: histories in the codes of `catalog`.

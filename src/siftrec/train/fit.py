@@ -5,12 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from siftrec import seeds
 from siftrec.data.catalog import Aligned, Catalog
@@ -19,6 +16,7 @@ from siftrec.data.split import Fitting, Split
 from siftrec.errors import UsageError
 from siftrec.methods.base import Learned, Method, Model, Noted, Scorer, refusal
 from siftrec.methods.trained import Facts, Trained
+from siftrec.nn.threads import threads
 from siftrec.settings import construct, describe, spelled
 from siftrec.train.checkpoint import State
 from siftrec.train.estimate import estimate, give_back_memory
@@ -84,17 +82,6 @@ def fit(
     questions = split.test.recode(catalog.vocab).fingerprint
     facts = Facts(seed, split.protocol, split.train.fingerprint, questions, epochs)
     return Trained(method, scorer, catalog.vocab, run.data.popularity, facts, catalog.contents)
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Inside the block torch computes with so many threads; outside, nothing has changed."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _content(aligned: Aligned) -> dict[str, Any]:
