@@ -263,7 +263,7 @@ def test_recommend_answers_a_file_as_it_answers_one_history(run_folder: Path, tm
     assert frame["rank"].to_list() == [1, 2, 3, 4] * 4
     main.run(["recommend", str(run_folder), "--history", "7,5", "-k", "4", "--json", str(tmp_path / "one.json")])
     alone = json.loads((tmp_path / "one.json").read_text())["items"]
-    assert frame.filter(user="a")["item"].to_list() == [each["item"] for each in alone]
+    assert frame.filter(user="a").select("rank", "item", "score").to_dicts() == alone
 
 
 @pytest.mark.parametrize(
