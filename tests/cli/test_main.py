@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from commanded import refused
 from siftrec.cli import main
 from siftrec.cli.console import counting, table
 from siftrec.cli.train import training_was_short
@@ -99,13 +100,7 @@ def test_errors_are_one_line_with_their_exit_code(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main.run(arguments) == code
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("error: ")
-    assert says in err
-    assert err.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
+    assert says in refused(arguments, code, tmp_path, capsys)
 
 
 @pytest.mark.parametrize(

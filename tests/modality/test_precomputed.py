@@ -15,6 +15,7 @@ import torch
 from safetensors.numpy import save_file
 
 import hostile
+from commanded import refused
 from siftrec.data.catalog import Catalog
 from siftrec.data.read import read
 from siftrec.errors import DataError
@@ -175,6 +176,28 @@ def test_arrays_that_are_no_features_are_refused(name, tmp_path):
     before = sorted(tmp_path.iterdir())
     assert problem in refusal(tmp_path / "a.npy", **arguments)
     assert sorted(tmp_path.iterdir()) == before
+
+
+ONLY_IN_MEMORY = ("mixed ids", "objects as ids", "null id")
+
+
+@pytest.mark.parametrize("name", sorted(BAD_ARRAYS.keys() - set(ONLY_IN_MEMORY)))
+def test_training_refuses_them_in_one_line(name, tmp_path, capsys):
+    array, beside, problem = BAD_ARRAYS[name]
+    np.save(tmp_path / "a.npy", array)
+    rows = "".join(f"{user},{item},{time}\n" for user in "xyz" for time, item in enumerate(IDS))
+    (tmp_path / "log.csv").write_text(f"user,item,time\n{rows}", "utf-8")
+    if "ids" in beside:
+        (tmp_path / "ids.json").write_text(json.dumps(beside["ids"]), "utf-8")
+    if "mask" in beside:
+        np.save(tmp_path / "mask.npy", beside["mask"])
+    files = "".join(f"{key} = '{key}.{'json' if key == 'ids' else 'npy'}'\n" for key in beside)
+    (tmp_path / "exp.toml").write_text(
+        f"[data]\npath = 'log.csv'\n[modality.text]\npath = 'a.npy'\n{files}[method]\nuse = 'siftrec:SASRec'\n"
+    )
+    line = refused(["train", str(tmp_path / "exp.toml"), "-o", str(tmp_path / "run")], 3, tmp_path, capsys)
+    assert line.startswith(tuple(str(tmp_path / file) for file in ("a.npy", "ids.json", "mask.npy")))
+    assert problem in line
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "b.npz", "a.safetensors", "list.parquet", "fixed.arrow"])
