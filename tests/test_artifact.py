@@ -1,7 +1,6 @@
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 import torch
 
 import damage
+import hostile
 from siftrec.artifact import ABOUT, CATALOG, WEIGHTS, load, save
 from siftrec.data.catalog import Catalog, Modality
 from siftrec.errors import ArtifactError, EnvironmentProblem, UsageError
@@ -250,25 +250,19 @@ def test_the_file_says_what_the_model_is(trained: Trained, folder: Path) -> None
     }
 
 
-_UNPICKLED: list[str] = []
-sys.addaudithook(lambda event, arguments: _UNPICKLED.append(event) if event == "pickle.find_class" else None)
-
-
 @pytest.mark.parametrize("file", [WEIGHTS, CATALOG, ABOUT])
 def test_nothing_unpickles(folder: Path, file: str) -> None:
-    hostile = b"csiftrec_hostile\ncanary\n(tR."
     for name in ("w.pt", "w.pth", "w.pkl", "w.npy", "w.npz", "w.yaml"):
-        (folder / name).write_bytes(hostile)
-    before = len(_UNPICKLED)
-    load(folder, trust=TRUST)
-    (folder / file).write_bytes(hostile)
-    damage.reseal(folder)
-    with pytest.raises(ArtifactError):
+        (folder / name).write_bytes(hostile.PICKLE)
+    with hostile.nothing_unpickled():
         load(folder, trust=TRUST)
-    shutil.copy(folder / "w.pt", folder / damage.MANIFEST)
-    with pytest.raises(ArtifactError):
-        load(folder, trust=TRUST)
-    assert len(_UNPICKLED) == before
+        (folder / file).write_bytes(hostile.PICKLE)
+        damage.reseal(folder)
+        with pytest.raises(ArtifactError):
+            load(folder, trust=TRUST)
+        shutil.copy(folder / "w.pt", folder / damage.MANIFEST)
+        with pytest.raises(ArtifactError):
+            load(folder, trust=TRUST)
 
 
 FORBIDDEN = (

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commanded import refused
 from siftrec import config
 from siftrec.data.split import LeaveOneOut
 from siftrec.data.temporal import TemporalSplit
@@ -89,13 +90,16 @@ def test_defaults_are_filled_in_and_paths_are_relative_to_the_file(tmp_path: Pat
         ("[data.inject]\nmechanism = 'shuffle'", "data.inject.mechanism", "not 'shuffle'"),
     ],
 )
-def test_wrong_keys_and_values_are_refused_by_path(tmp_path: Path, change: str, path: str, says: str) -> None:
+def test_wrong_keys_and_values_are_refused_by_path(
+    tmp_path: Path, change: str, path: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     head, tail = (MINIMAL, change) if change.startswith("[") else (change, MINIMAL)
+    asked = write(tmp_path, f"{head}\n{tail}")
     with pytest.raises(SettingsError) as caught:
-        config.load(write(tmp_path, f"{head}\n{tail}"))
+        config.load(asked)
     assert caught.value.path == path
     assert says in str(caught.value)
-    assert caught.value.exit_code == 3
+    assert refused(["train", str(asked), "-o", str(tmp_path / "run")], 3, tmp_path, capsys) == str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -111,11 +115,16 @@ def test_wrong_keys_and_values_are_refused_by_path(tmp_path: Path, change: str, 
         ("data.inject=3", "data.inject", "not 3"),
     ],
 )
-def test_overrides_are_checked_like_the_file(tmp_path: Path, override: str, path: str, says: str) -> None:
+def test_overrides_are_checked_like_the_file(
+    tmp_path: Path, override: str, path: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = write(tmp_path, MINIMAL)
     with pytest.raises(SettingsError) as caught:
-        config.load(write(tmp_path, MINIMAL), [override])
+        config.load(asked, [override])
     assert caught.value.path == path
     assert says in str(caught.value)
+    command = ["train", str(asked), "-o", str(tmp_path / "run"), "--set", override]
+    assert refused(command, 3, tmp_path, capsys) == str(caught.value)
 
 
 def test_a_typo_in_a_nested_method_is_named_in_full(tmp_path: Path) -> None:
@@ -242,12 +251,16 @@ def test_features_are_aligned_by_id(tmp_path: Path) -> None:
         ("[modality.text]\npath = 'exp.toml'\nids = 'no.tsv'\n", "modality.text.ids"),
     ],
 )
-def test_a_missing_file_is_named_by_key(tmp_path: Path, extra: str, path: str) -> None:
+def test_a_missing_file_is_named_by_key(
+    tmp_path: Path, extra: str, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     if extra:
         events(tmp_path)
+    asked = write(tmp_path, MINIMAL + extra)
     with pytest.raises(SettingsError, match="does not exist") as caught:
-        config.load(write(tmp_path, MINIMAL + extra)).load_data()
+        config.load(asked).load_data()
     assert caught.value.path == path
+    assert refused(["train", str(asked), "-o", str(tmp_path / "run")], 3, tmp_path, capsys) == str(caught.value)
 
 
 def test_a_cutoff_beyond_the_catalog_is_refused(tmp_path: Path) -> None:

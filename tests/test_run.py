@@ -1,3 +1,4 @@
+import errno
 import json
 import tomllib
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from siftrec import config
 from siftrec.artifact import load
 from siftrec.config import Experiment
-from siftrec.errors import ArtifactError, DataError, SettingsError, UsageError
+from siftrec.errors import ArtifactError, DataError, EnvironmentProblem, SettingsError, UsageError
 from siftrec.files import sha256
 from siftrec.run import run
 from siftrec.train.events import Event, Stopped
@@ -72,6 +73,26 @@ def test_planted_noise_is_written_with_its_truth(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     clean, _ = experiment(tmp_path).load_data()
     assert record["fingerprints"]["test"] == clean.fingerprint["test"]
+
+
+def test_planted_truth_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`siftrec noise` measures detectors against it: by half a truth, planted interactions would count as clean."""
+    asked = experiment(tmp_path, "data.inject.rho=0.4")
+    run(asked, tmp_path / "run")
+    before = sha256(tmp_path / "run" / "injected.parquet")
+
+    def half(frame: pl.DataFrame, path: Path) -> None:
+        path.write_bytes(b"PAR1")
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pl.DataFrame, "write_parquet", half)
+        for resume, place in ((True, tmp_path / "run"), (False, tmp_path / "new")):
+            with pytest.raises(EnvironmentProblem, match=r"injected\.parquet: the disk is full"):
+                run(asked, place, resume=resume)
+    assert sha256(tmp_path / "run" / "injected.parquet") == before
+    assert not [path.name for path in tmp_path.glob("*/*injected*") if path.name != "injected.parquet"]
+    assert not (tmp_path / "new" / "injected.parquet").exists()
 
 
 def test_a_folder_that_holds_a_run_is_refused_and_untouched(tmp_path: Path) -> None:

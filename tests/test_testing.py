@@ -120,6 +120,7 @@ def test_notices_a_forgetful_restore() -> None:
 
 
 def test_notices_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where the test part is only counted."""
     honest = siftrec.train.fit.fit
 
     def leaky(method: Any, split: Split, *args: Any, **named: Any) -> Any:
@@ -127,23 +128,7 @@ def test_notices_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(siftrec.train.fit, "fit", leaky)
     with pytest.raises(AssertionError, match="leak"):
-        check_method(Markovian())
-
-
-@settings
-class Markovian:
-    """Counts which item ended a user's training, so that dealing the test targets anew would show."""
-
-    @property
-    def length(self) -> int:
-        return 1
-
-    def fit(self, data: Fitting) -> Scorer:
-        ends = data.train.take(np.arange(0, len(data.train), 2))
-        return self.restore({"share": torch.from_numpy(ends.counts(len(data.items)).astype(np.float32))})
-
-    def restore(self, tensors: Mapping[str, torch.Tensor]) -> Scorer:
-        return Bent(tensors["share"], lambda s, i: s)
+        check_method(Popularity())
 
 
 class Table(Model):
@@ -175,6 +160,7 @@ class Learner:
 
     fault: str = ""
     length: int = 20
+    weighted_targets: bool = True
 
     @property
     def rows(self) -> str:
@@ -187,12 +173,16 @@ class Learner:
         return torch.nn.Linear(1, 1) if self.fault == "module" else model  # type: ignore[return-value]
 
     def start_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
-        pass
+        if self.fault == "fussy" and data.train.weights is not None:
+            model.get_parameter("table").data.mul_(1.1)
 
     def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
         targets = batch.targets_BP[:, -1]
         logits = model.users(batch.items_BL) @ model.items().T
-        part = torch.nn.functional.cross_entropy(logits, targets)
+        each_B = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        if self.fault != "deaf":
+            each_B = each_B * batch.weights_BP[:, -1]
+        part = each_B.mean()
         if self.fault == "seed":
             return {"size": model.items().square().mean()}
         if self.fault in WRONG:
@@ -208,7 +198,21 @@ def test_accepts_the_smallest_learned_method() -> None:
 
 def test_notices_a_seed_that_does_nothing() -> None:
     with pytest.raises(AssertionError, match="another seed gives the same"):
-        check_method(Learner(fault="seed"))
+        check_method(Learner(fault="seed", weighted_targets=False))
+
+
+def test_notices_weights_that_change_nothing() -> None:
+    """Whoever trains on what `siftrec sift` wrote would get the model of the log as it was, and no word of it."""
+    with pytest.raises(
+        AssertionError, match=r"weights: .*multiply .* by batch\.weights_BP, or say weighted_targets = F"
+    ):
+        check_method(Learner(fault="deaf"))
+    check_method(Learner(fault="deaf", weighted_targets=False))
+
+
+def test_notices_weights_of_one_that_change_something() -> None:
+    with pytest.raises(AssertionError, match="whose weights are all 1 gives another"):
+        check_method(Learner(fault="fussy"))
 
 
 @pytest.mark.parametrize(

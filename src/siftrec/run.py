@@ -28,7 +28,7 @@ from siftrec.config import Experiment, Prepared
 from siftrec.data.titles import titles
 from siftrec.errors import SettingsError, UsageError
 from siftrec.evaluate.evaluation import evaluate
-from siftrec.files import clear_errors, locked, write_json, write_text
+from siftrec.files import locked, write_file, write_json, write_text
 from siftrec.methods.trained import Trained
 from siftrec.nn.threads import threads
 from siftrec.train.events import Event, OnEvent, Read, Started
@@ -84,8 +84,7 @@ def run(
 
         for planted, name in ((prepared.injected, INJECTED), (prepared.foreign, FOREIGN)):
             if planted is not None:
-                with clear_errors(folder / name):
-                    planted.truth().write_parquet(folder / name)
+                write_file(folder / name, planted.truth().write_parquet)
         trained = fit(
             experiment.method,
             prepared.parts,

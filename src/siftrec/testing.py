@@ -22,7 +22,7 @@ from siftrec.data.loader import pad
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import TEST, Fitting, Split
 from siftrec.errors import UsageError
-from siftrec.methods.base import Learned, Losses, Method, Model, Scorer, lacking, refusal, total
+from siftrec.methods.base import Learned, Losses, Method, Model, Scorer, Weighing, lacking, refusal, total
 from siftrec.settings import build, describe, spelled
 from siftrec.synthetic import behaviours
 
@@ -33,9 +33,10 @@ def check_method(method: Method, *, seed: int = 7) -> None:
     """Check all that siftrec relies on in a method, on a small log with planted interests.
 
     The settings survive writing and reading; scores have the right shape and kind and do not depend on padding, batch
-    or company; the same seed gives the same state and another seed another; the test part has no influence; kept
-    tensors restore the scorer; histories of any length and of untrained items are answered; and it learns: test
-    targets rank clearly above chance.
+    or company; the same seed gives the same state and another seed another; the test part has no influence, whatever its
+    items and however often; weights of the log change what a learned method learns (unless it says that it does not
+    listen to them, see `Weighing`), and weights of 1 change nothing; kept tensors restore the scorer; histories of any
+    length and of untrained items are answered; and it learns: test targets rank clearly above chance.
 
     Args:
         method: small settings make a fast test: three short trainings are run.
@@ -49,6 +50,7 @@ def check_method(method: Method, *, seed: int = 7) -> None:
     fitting = data.split.fitting.recode(data.catalog.vocab)
     if isinstance(method, Learned):
         _check_loss(method, data.catalog, fitting, seed)  # before training stumbles over the same
+        _check_weights(method, data.catalog, fitting, seed)
     scorer = _fitted(method, data, seed)
     _require(isinstance(scorer, Scorer), f"fit: gives {type(scorer).__name__}, no {lacking(scorer, Scorer)}")
     _check_scores(method, scorer, data)
@@ -81,11 +83,17 @@ class _Data:
 
     @property
     def with_other_tests(self) -> Split:
-        """The split with its test targets dealt to other users."""
+        """The split with a few items as everybody's test targets: who is asked for what and every count are others."""
         log, tests = self.split.log, np.flatnonzero(self.split.role == TEST)
         items = log.items.copy()
-        items[tests] = np.roll(items[tests], 1)
+        items[tests] = 1 + np.arange(len(tests)) % 9
         return replace(self.split, log=replace(log, items=items))
+
+    @property
+    def weighing_one(self) -> Split:
+        """`with_other_tests`, and every interaction has a weight: 1."""
+        split = self.with_other_tests
+        return replace(split, log=replace(split.log, weights=np.ones(len(split.log.items), np.float32)))
 
 
 def _require(holds: bool, promise: str) -> None:
@@ -185,16 +193,21 @@ def _equal(a: Mapping[str, torch.Tensor], b: Mapping[str, torch.Tensor]) -> bool
 
 def _check_seeds(method: Method, scorer: Scorer, data: _Data, seed: int) -> None:
     state = scorer.tensors()
-    if not _equal(_fitted(method, data, seed, data.with_other_tests).tensors(), state):
+    if not _equal(_fitted(method, data, seed, data.weighing_one).tensors(), state):  # which of the three is it?
         again = _fitted(method, data, seed).tensors()
         _require(_equal(again, state), "seed: the same seed gives two trained states")
-        _require(False, "leak: other test targets change the trained state")
+        other = _fitted(method, data, seed, data.with_other_tests).tensors()
+        _require(_equal(other, state), "leak: other test targets change the trained state")
+        _require(False, "weights: a log whose weights are all 1 gives another trained state than one without weights")
     if isinstance(method, Learned):
         other = _fitted(method, data, seed + 1).tensors()
         _require(not _equal(other, state), "seed: another seed gives the same trained state")
 
 
-def _check_loss(method: Learned, catalog: Catalog, fitting: Fitting, seed: int) -> None:
+def _first_step(
+    method: Learned, catalog: Catalog, fitting: Fitting, seed: int
+) -> tuple[Losses, dict[str, torch.Tensor]]:
+    """Parts of the loss of one batch, and the gradient of every parameter that has one."""
     from siftrec.train.loop import loader_of
     from siftrec.train.settings import Training
 
@@ -209,14 +222,30 @@ def _check_loss(method: Learned, catalog: Catalog, fitting: Fitting, seed: int) 
     batch = next(loader_of(method, fitting, Training(batch_size=64), seed).epoch(0))
     with seeds.initialised(seed, "check", "loss"):
         losses = method.loss(model, batch, seeds.generator(seed, "check"))
-    summed = _total(losses)
+    _total(losses).backward()
+    return losses, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+def _check_loss(method: Learned, catalog: Catalog, fitting: Fitting, seed: int) -> None:
+    losses, gradients = _first_step(method, catalog, fitting, seed)
     for name, part in losses.items():
         _require(bool(part.isfinite()), f"loss: part {name!r} is {part.item()}")
-    summed.backward()
-    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     _require(any(bool(g.any()) for g in gradients.values()), "loss: no parameter receives a gradient")
     for name, gradient in gradients.items():
         _require(bool(gradient.isfinite().all()), f"loss: the gradient of {name!r} is not finite")
+
+
+def _check_weights(method: Learned, catalog: Catalog, fitting: Fitting, seed: int) -> None:
+    if isinstance(method, Weighing) and not method.weighted_targets:
+        return
+    weights = seeds.rng(seed, "check", "weights").random(len(fitting.train.items), np.float32)
+    weighted = replace(fitting, train=replace(fitting.train, weights=weights))
+    without, others = (_first_step(method, catalog, each, seed)[1] for each in (fitting, weighted))
+    _require(
+        not _equal(without, others),
+        "weights: the log's weights change no gradient, so a log that was sifted trains as if it were not; multiply the "
+        "loss of each target by batch.weights_BP, or say weighted_targets = False",
+    )
 
 
 def _total(losses: Losses) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -69,8 +70,13 @@ def test_a_method_without_an_opinion_is_one_line_and_exit_code_2(
     assert err == "error: ItemKNN has no opinion of single interactions; train siftrec:CCL4Rec or siftrec:Demure\n"
 
 
+def shown(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["items"]
+    return items
+
+
 def answered(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    return [each["item"] for each in json.loads(capsys.readouterr().out)["items"]]
+    return [each["item"] for each in shown(capsys)]
 
 
 def test_what_may_be_recommended_is_the_caller_s_choice(demure: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,13 +126,14 @@ def test_users_of_the_log_are_asked_for_by_id(demure: Path, tmp_path: Path, caps
     user = events["user"][0]
     history = events.filter(pl.col("user") == user)["item"].to_list()
     assert run(["recommend", str(demure), "--history", ",".join(history), "-k", "3", "--json", "-"]) == 0
-    wanted = answered(capsys)
+    wanted = shown(capsys)
     assert run(["recommend", str(demure), "--user", str(user), "-k", "3", "--json", "-"]) == 0
-    assert answered(capsys) == wanted
+    assert shown(capsys) == wanted
     assert run(["recommend", str(demure), "--all-users", "-k", "3", "-o", str(tmp_path / "all.parquet")]) == 0
     listed = pl.read_parquet(tmp_path / "all.parquet")
     assert listed["user"].n_unique() == events["user"].n_unique()
-    assert listed.filter(pl.col("user") == user)["item"].to_list() == wanted
+    mine = listed.filter(pl.col("user") == user)
+    assert mine.select("rank", "item", "score").to_dicts() == wanted, "scores alone are those in a batch"
     capsys.readouterr()
     assert run(["recommend", str(demure), "--user", "nobody"]) == 3
     assert "has no user 'nobody'" in capsys.readouterr().err

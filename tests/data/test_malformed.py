@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from commanded import refused
 from siftrec.data.layout import sniff
 from siftrec.data.read import read
 from siftrec.data.titles import titles
@@ -117,16 +118,19 @@ def test_text_is_refused_with_its_place(broken):
     assert problem in message
 
 
-@pytest.mark.parametrize("name", ["empty", "last line cut", "empty item", "far future", "broken JSON"])
-def test_the_command_writes_nothing(name, tmp_path):
-    from siftrec.cli.main import run
-
-    file, data = TEXTS[name][:2]
-    (tmp_path / file).write_text(data)
-    before = sorted(tmp_path.iterdir())
-    for arguments in (["data", "--write", str(tmp_path / "out.parquet")], ["init", "-o", str(tmp_path / "exp.toml")]):
-        assert run([arguments[0], str(tmp_path / file), *arguments[1:]]) == 3
-    assert sorted(tmp_path.iterdir()) == before
+def test_every_command_that_reads_a_log_refuses_it_in_one_line(broken, tmp_path, capsys):
+    path, where, problem = broken
+    experiment = tmp_path / "exp.toml"
+    experiment.write_text(f"[data]\npath = '{path}'\n[method]\nuse = 'siftrec:Popularity'\n")
+    for arguments in (
+        ["data", str(path), "--write", str(tmp_path / "out.parquet")],
+        ["init", str(path), "-o", str(tmp_path / "new.toml")],
+        ["train", str(experiment), "-o", str(tmp_path / "run")],
+        ["audit", str(path), "-o", str(tmp_path / "audit")],
+    ):
+        line = refused(arguments, 3, tmp_path, capsys)
+        assert line.startswith(where), arguments
+        assert problem in line, arguments
 
 
 def test_parquet_cut_off(tmp_path):

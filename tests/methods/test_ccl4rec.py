@@ -47,7 +47,15 @@ def test_importance_is_at_chance_where_there_is_nothing_to_find(level):
 
 
 def test_contrast_on_planted_noise():
-    """One seed, a smaller world than benchmarks/planted.py: what each part is for must show."""
+    """One seed, a smaller world than benchmarks/planted.py: what each part is for must show.
+
+    Precision: the aim is a gain over random importance, paired, over seeds; one seed is asked for a margin instead.
+    Precision over random views: no aim, but graded views that add nothing to random ones would be for nothing.
+    Shield: the aim is .05 below contrast with random views, over three seeds or more; this one has .048, and .04 is asked.
+    Shield against random importance, effect on what is recommended: no aim in figures; the margins are two thirds of what
+    was measured.
+    Concordance, mean cosine, effective rank: as aimed at.
+    """
     planted = behaviours("hard", rho=0.4, users=1000, items=2000, seed=3)
     plain, vanilla, full, chance = "next-item", "vanilla", "full", "full-random"
     trained = {
@@ -56,25 +64,28 @@ def test_contrast_on_planted_noise():
     ranking = {name: measures.ranking(model, planted) for name, model in trained.items()}
     shown = {name: measures.recommendations(model, planted) for name, model in trained.items()}
     shield = {name: measures.shield(model, planted) for name, model in trained.items()}
-    order = {name: measures.concordance(trained[name], planted) for name in (plain, full)}
+    order = {name: measures.concordance(trained[name], planted) for name in (vanilla, full)}
     spread = measures.spread(trained[full], planted)
 
-    assert ranking[full]["p@10"] > ranking[plain]["p@10"] + 0.02
-    assert shown[full]["out of interest@10"] < shown[plain]["out of interest@10"] - 0.02
-    assert ranking[full]["p@10"] > ranking[vanilla]["p@10"], "graded views must add to random ones"
-    assert shown[full]["out of interest@10"] < shown[vanilla]["out of interest@10"] - 0.01
-    assert shown[full]["popularity@10"] < shown[plain]["popularity@10"]
-    assert ranking[full]["p@10"] > ranking[chance]["p@10"], "importance must matter"
-    assert shield[full] < shield[chance] - 0.05, "noise must move the user less than where slots are chosen at random"
-    assert shield[full] < shield[vanilla] - 0.02, "nor as much as where contrast is with random views alone"
+    assert ranking[full]["p@10"] > ranking[plain]["p@10"] + 0.045
+    assert shown[full]["out of interest@10"] < shown[plain]["out of interest@10"] - 0.07
+    assert ranking[full]["p@10"] > ranking[vanilla]["p@10"] + 0.01, "graded views must add to random ones"
+    assert shown[full]["out of interest@10"] < shown[vanilla]["out of interest@10"] - 0.025
+    assert shown[full]["popularity@10"] < shown[plain]["popularity@10"] - 1
+    assert ranking[full]["p@10"] > ranking[chance]["p@10"] + 0.015, "importance must matter"
+    assert shield[full] < shield[chance] - 0.1, "noise must move the user less than where slots are chosen at random"
+    assert shield[full] < shield[vanilla] - 0.04, "nor as much as where contrast is with random views alone"
     assert order[full] >= 0.82
-    assert order[full] >= order[plain] + 0.01
+    assert order[full] >= order[vanilla] + 0.01
     assert spread["mean cosine"] < 0.3
     assert spread["effective rank"] > 8
 
 
 def test_contrast_does_no_harm_without_noise():
-    """In a world of middling difficulty; in the hard one `benchmarks/planted.py clean` finds more harm to GAUC than this."""
+    """The aim is to lose at most .005 of GAUC; it is asked in a world of middling difficulty only.
+
+    In the hard one `benchmarks/planted.py clean` finds more harm to GAUC than this.
+    """
     planted = behaviours("mid", rho=0.0, users=800, items=1600, seed=5)
     gauc = {
         name: measures.ranking(measures.trained_on(planted, measures.VARIANTS[name], 5, epochs=4), planted)["gauc"]
@@ -86,6 +97,11 @@ def test_contrast_does_no_harm_without_noise():
 @pytest.mark.parametrize("encoder", ["context", "recent", "mean", "gru", "transformer"])
 def test_contract_around_each_encoder(encoder):
     check_method(CCL4Rec(dim=16, length=8, encoder=encoder, negatives=64, views=Views(queue=64, offers=16)))
+
+
+def test_contract_of_content_alone():
+    """Without ids an item is its content, which half of the items here have of two modalities, half of one."""
+    check_method(CCL4Rec(ids=False, dim=16, length=8, negatives=64, views=Views(queue=64, offers=16)))
 
 
 @pytest.mark.parametrize("encoder", ["context", "recent", "transformer"])

@@ -32,6 +32,7 @@ def test_a_table_of_answers_is_the_single_answers_below_each_other(log: pl.DataF
     for user, history in histories.iter_rows():
         one, mine = model.recommend(history, k=3), table.filter(user=user)
         assert mine["item"].to_list() == one.items
+        assert mine["score"].to_list() == one.scores, "to the last bit: whoever cuts at a score must cut alike"
         assert mine["rank"].to_list() == [1, 2, 3]
     assert model.recommend_table(dict(histories.iter_rows()), k=3).equals(table)
     assert model.recommend_table(histories.to_pandas(), k=3).equals(table)

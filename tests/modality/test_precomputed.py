@@ -1,9 +1,9 @@
 """Feature files: every container gives the same vectors; everything odd is refused with its file."""
 
+import io
 import json
-import sys
+import pickle
 import uuid
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import torch
 from safetensors.numpy import save_file
 
+import hostile
+from commanded import refused
 from siftrec.data.catalog import Catalog
 from siftrec.data.read import read
 from siftrec.errors import DataError
@@ -118,17 +121,12 @@ def with_value(value):
     return vectors
 
 
-class Hostile:
-    def __reduce__(self):
-        return (sys.exit, (99,))
-
-
 BAD_ARRAYS = {
     "1-D": (VECTORS[0], {}, "has 1 dimensions"),
     "3-D": (VECTORS[None], {}, "has 3 dimensions"),
     "no dimension": (np.float32(1.0), {}, "has 0 dimensions"),
     "no rows": (VECTORS[:0], {}, "holds no vectors"),
-    "object": (np.array([[Hostile()]], dtype=object), {}, "never unpickled"),
+    "object": (np.array([[hostile.Hostile()]], dtype=object), {}, "never unpickled"),
     "complex": (VECTORS.astype(np.complex64), {}, "holds complex64; float16, float32 or float64 is needed"),
     "text": (np.array([["1.0"]]), {}, "holds <U3"),
     "integers": (np.ones((2, 2), np.int64), {}, "holds int64"),
@@ -180,6 +178,28 @@ def test_arrays_that_are_no_features_are_refused(name, tmp_path):
     assert sorted(tmp_path.iterdir()) == before
 
 
+ONLY_IN_MEMORY = ("mixed ids", "objects as ids", "null id")
+
+
+@pytest.mark.parametrize("name", sorted(BAD_ARRAYS.keys() - set(ONLY_IN_MEMORY)))
+def test_training_refuses_them_in_one_line(name, tmp_path, capsys):
+    array, beside, problem = BAD_ARRAYS[name]
+    np.save(tmp_path / "a.npy", array)
+    rows = "".join(f"{user},{item},{time}\n" for user in "xyz" for time, item in enumerate(IDS))
+    (tmp_path / "log.csv").write_text(f"user,item,time\n{rows}", "utf-8")
+    if "ids" in beside:
+        (tmp_path / "ids.json").write_text(json.dumps(beside["ids"]), "utf-8")
+    if "mask" in beside:
+        np.save(tmp_path / "mask.npy", beside["mask"])
+    files = "".join(f"{key} = '{key}.{'json' if key == 'ids' else 'npy'}'\n" for key in beside)
+    (tmp_path / "exp.toml").write_text(
+        f"[data]\npath = 'log.csv'\n[modality.text]\npath = 'a.npy'\n{files}[method]\nuse = 'siftrec:SASRec'\n"
+    )
+    line = refused(["train", str(tmp_path / "exp.toml"), "-o", str(tmp_path / "run")], 3, tmp_path, capsys)
+    assert line.startswith(tuple(str(tmp_path / file) for file in ("a.npy", "ids.json", "mask.npy")))
+    assert problem in line
+
+
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "b.npz", "a.safetensors", "list.parquet", "fixed.arrow"])
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.97])
 def test_truncated_files_are_refused(name, share, tmp_path):
@@ -189,18 +209,54 @@ def test_truncated_files_are_refused(name, share, tmp_path):
     refusal(tmp_path / name, **arguments)
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".parquet", ".arrow", ".pt", ".pkl"])
-@pytest.mark.parametrize("data", [b"\x80\x04cos\nsystem\n.", b"[1]" * 99, b"\xff" * 999, b"PK\x03\x04"])
-def test_anything_else_is_refused(suffix, data, tmp_path):
-    path = tmp_path / f"a{suffix}"
-    path.write_bytes(data)
-    refusal(path)
+def written(write, thing) -> bytes:
+    stream = io.BytesIO()
+    write(stream, thing)
+    return stream.getvalue()
 
 
-def test_pickles_inside_archives_are_refused_unopened(tmp_path):
-    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive, archive.open("x.npy", "w") as stream:
-        np.lib.format.write_array(stream, np.array([[Hostile()]], dtype=object), allow_pickle=True)
-    assert "never unpickled" in refusal(tmp_path / "a.npz")
+OBJECTS = np.array([[hostile.Hostile()]], dtype=object)
+NO_FEATURES = {
+    "a pickle": pickle.dumps(hostile.Hostile()),
+    "an old pickle": hostile.PICKLE,
+    "a pickle cut off": b"\x80\x04cos\nsystem\n.",
+    "an array of objects": written(np.save, OBJECTS),
+    "an archive of objects": written(np.savez, OBJECTS),
+    "a compressed archive of objects": written(np.savez_compressed, OBJECTS),
+    "torch's file": written(lambda stream, thing: torch.save(thing, stream), [hostile.Hostile()]),
+    "torch's file of numbers": written(lambda stream, thing: torch.save(thing, stream), torch.ones(5, 3)),
+    "torch's old file": written(
+        lambda stream, thing: torch.save(thing, stream, _use_new_zipfile_serialization=False), [hostile.Hostile()]
+    ),
+    "YAML": b"!!python/object/apply:siftrec_hostile.canary ['x']\n",
+    "JSON": b"[1]" * 99,
+    "noise": b"\xff" * 999,
+    "an archive cut off": b"PK\x03\x04",
+}
+SUFFIXES = (".npy", ".npz", ".safetensors", ".parquet", ".arrow", ".feather", ".pt", ".pth", ".pkl", ".yaml", ".joblib")
+
+
+@pytest.mark.parametrize("name", NO_FEATURES)
+def test_what_holds_no_numbers_is_refused_unopened_whatever_its_name(name, tmp_path):
+    """A feature file is often somebody else's: to read it must not be to run it."""
+    with hostile.nothing_unpickled():
+        for suffix in SUFFIXES:
+            path = tmp_path / f"a{suffix}"
+            path.write_bytes(NO_FEATURES[name])
+            problem = refusal(path)
+            if name.endswith("of objects") and suffix == (".npz" if "archive" in name else ".npy"):
+                assert "never unpickled" in problem
+
+
+@pytest.mark.parametrize("place", ["ids", "mask"])
+def test_pickles_beside_the_vectors_are_refused_unopened(place, tmp_path):
+    np.save(tmp_path / "a.npy", VECTORS)
+    np.save(tmp_path / "b.npy", np.array([hostile.Hostile()] * len(VECTORS), dtype=object))
+    np.savez(tmp_path / "c.npz", vectors=VECTORS, **{place: np.array([hostile.Hostile()] * len(VECTORS), dtype=object)})
+    with hostile.nothing_unpickled():
+        with pytest.raises(DataError, match="never unpickled"):
+            features(tmp_path / "a.npy", **{place: tmp_path / "b.npy"})
+        assert "never unpickled" in refusal(tmp_path / "c.npz")
 
 
 def test_safetensors_outside_the_file_and_odd_types(tmp_path):

@@ -175,7 +175,7 @@ def test_contrast_over_contrast_is_zero_exactly_when_order_and_margin_hold():
 def test_info_nce_equals_its_loop_and_ignores_masked_pairs():
     left, right = unit(5, 8, seed=1), unit(5, 8, seed=2)
     mask = ~torch.eye(5, dtype=torch.bool)
-    mask[0, 3] = False
+    mask[0, 3] = False  # 3 is no negative of 0, but 0 is one of 3: the way back reads the mask by columns
 
     def loop(a, b, allowed):
         total = 0.0

@@ -64,12 +64,21 @@ def test_the_null_is_at_chance() -> None:
     assert found.scores.flagged.mean() < 0.02
 
 
-def test_histories_never_seen_are_judged_by_the_same_map(world: Planted, trained: Trained) -> None:
-    log = world.split.log
-    scores, calibration = judged_by(trained, log)
-    np.testing.assert_array_equal(calibration.noise(scores.score, scores.evidence), scores.noise)
-    assert scores.evidence.min() >= 0
-    assert len(scores.noise) == len(log.items)
+def test_histories_never_seen_are_judged_by_the_same_map(world: Planted) -> None:
+    """Who joined after training is judged as well as who was there, and by what the others' histories calibrated."""
+    frame, log, seen = world.events.frame, world.split.log, 200
+    events = Interactions(frame.filter(pl.col("user").is_in(world.split.users[:seen].implode())), "order")
+    model = sr.fit(sr.CCL4Rec(dim=16), sr.leave_one_out(events), world.catalog, training=Training(epochs=1, threads=1))
+    own, calibration = judged_by(model, log.take(np.arange(seen)))
+    np.testing.assert_array_equal(calibration.noise(own.score, own.evidence), own.noise)
+    strangers = log.take(np.arange(seen, len(log)))
+    truth = world.noisy[log.owners >= seen]
+    others, _ = judged_by(model, strangers)
+    noise = calibration.noise(others.score, others.evidence)
+    assert len(noise) == len(strangers.items) == len(truth)
+    for found in (noise, others.noise):
+        assert auroc(truth, found.astype(float)) > 0.85
+        assert found.mean() == pytest.approx(truth.mean(), abs=0.1)
 
 
 def test_unknown_items_and_impressions_pass_with_weight_one(world: Planted, trained: Trained, tmp_path: Path) -> None:

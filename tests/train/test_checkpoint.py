@@ -1,12 +1,12 @@
 """Damaged checkpoints are never used: the last good one is, and the user is told (RELIABILITY 4, 5)."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 import damage
+import hostile
 from siftrec.errors import ArtifactError
 from siftrec.train.checkpoint import STATE, TENSORS, listed
 from siftrec.train.events import Started, Warned
@@ -65,33 +65,15 @@ def test_only_the_newest_stay(tmp_path: Path) -> None:
     assert names == ["e00002-s00000003", "e00002-s00000002", "e00002-s00000001"]
 
 
-HOSTILE = b"csiftrec_hostile\ncanary\n(tR."
-_found: list[str] = []
-
-
-def _audit(event: str, arguments: tuple[object, ...]) -> None:
-    if event in {"pickle.find_class", "marshal.loads"} and "siftrec_hostile" in repr(arguments):
-        _found.append(event)
-
-
-sys.addaudithook(_audit)
-
-
 def test_nothing_unpickles(run: tuple[Path, str], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(run[0], folder)
     newest = listed(folder / "checkpoints")[0]
     for name in ("model.pt", "model.pkl", "model.npy", "model.npz", "model.yaml"):
-        (newest / name).write_bytes(HOSTILE)
-    (newest / TENSORS).write_bytes(HOSTILE)
+        (newest / name).write_bytes(hostile.PICKLE)
+    (newest / TENSORS).write_bytes(hostile.PICKLE)
     damage.reseal(newest)
     seen = Collected()
-    assert weights_hash(tiny_fit(folder, epochs=2, resume=True, on_event=seen)) == run[1]
+    with hostile.nothing_unpickled():
+        assert weights_hash(tiny_fit(folder, epochs=2, resume=True, on_event=seen)) == run[1]
     assert isinstance(seen[0], Warned)
-    assert _found == []
-    import pickle
-
-    with pytest.raises(ModuleNotFoundError):
-        pickle.loads(HOSTILE)
-    assert _found == ["pickle.find_class"], "the audit hook does see what it is for"
-    _found.clear()

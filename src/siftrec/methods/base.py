@@ -184,6 +184,18 @@ class Surveying(Protocol):
 
 
 @runtime_checkable
+class Weighing(Protocol):
+    """A learned method that says whether it listens to the log's weights; one that does not say so listens.
+
+    Attributes:
+        weighted_targets: whether it does, with these settings (see `Batch.weights_BP`).
+    """
+
+    @property
+    def weighted_targets(self) -> bool: ...
+
+
+@runtime_checkable
 class Impressed(Protocol):
     """A learned method whose loss takes batches of impressions too (see `Batch.exposed`).
 

@@ -14,7 +14,7 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Batch
 from siftrec.data.split import Fitting
 from siftrec.errors import SettingsError
-from siftrec.methods.base import Losses, Model
+from siftrec.methods.base import Losses, Model, Weighing
 from siftrec.methods.model import SequenceModel, Sequential, Step
 from siftrec.methods.sasrec import SASRec
 from siftrec.nn.views import Plan, Side, random_views, ranks, select
@@ -57,6 +57,11 @@ class CauseRec:
     def rows(self) -> Literal["prefix", "sequence"]:
         """As the base's."""
         return self.base.rows
+
+    @property
+    def weighted_targets(self) -> bool:
+        """As the base's."""
+        return not isinstance(self.base, Weighing) or self.base.weighted_targets
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""

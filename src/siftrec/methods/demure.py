@@ -19,7 +19,7 @@ from siftrec.data.sequences import Sequences
 from siftrec.data.split import Fitting
 from siftrec.detectors.slots import pieces
 from siftrec.errors import SettingsError, UsageError
-from siftrec.methods.base import Concluding, Losses, Model, Noted, Preparing, Surveying
+from siftrec.methods.base import Concluding, Losses, Model, Noted, Preparing, Surveying, Weighing
 from siftrec.methods.contrast import Head
 from siftrec.methods.gates import Background, Gate, Gated, Gating, gating_of, habit
 from siftrec.methods.late import LateFusion
@@ -85,6 +85,11 @@ class Demure:
     def around(self) -> bool:
         """See `Surveying`."""
         return isinstance(self.base, Surveying) and self.base.around
+
+    @property
+    def weighted_targets(self) -> bool:
+        """As the base's; evidence follows the weights in any case."""
+        return not isinstance(self.base, Weighing) or self.base.weighted_targets
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""

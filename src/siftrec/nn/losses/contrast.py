@@ -50,10 +50,18 @@ def info_nce(
 ) -> torch.Tensor:
     """Symmetric InfoNCE: each row's two views find each other among the batch (van den Oord et al. 2018).
 
+    −(1/B) Σ_i ½ [log softmax over j ∈ {i} ∪ {j: negative_ij} of left_i · right_j / τ, at j = i
+                + log softmax over j ∈ {i} ∪ {j: negative_ji} of left_j · right_i / τ, at j = i]
+
+    Both directions read one matrix, left to right along its rows, right to left down its columns. Where `negative_BB` is
+    not symmetric, the second view of i is therefore set against the rows that count i as a negative of theirs, not
+    against those that count as negatives of i.
+
     Args:
         left_BD: unit vectors of the first views.
         right_BD: unit vectors of the second views.
-        negative_BB: pairs (row, other row) that count as negatives; the diagonal is the positive.
+        negative_BB: pairs (row of the first view, row of the second) that count as negatives; the diagonal is the
+            positive.
         temperature: τ.
     """
     if len(left_BD) == 0:
@@ -139,7 +147,8 @@ def false_negative_mask(content_BG: torch.Tensor, same_BB: torch.Tensor, share: 
     """negative_BB: which other rows count as negatives of a row.
 
     Left out: the row itself, rows known to want the same (`same_BB`), and each row's closest ⌈share·(B − 1)⌉ others by
-    content.
+    content. Being among the closest is not mutual, so the mask is not symmetric: row i holds what i's own list leaves
+    in, column i the rows whose lists leave i in (see `info_nce`, which reads both).
 
     Args:
         content_BG: importance-weighted content of each history.
