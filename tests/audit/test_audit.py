@@ -182,6 +182,32 @@ def test_a_log_in_memory_is_audited_as_its_file_is(stored: Stored, tmp_path: Pat
         audit(log.path, Catalog(read(frame).items), plan=QUICK)
 
 
+def test_a_catalog_of_more_items_than_the_log_gives_every_item_its_own_content(stored: Stored) -> None:
+    """Codes of the log and of a wider catalog differ: items would be judged by the content of others."""
+    frame = pl.read_parquet(stored(rho=0.3, users=300, items=400, length=10).path)
+    events = read(frame.with_columns(item="i" + pl.col("item").cast(pl.String)))
+    more = pl.concat([events.items, pl.Series([f"a{k}" for k in range(50)]), pl.Series(["i", "z"])])
+    vectors = np.array([[int("".join(filter(str.isdigit, item)) or 0), 1] for item in more], np.float32)
+    content = features(vectors, ids=more)
+
+    def told(catalog: Catalog) -> list[tuple[int, float]]:
+        seen = []
+
+        def numbered(log: Sequences, catalog: Catalog, *, seed: int, **named: object) -> NoiseScores:
+            numbers = catalog.modalities["text"].vectors(log.items)[:, 0]
+            seen.append((len(numbers), float((numbers * np.arange(len(numbers))).sum())))
+            return dice(log, catalog, seed=seed)
+
+        audit(events, catalog, plan=QUICK, judge=numbered)
+        return seen
+
+    exact, wider = told(Catalog(events.items, text=content)), told(Catalog(more, text=content))
+    assert exact == wider
+    assert len(exact) == 2 + len(MECHANISMS)
+    number = np.array([int(item[1:]) for item in events.frame["item"]], np.float32)
+    assert exact[0] == (len(number), float((number * np.arange(len(number))).sum()))
+
+
 def test_a_log_that_cannot_be_written_again_costs_no_result(stored: Stored, tmp_path: Path) -> None:
     """After a quarter of an hour the audit itself must not be lost for want of a copy of the log."""
     log = stored(rho=0.3, users=60, items=400, length=6)

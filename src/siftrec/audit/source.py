@@ -70,7 +70,7 @@ def open_source(log: Log, content: Given) -> Source:
         raise UsageError(f"features: {problem}")
     if isinstance(log, Interactions):
         events = _some(log, log.source)
-        catalog = content if isinstance(content, Catalog) else Catalog(events.items)
+        catalog = content.of(events.items) if isinstance(content, Catalog) else Catalog(events.items)
         return _source(Path(log.source), events, catalog, {})
     path, columns = log if isinstance(log, Named) else (log, Columns())
     layout = sniff(Path(path))

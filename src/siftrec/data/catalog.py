@@ -125,6 +125,19 @@ class Catalog:
             catalog.modalities[each.name] = Aligned(empty, absent)
         return catalog
 
+    def of(self, ids: pl.Series) -> Catalog:
+        """The same content for other items, e.g. those of a log: items that this catalog lacks have none.
+
+        Args:
+            ids: raw item ids.
+        """
+        other = Catalog(ids)
+        code = self.vocab.encode(other.vocab.ids, unknown=0)
+        for name, aligned in self.modalities.items():
+            row = np.concatenate([[-1], aligned.row[code]])
+            other.modalities[name] = Aligned(aligned.modality, row)
+        return other
+
     def __len__(self) -> int:
         """N, padding included."""
         return len(self.vocab)
