@@ -22,7 +22,7 @@ from siftrec.data.loader import pad
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import TEST, Fitting, Split
 from siftrec.errors import UsageError
-from siftrec.methods.base import Learned, Losses, Method, Model, Scorer, Weighing, lacking, refusal, total
+from siftrec.methods.base import Learned, ListensToWeights, Losses, Method, Model, Scorer, lacking, refusal, total
 from siftrec.settings import build, describe, spelled
 from siftrec.synthetic import behaviours
 
@@ -35,8 +35,8 @@ def check_method(method: Method, *, seed: int = 7) -> None:
     The settings survive writing and reading; scores have the right shape and kind and do not depend on padding, batch
     or company; the same seed gives the same state and another seed another; the test part has no influence, whatever its
     items and however often; weights of the log change what a learned method learns (unless it says that it does not
-    listen to them, see `Weighing`), and weights of 1 change nothing; kept tensors restore the scorer; histories of any
-    length and of untrained items are answered; and it learns: test targets rank clearly above chance.
+    listen to them, see `ListensToWeights`), and weights of 1 change nothing; kept tensors restore the scorer; histories
+    of any length and of untrained items are answered; and it learns: test targets rank clearly above chance.
 
     Args:
         method: small settings make a fast test: three short trainings are run.
@@ -236,7 +236,7 @@ def _check_loss(method: Learned, catalog: Catalog, fitting: Fitting, seed: int) 
 
 
 def _check_weights(method: Learned, catalog: Catalog, fitting: Fitting, seed: int) -> None:
-    if isinstance(method, Weighing) and not method.weighted_targets:
+    if isinstance(method, ListensToWeights) and not method.weighted_targets:
         return
     weights = seeds.rng(seed, "check", "weights").random(len(fitting.train.items), np.float32)
     weighted = replace(fitting, train=replace(fitting.train, weights=weights))

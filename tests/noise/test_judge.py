@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from detectors.worlds import world
 from siftrec.data.catalog import Catalog
@@ -22,7 +23,19 @@ BRIEF = Likelihood(folds=2, steps=250)
 def test_planted_noise_gets_high_probabilities() -> None:
     easy = world()
     folds: list[tuple[int, int]] = []
-    found = judge(easy.log, easy.catalog, detector=BRIEF, on_fold=lambda done, of: folds.append((done, of)))
+    used: set[int] = set()
+
+    def told(done: int, of: int) -> None:
+        folds.append((done, of))
+        used.add(torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = judge(easy.log, easy.catalog, detector=BRIEF, on_fold=told)
+        assert (used, torch.get_num_threads()) == ({1}, 2), "one thread, whatever torch has, and no trace of it"
+    finally:
+        torch.set_num_threads(before)
     area = auroc(easy.noisy, found.noise.astype(np.float64))
     assert area is not None
     assert area > 0.86

@@ -29,9 +29,13 @@ print(before, said.memory, peak_memory(), said.weights)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="how much a process holds is told in other words elsewhere")
-def test_no_more_memory_is_taken_than_was_said_and_more_than_half_of_it() -> None:
-    """Too low, and a run of days ends when it meets its limit; too high, and a machine is bought for nothing."""
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+def test_no_more_memory_is_taken_than_was_said_and_more_than_a_third_of_it() -> None:
+    """Too low, and a run of days ends when it meets its limit; too high, and a machine is bought for nothing.
+
+    Above what is held before: 156 MB taken, 270 MB said.
+    """
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     before, said, took, weights = (int(each) for each in done.stdout.split())
     assert took - before > 4 * weights > 100e6, "what is measured is the run, not the libraries"
-    assert took < said < before + 2 * (took - before)
+    assert took < said < before + 3 * (took - before)

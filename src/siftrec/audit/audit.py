@@ -28,7 +28,7 @@ from siftrec.data.split import TEST
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.nn.threads import threads
 
-TOLD = 0.55
+NEXT_TO_NOTHING = 0.55
 """AUROC below which planted noise is called next to not found."""
 
 
@@ -205,6 +205,6 @@ def _second(scores: NoiseScores, found: tuple[Findable, ...]) -> str:
     if not told:
         return f"{share}."
     areas = [each.detection["auroc"] for each in found if each.detection["auroc"] is not None]
-    blind = bool(areas) and max(areas) < TOLD
+    blind = bool(areas) and max(areas) < NEXT_TO_NOTHING
     so = ", which is next to nothing: whatever weights change here, it is not by finding such noise" if blind else ""
     return f"{share}; noise planted here is found with {told} (AUROC: .5 is a coin, 1 is perfect){so}."

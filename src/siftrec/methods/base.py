@@ -184,7 +184,7 @@ class Surveying(Protocol):
 
 
 @runtime_checkable
-class Weighing(Protocol):
+class ListensToWeights(Protocol):
     """A learned method that says whether it listens to the log's weights; one that does not say so listens.
 
     Attributes:

@@ -14,7 +14,7 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Batch
 from siftrec.data.split import Fitting
 from siftrec.errors import SettingsError
-from siftrec.methods.base import Losses, Model, Weighing
+from siftrec.methods.base import ListensToWeights, Losses, Model
 from siftrec.methods.model import SequenceModel, Sequential, Step
 from siftrec.methods.sasrec import SASRec
 from siftrec.nn.views import Plan, Side, random_views, ranks, select
@@ -61,7 +61,7 @@ class CauseRec:
     @property
     def weighted_targets(self) -> bool:
         """As the base's."""
-        return not isinstance(self.base, Weighing) or self.base.weighted_targets
+        return not isinstance(self.base, ListensToWeights) or self.base.weighted_targets
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""

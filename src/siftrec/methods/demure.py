@@ -19,7 +19,7 @@ from siftrec.data.sequences import Sequences
 from siftrec.data.split import Fitting
 from siftrec.detectors.slots import pieces
 from siftrec.errors import SettingsError, UsageError
-from siftrec.methods.base import Concluding, Losses, Model, Noted, Preparing, Surveying, Weighing
+from siftrec.methods.base import Concluding, ListensToWeights, Losses, Model, Noted, Preparing, Surveying
 from siftrec.methods.contrast import Head
 from siftrec.methods.gates import Background, Gate, Gated, Gating, gating_of, habit
 from siftrec.methods.late import LateFusion
@@ -89,7 +89,7 @@ class Demure:
     @property
     def weighted_targets(self) -> bool:
         """As the base's; evidence follows the weights in any case."""
-        return not isinstance(self.base, Weighing) or self.base.weighted_targets
+        return not isinstance(self.base, ListensToWeights) or self.base.weighted_targets
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""

@@ -26,6 +26,7 @@ from siftrec.detectors.fitted import OnFold, calibrated
 from siftrec.detectors.likelihood import CrossFitted, Likelihood
 from siftrec.detectors.ratio import Blended
 from siftrec.errors import UsageError
+from siftrec.nn.threads import threads
 from siftrec.noise.judge import QUICK
 from siftrec.settings import nearest
 
@@ -76,6 +77,7 @@ class ModalityNoise:
         return NoiseScores(noise, flagged, evidence, score, self.rho_upper[m], self.rho_interval[m], self.q, MECHANISM)
 
 
+@threads(1)
 def judge_content(
     log: Sequences,
     catalog: Catalog,
@@ -86,7 +88,7 @@ def judge_content(
     likelihood: Likelihood | None = None,
     on_fold: OnFold = lambda done, of: None,
 ) -> ModalityNoise:
-    """Probabilities that what each modality showed with each interaction is foreign.
+    """Probabilities that what each modality showed with each interaction is foreign, computed in one thread.
 
     Args:
         log: histories in the codes of `catalog`; `shown` says whose content stood there, None = each item's own.

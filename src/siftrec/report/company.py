@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -12,20 +11,6 @@ from siftrec.data.sequences import Sequences
 
 FEWEST = 2
 """Users who must have both: one alone is an anecdote."""
-
-
-@dataclass(frozen=True)
-class Together:
-    """What others have together with an item.
-
-    Attributes:
-        lift: how many times as much of the history they have as by chance.
-        best: the item for which that is clearest, by the largest n·log(n/e), where n, at least 2, others have both and e
-            would by chance; None where no item is above chance.
-    """
-
-    lift: float
-    best: tuple[int, int, float] | None
 
 
 class Companies:
@@ -51,28 +36,29 @@ class Companies:
         order = np.argsort(self._had.items, kind="stable")
         return Sequences.from_items(self._had.owners[order], self._had.counts(self._size))
 
-    def of(self, row: int, code: int) -> Together | None:
-        """How much of the rest of a user's history those have who have one of its items.
+    def best(self, row: int, code: int) -> tuple[int, int, float] | None:
+        """What of the rest of a user's history goes best with one of its items, by what everybody else has.
 
-        By chance each of their other items is drawn by popularity, so whoever has much has more of everything.
+        Best is the largest n·log(n/e), where n, at least 2, others have both and e < n would by chance: were the other items
+        of those who have it drawn by popularity, so that whoever has much has more of everything.
 
         Args:
             row: of the user.
             code: an item of that user.
 
         Returns:
-            None where nobody else has the item, or the user has nothing else that others have.
+            The other item, n and e; None where there is no such item.
         """
         users, others = self._users[code], self._had[row]
         users, others = users[users != row], others[others != code]
         rest = int((self._had.lengths[users] - 1).sum())
-        chance = rest * (self._users.lengths[others] - 1) / max(1, len(self._had.items) - self._had.lengths[row])
-        if not chance.sum():
+        if not rest or not len(others):
             return None
         both = self._had.take(users).counts(self._size)[others]
+        everybody = len(self._had.items) - self._had.lengths[row] - len(users)
+        chance = rest * (self._users.lengths[others] - 1) / everybody
         clear = np.where(
             (both >= FEWEST) & (both > chance), both * np.log(np.maximum(both, 1) / np.fmax(chance, 1e-12)), 0
         )
         best = int(clear.argmax())
-        known = (int(others[best]), int(both[best]), float(chance[best])) if clear[best] > 0 else None
-        return Together(float(both.sum() / chance.sum()), known)
+        return (int(others[best]), int(both[best]), float(chance[best])) if clear[best] > 0 else None

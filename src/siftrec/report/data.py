@@ -87,19 +87,17 @@ class Item:
 
 @dataclass(frozen=True)
 class Company:
-    """What other users have together with an interaction, of the rest of its history.
+    """What of the rest of a history goes best with an interaction, by what other users have.
 
     Attributes:
-        lift: how many times as much of it as by chance.
-        name: title or id of the item for which that is clearest; None where it is so for none.
+        name: title or id of that item.
         users: other users who have both.
         chance: how many would by chance.
     """
 
-    lift: float
-    name: str | None = None
-    users: int = 0
-    chance: float = 0.0
+    name: str
+    users: int
+    chance: float
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ class Mark:
         flagged: whether it is among the flagged.
         evidence: how many other interactions of the history could vouch for it; 0 = it cannot be judged.
         planted: whether it is planted noise; None = the truth is not known.
-        company: what others have together with it; None where that cannot be said.
+        company: what goes best with it; None where nothing does.
     """
 
     position: int

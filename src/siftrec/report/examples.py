@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from siftrec.data.sequences import Sequences
-from siftrec.report.company import Companies, Together
+from siftrec.report.company import Companies
 from siftrec.report.data import Company, History, Mark
 
 SHOWN = 10
@@ -149,12 +149,10 @@ def _mark(scored: Scored, row: int, event: int, names: Naming) -> Mark:
         flagged=bool(scored.flagged[event]),
         evidence=int(scored.evidence[event]),
         planted=None if scored.planted is None else bool(scored.planted[event]),
-        company=_company(scored.companies.of(row, code), names),
+        company=_company(scored, row, code, names),
     )
 
 
-def _company(together: Together | None, names: Naming) -> Company | None:
-    if together is None or together.best is None:
-        return None if together is None else Company(together.lift)
-    code, users, chance = together.best
-    return Company(together.lift, names.title(code) or names.item(code), users, chance)
+def _company(scored: Scored, row: int, code: int, names: Naming) -> Company | None:
+    found = scored.companies.best(row, code)
+    return None if found is None else Company(names.title(found[0]) or names.item(found[0]), *found[1:])

@@ -109,18 +109,15 @@ def judged(mark: Mark) -> str:
 
 def vouched(mark: Mark) -> Markup:
     """Why: what other users have together with it, of all that could vouch for it."""
-    others, company = counted(mark.evidence, "other"), mark.company
     if mark.evidence == 0:
         return Markup("Nothing else in this history could vouch for it.")
+    others, company = counted(mark.evidence, "other"), mark.company
     if company is None:
-        return escape(f"{others} could vouch for it, but nobody else has it together with them.")
-    told = escape(
-        f"{others} could vouch for it: who else has it has {few(company.lift)} times as much of them as by chance"
-    )
-    if company.name is None:
-        return told + "."
-    both = f": {counted(company.users, 'user')}, {few(company.chance)} by chance."
-    return told + ", most clearly " + own(company.name, 60) + both
+        return escape(
+            f"Of {others} that could vouch for it, nobody has one together with it more often than by chance."
+        )
+    both = f": {counted(company.users, 'user')} with both, {few(company.chance)} by chance."
+    return escape(f"Of {others}, goes best with ") + own(company.name, 60) + both
 
 
 def weighed(slot: Slot) -> str:
