@@ -108,16 +108,16 @@ def judged(mark: Mark) -> str:
 
 
 def vouched(mark: Mark) -> Markup:
-    """Why: what other users have together with it, of all that could vouch for it."""
+    """Why: how many others could vouch, and what other users have together with it."""
     if mark.evidence == 0:
         return Markup("Nothing else in this history could vouch for it.")
     others, company = counted(mark.evidence, "other"), mark.company
     if company is None:
-        return escape(
-            f"Of {others} that could vouch for it, nobody has one together with it more often than by chance."
-        )
+        return escape(f"{others} could vouch for it; it goes with nothing in this history more often than by chance.")
     both = f": {counted(company.users, 'user')} with both, {few(company.chance)} by chance."
-    return escape(f"Of {others}, goes best with ") + own(company.name, 60) + both
+    return (
+        escape(f"{others} could vouch for it; of the whole history it goes best with ") + own(company.name, 60) + both
+    )
 
 
 def weighed(slot: Slot) -> str:
