@@ -14,11 +14,15 @@ import page
 import planted_tables
 import pytest
 import render
+import symptoms_tables
 import unhelpful_tables
 import verdict_tables
 from aims_found import Found, Stored, above_zero, planted, speed
 from peer import PEERS
-from variants import VARIANTS
+from planted_measures import REFERENCE, TRIALS
+from variants import PAIRS, VARIANTS
+
+import modality
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "results.md").read_text("utf-8")
@@ -129,15 +133,30 @@ def test_every_method_has_a_group() -> None:
 
 
 def test_what_helps_is_not_told_as_no_help() -> None:
-    def row(difference: float, ends: tuple[float, float] | None) -> unhelpful_tables.Row:
-        return unhelpful_tables.Row("part", "log", "GAUC", difference, ends, 3, "rankers")
+    def row(difference: float, p: float | None) -> unhelpful_tables.Row:
+        ends = difference - 0.01, difference + 0.01
+        return unhelpful_tables.Row("part", "log", "GAUC", difference, p, ends, 3, "rankers")
 
-    assert row(0.02, (0.01, 0.03)).helps
-    assert not row(0.02, (-0.01, 0.05)).helps
-    assert not row(0.02, (-0.01, 0.05)).worse
-    assert row(-0.02, (-0.03, -0.01)).worse
-    assert not row(0.0, None).helps
-    assert not row(-0.1, None).worse, "of one seed no loss is shown"
+    assert row(0.02, 0.01).helps
+    assert not row(0.02, 0.2).helps, "p decides, for intervals over few seeds are too narrow"
+    assert not row(-0.02, 0.2).worse
+    assert row(-0.02, 0.01).worse
+    assert not row(0.1, None).helps
+    assert not row(-0.1, None).worse, "of one seed of a planted world no loss is shown"
+
+
+def test_no_part_is_left_out_by_choice() -> None:
+    """A part that no table names would be missing from what did not help, and so would one whose name died."""
+    pairs = {pair for each in unhelpful_tables.PARTS.values() for pair in each}
+    assert pairs <= set(PAIRS)
+    named = {name for pair in (*symptoms_tables.OURS, *symptoms_tables.OTHERS) for name in pair}
+    assert named <= VARIANTS.keys()
+    planted = {(command, name) for _, command, *both in unhelpful_tables.PLANTED for name in both}
+    of_parts = {name for command, name in planted if command == "parts"}
+    assert of_parts - {"full"} == TRIALS["parts"].keys()
+    assert all(name in TRIALS[command] or name in REFERENCE.get(command, {}) for command, name in planted)
+    gates = {name for _, *both in unhelpful_tables.GATES for name in both}
+    assert gates | set(unhelpful_tables.NOT_A_PART) == set(modality.VARIANTS)
 
 
 def test_verdicts_are_counted() -> None:
