@@ -99,7 +99,7 @@ class Stored:
     @cached_property
     def audits(self) -> list[Figures]:
         """Audited logs."""
-        return verdict_tables.cells(self.results / "audit")
+        return verdict_tables.cells(self.results / "audit")[0]
 
     @cached_property
     def speed(self) -> dict[str, Figures]:
