@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +17,12 @@ from accuracy import Setting, curve_cells
 from accuracy_tables import Cells
 from curves import CURVES
 from page import Figures, counted, number, stored
-from paired import is_better, is_equivalent, stored_pairs
+from paired import is_better, stored_pairs
 from speed_tables import reached as speed_reached
 from speed_tables import times as speed_times
 from tuning import trials
 
+from siftrec.audit.verdict import LEAVE, SHORT, WEIGHT
 from siftrec.evaluate.compare import Comparison, p_text
 
 
@@ -39,6 +41,8 @@ class Found(NamedTuple):
 
 
 Seek = Callable[["Stored"], Found | None]
+PROXIES = ("ItemKNN", "EASE", "SASRec")
+"""The audit's own models; all other models of an audited log are other libraries'."""
 Ask = Callable[[float, float, float], bool]
 """Whether a mean difference, with the ends of its interval, is as asked."""
 
@@ -95,7 +99,7 @@ class Stored:
     @cached_property
     def audits(self) -> list[Figures]:
         """Audited logs."""
-        return verdict_tables.cells(self.results / "audit")
+        return verdict_tables.cells(self.results / "audit")[0]
 
     @cached_property
     def speed(self) -> dict[str, Figures]:
@@ -141,7 +145,7 @@ def single_target(below: float) -> Seek:
 def _detect(least: Mapping[str, float], measure: Callable[[Mapping[int, Mapping[str, float]]], float]) -> Seek:
     def seek(of: Stored) -> Found | None:
         runs = of.planted("detect")
-        if runs.keys() < least.keys():
+        if not least.keys() <= runs.keys():
             return None
         found = {level: measure(runs[level]) for level in least}
         words = " / ".join(f"{value:.3f}" for value in found.values())
@@ -207,18 +211,25 @@ def detection(least: tuple[float, float], gap: float) -> Seek:
             return None
         found = [statistics.mean(run[key] for run in of.noise["blend"]) for key in keys]
         words, far = " / ".join(f"{value:.3f}" for value in found), False
-        if "ceiling" in of.noise:
-            first = {name: next(run for run in runs if run["seed"] == 1) for name, runs in of.noise.items()}
-            shares = []
-            for key in keys:
-                floor = max(first[name][key] for name in ("cooccurrence", "agreement"))
-                shares.append((first["blend"][key] - floor) / (first["ceiling"][key] - floor))
-            words += f"; {shares[0]:.0%} / {shares[1]:.0%} of the gap"
-            far = min(shares) >= gap
+        shares = [_of_the_gap(of, key) for key in keys]
+        closed = [share for share in shares if share is not None]
+        if len(closed) == len(keys):
+            words += f"; {closed[0]:.0%} / {closed[1]:.0%} of the gap"
+            far = min(closed) >= gap
         high = all(value >= asked for value, asked in zip(found, least, strict=True))
         return Found(words, high or far, str(len(of.noise["blend"])))
 
     return seek
+
+
+def _of_the_gap(of: Stored, key: str) -> float | None:
+    """The blend's way from the best that is not trained to the ceiling, seed 1; None where one is not stored, or no gap."""
+    names = ("blend", "ceiling", "cooccurrence", "agreement")
+    first = [next((run[key] for run in of.noise.get(name, ()) if run["seed"] == 1), None) for name in names]
+    if None in first or first[1] <= max(first[2:]):
+        return None
+    blend, ceiling, floor = *first[:2], max(first[2:])
+    return float((blend - floor) / (ceiling - floor))
 
 
 def half_way(setting: Setting, share: float) -> Seek:
@@ -244,7 +255,7 @@ def equivalent(setting: Setting, a: str, b: str, or_better: bool = True) -> Seek
         found = of.compared(setting, a, b)
         if found is None:
             return None
-        held = is_equivalent(found) or (or_better and is_better(found))
+        held = found.equivalent or (or_better and is_better(found))
         return Found(difference(found.relative, found.difference, found.low, found.high), held, str(found.seeds))
 
     return seek
@@ -307,17 +318,19 @@ def others_models(harm: float) -> Seek:
     """What the weights do to other libraries' models, by what the verdict says."""
 
     def seek(of: Stored) -> Found | None:
-        told: dict[bool, list[float]] = {True: [], False: []}
+        told: dict[str, list[float]] = {WEIGHT: [], LEAVE: [], SHORT: []}
         for cell in of.audits:
-            gains = [each for each in verdict_tables.of_arm(cell["truth"], "weighted") if " " in each["model"]]
-            told[cell["audit"]["verdict"]["answer"] == "weight it"] += [each["relative"] for each in gains]
-        if not any(told.values()):
+            theirs = (each for each in verdict_tables.of_arm(cell["truth"], "weighted") if each["model"] not in PROXIES)
+            told[cell["audit"]["verdict"]["answer"]] += [each["relative"] for each in theirs]
+        if not told[WEIGHT] or not told[LEAVE]:
             return None
-        harmed, better = sum(gain < -harm for gain in told[False]), sum(gain > 0 for gain in told[True])
+        better = sum(gain > 0 for gain in told[WEIGHT])
+        harmed = {answer: sum(gain < -harm for gain in told[answer]) for answer in (LEAVE, SHORT)}
         words = (
-            f"leave alone: harmed in {harmed} of {len(told[False])}; weight it: better in {better} of {len(told[True])}"
+            f"weight it: better in {better} of {len(told[WEIGHT])}; leave alone: harmed in {harmed[LEAVE]} of "
+            f"{len(told[LEAVE])}; too short to tell: harmed in {harmed[SHORT]} of {len(told[SHORT])}"
         )
-        return Found(words, not harmed and better == len(told[True]))
+        return Found(words, not harmed[LEAVE] and better == len(told[WEIGHT]))
 
     return seek
 
@@ -338,15 +351,16 @@ def audit_time(quick: bool, minutes: float) -> Seek:
 def tuned(of: Stored) -> Found | None:
     """Trials that are done."""
     every = trials()
-    done = sum(trial.result.exists() for trial in every)
+    done = sum((of.results / "tuning" / trial.result.name).exists() for trial in every)
     return Found(f"{done} of {len(every)}", done == len(every), "1") if done else None
 
 
 def curves(of: Stored) -> Found | None:
     """Cells of noise curves that are done."""
     every = curve_cells(list(CURVES))
-    done = sum(cell.seed in of.means(cell.setting, cell.method) for cell in every)
-    return Found(f"{done} of {len(every)}", done == len(every), "1–3") if done else None
+    done = [cell for cell in every if cell.seed in of.means(cell.setting, cell.method)]
+    seeds = Counter((cell.setting, cell.method) for cell in done).values()
+    return Found(f"{len(done)} of {len(every)}", len(done) == len(every), counted(seeds)) if done else None
 
 
 def speed(row: str) -> Seek:

@@ -10,6 +10,8 @@ import rankers_tables
 from aims_found import Found, Seek, Stored, difference
 from page import Figures, counted
 
+from siftrec.evaluate.compare import ALPHA
+
 LEAST = ("top1", "auroc", "preference")
 
 
@@ -146,17 +148,24 @@ def parameters(most: float) -> Seek:
 
 
 def beside_din(data: str) -> Seek:
-    """GAUC of CCL4Rec beside DIN's."""
+    """GAUC of CCL4Rec beside DIN's, at each length; it has to be equivalent at all of them."""
 
     def seek(of: Stored) -> Found | None:
-        for each in of.rankers.get("comparisons", ()):
-            for pair in each["pairs"]:
-                if (each["data"], pair["a"], pair["b"]) == (data, "ccl4rec", "din"):
-                    shown = difference(pair["relative"], pair["difference"], pair["low"], pair["high"])
-                    return Found(
-                        f"{shown}, {pair['verdict']}", "equivalent" in pair["verdict"], str(len(each["seeds"]))
-                    )
-        return None
+        found = [
+            (each["length"], pair)
+            for each in of.rankers["comparisons"]
+            for pair in each["pairs"]
+            if (each["data"], pair["a"], pair["b"]) == (data, "ccl4rec", "din")
+        ]
+        if not found:
+            return None
+        words = "; ".join(
+            f"L = {length}: {difference(pair['relative'], pair['difference'], pair['low'], pair['high'])}, "
+            f"{pair['verdict']}"
+            for length, pair in found
+        )
+        equal = all(pair["p_equivalent_holm"] < ALPHA for _, pair in found)
+        return Found(words, equal, counted(pair["seeds"] for _, pair in found))
 
     return seek
 

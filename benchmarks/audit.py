@@ -73,15 +73,18 @@ class Cell:
 
     @property
     def done(self) -> bool:
-        """Whether they are there, of an audit with content, other people's models with all their seeds."""
-        from datasets import MODALITIES
+        """Whether the figures are there, of the audit of now."""
+        return self.result.exists() and is_current(json.loads(self.result.read_text()))
 
-        if not self.result.exists():
-            return False
-        told = json.loads(self.result.read_text())
-        content = told["audit"]["modalities"]
-        seeds = (each.get("seeds") for each in told["truth"] if each["model"].startswith("implicit"))
-        return sorted(content) == sorted(MODALITIES[self.data]) and all(count == len(PEER_SEEDS) for count in seeds)
+
+def is_current(told: dict[str, Any]) -> bool:
+    """Whether stored figures are of an audit with the data set's content, other people's models with all their seeds."""
+    from datasets import MODALITIES
+
+    content = told["audit"]["modalities"]
+    seeds = (each.get("seeds") for each in told["truth"] if each["model"].startswith("implicit"))
+    whole = all(count == len(PEER_SEEDS) for count in seeds)
+    return whole and sorted(content) == sorted(MODALITIES[told["cell"]["data"]])
 
 
 def cells(patterns: list[str] | None = None, quick: bool = False) -> list[Cell]:
@@ -264,7 +267,7 @@ def show(given: argparse.Namespace) -> None:
 def summary(given: argparse.Namespace) -> None:
     """Verdicts beside the truth."""
     verdicts, harmed = [], 0
-    for cell in (cell for cell in cells(given.only, given.quick) if cell.result.exists()):
+    for cell in (cell for cell in cells(given.only, given.quick) if cell.done):
         told = json.loads(cell.result.read_text())
         answer = told["audit"]["verdict"]["answer"]
         gains = {each["model"]: each["relative"] for each in told["truth"] if each["arm"] == "weighted"}

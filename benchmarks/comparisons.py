@@ -84,9 +84,9 @@ def correct(family: Family, records: Mapping[tuple[Setting, Pair, str], Record])
     if len({setting for setting, *rest in family.members if (setting, *rest) in records}) < family.settings:
         return
     raw = [read(each) for each in members]
-    looked = [_after(each, record["looks"]) for each, record in zip(raw, members, strict=True)]
+    after = [_after(each, record["looks"]) for each, record in zip(raw, members, strict=True)]
     unmade = len(family.members) - len(members) if family.declared else 0
-    for record, found in zip(members, corrected(looked, unmade), strict=True):
+    for record, found in zip(members, corrected(after, unmade), strict=True):
         record["families"][family.name] = {
             **{key: getattr(found, key) for key in OF_A_FAMILY},
             "verdict": found.verdict,
@@ -100,6 +100,11 @@ def read(record: Mapping[str, Any], family: str = "") -> Comparison:
     by_family = record["families"][family] if family else alone
     told = record | {key: by_family[key] for key in OF_A_FAMILY}
     return Comparison(**{field.name: told[field.name] for field in fields(Comparison)})
+
+
+def looked(record: Mapping[str, Any]) -> float:
+    """The p value of a stored test by itself, over all the times it was looked at."""
+    return _after(read(record), record["looks"]).p
 
 
 def stored(comparison: Comparison) -> Record:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from accuracy import DATASETS, MAIN, Setting
+from accuracy import DATASETS, MAIN, SETTINGS, Setting
 from comparisons import read
 from families import METRIC, PRIMARY, PRIMARY_FOREIGN, Pair, primary
 from forest_plot import Row, forest
@@ -130,7 +130,12 @@ def _first(places: Places, names: Names, table: Table) -> list[str]:
     """One table over all settings, then what was declared and is not there."""
     head = ("first − second", "setting", "seeds", "difference", "relative", "p", "p (equivalent)", "verdict")
     rows, missing = [], []
-    for setting, told in places.items():
+    for setting in SETTINGS:
+        told = places.get(setting)
+        if told is None:
+            declared = len(primary(setting))
+            missing += [f"- {setting.words}: none of its {declared} pairs"] if declared else []
+            continue
         records = {(each["a"], each["b"]): each for each in told["comparisons"] if "primary" in each["families"]}
         for pair in primary(setting):
             if pair not in records:
@@ -175,7 +180,8 @@ def _rest(setting: Setting, told: Figures, names: Names, table: Table) -> str:
     rows = wide(((each["metric"], each) for each in tests), MAIN, "secondary", names)
     count = sum("secondary" in each["families"] for each in tests)
     there = {(each["a"], each["b"]) for each in tests}
-    missing = [pair for pair in PAIRS if pair not in there and _why(pair, told) == UNKEPT]
+    # Where methods are tuned, pairs of which neither was are not compared, kept or not.
+    missing = [pair for pair in PAIRS if not setting.tuned and pair not in there and _why(pair, told) == UNKEPT]
     lost = f"Run, but {UNKEPT}: {'; '.join(_pair(pair, names) for pair in missing)}." if missing else ""
     parts = (table(("first − second", "seeds", *MAIN), rows), lost)
     return folded(f"{setting.words}: {len(rows)} pair{'s' * (len(rows) > 1)}, {count} tests", *filter(None, parts))

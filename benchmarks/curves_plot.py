@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -66,7 +66,7 @@ def drawn(title: str, across: str, up: str, shares: Sequence[float], lines: Sequ
         y = _y(tall, tick)
         parts.append(element("line", class_="grid", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y))
         parts.append(element("text", f"{tick:.3g}", x=LEFT - 8, y=y + 4, text_anchor="end"))
-    parts += [element("text", f"{tick:.2g}", x=_x(wide, tick), y=HEIGHT - BOTTOM + 20, **MIDDLE) for tick in wide.ticks]
+    parts += [element("text", f"{tick:.3g}", x=_x(wide, tick), y=HEIGHT - BOTTOM + 20, **MIDDLE) for tick in wide.ticks]
     for line in lines:
         parts += _line(line, wide, tall)
     parts += _labels(lines, wide, tall)
@@ -77,7 +77,7 @@ def drawn(title: str, across: str, up: str, shares: Sequence[float], lines: Sequ
 MIDDLE = {"text_anchor": "middle"}
 
 
-def skips(points: Points, shares: Sequence[float]) -> bool:
+def skips(points: Collection[float], shares: Sequence[float]) -> bool:
     """Whether nothing was measured at a share between the first and the last."""
     return any(min(points) < share < max(points) and share not in points for share in shares)
 

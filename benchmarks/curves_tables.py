@@ -10,11 +10,13 @@ from typing import Any
 from accuracy import DATASETS, Setting, curve_cells
 from comparisons_tables import COMMAND, stored_places, wide
 from curves import CURVES, METRIC, WHERE, Curve
-from curves_plot import Line, Points, drawn, skips
+from curves_plot import Line, drawn, skips
 from page import folded
 
 UP = f"{METRIC.upper()} on test questions, filtered"
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
+Seeded = Mapping[float, Mapping[int, float]]
+"""Share → seed → the metric."""
 Cells = Mapping[Setting, Mapping[str, Sequence[Mapping[str, Any]]]]
 LABELS = {
     "sasrec": ("SASRec", "part-5"),
@@ -37,7 +39,7 @@ TEXT = f"""What becomes of accuracy as more and more of a log is false. {WHERE} 
 both follow the seed), whiskers from the least to the most; methods of others are dashed; settings are the defaults,
 and nothing is tuned. The scale begins at 0; a dot is what was measured, and a line is thin and pale where it passes
 shares at which nothing was. *Left*: the share of its accuracy that a method has left at the largest share of
-corruption that was run, where it was run without any too."""
+corruption that was run, where it was run without any too, over the seeds of both."""
 TESTS = """First − second as a share of the second, with its 95 % interval; **bold**: a difference at 5 % after Holm
 over this table; ≈: equivalent within ± 2 % after Holm over this table; then p of the difference after Holm. –: not
 run, or values per user not kept. One seed is taken as it is; †, and how else: [comparisons](#comparisons)."""
@@ -59,7 +61,10 @@ def sections(cells: Cells, compared: Path, plots: Path, table: Table) -> list[st
             lines = {method: points for method, points in lines.items() if points}
             if any(len(points) > 1 for points in lines.values()):
                 name = f"curve-{data}-{key}"
-                plot = [Line(*LABELS[each], each in OPPONENTS, points) for each, points in lines.items()]
+                plot = [
+                    Line(*LABELS[each], each in OPPONENTS, {share: list(of.values()) for share, of in points.items()})
+                    for each, points in lines.items()
+                ]
                 plots.mkdir(parents=True, exist_ok=True)
                 shares = [share for share, _ in curve.settings(data)]
                 picture = drawn(f"{data}: {curve.title}", curve.across, UP, shares, plot)
@@ -69,12 +74,12 @@ def sections(cells: Cells, compared: Path, plots: Path, table: Table) -> list[st
     return ["## Noise curves", TEXT, *parts] if parts else []
 
 
-def points_of(cells: Cells, data: str, curve: Curve, method: str) -> dict[float, list[float]]:
-    """Share that is followed → the metric of every stored seed; shares without any are left out."""
-    points = {}
+def points_of(cells: Cells, data: str, curve: Curve, method: str) -> Seeded:
+    """Share that is followed → stored seed → the metric; shares without any are left out."""
+    points: dict[float, dict[int, float]] = {}
     for share, setting in curve.settings(data):
         runs = cells.get(Setting(*setting), {}).get(method, ())
-        values = [each["evaluation"]["metrics"]["filtered"][METRIC] for each in runs]
+        values = {each["cell"]["seed"]: each["evaluation"]["metrics"]["filtered"][METRIC] for each in runs}
         points |= {share: values} if values else {}
     return points
 
@@ -92,7 +97,7 @@ def missing(cells: Cells, data: str, key: str) -> str:
     )
 
 
-def section(data: str, key: str, lines: Mapping[str, Points], left_out: str, table: Table) -> list[str]:
+def section(data: str, key: str, lines: Mapping[str, Seeded], left_out: str, table: Table) -> list[str]:
     """Plot, what was corrupted, figures, and how much of it has been run."""
     curve = CURVES[key]
     shares = [share for share, _ in curve.settings(data)]
@@ -128,11 +133,17 @@ def _listed(shares: Sequence[float]) -> str:
     return " and ".join(filter(None, (", ".join(f"{share:g}" for share in shares[:-1]), f"{shares[-1]:g}")))
 
 
-def _row(points: Points, shares: Sequence[float]) -> tuple[str, ...]:
-    means = {share: statistics.mean(values) for share, values in points.items()}
-    last = max(means)
-    left = f"{means[last] / means[0.0]:.0%} at {last:g}" if last and means.get(0.0) else "–"
-    return (*(_mean(points.get(share, ())) for share in shares), left)
+def _row(points: Seeded, shares: Sequence[float]) -> tuple[str, ...]:
+    return (*(_mean(list(points.get(share, {}).values())) for share in shares), _left(points))
+
+
+def _left(points: Seeded) -> str:
+    """What is left at the largest share of what there was without any, over the seeds of both; – where there are none."""
+    last = max(points)
+    first, most = points.get(0.0, {}), points[last]
+    shared = first.keys() & most.keys()
+    whole = sum(first[seed] for seed in shared)
+    return f"{sum(most[seed] for seed in shared) / whole:.0%} at {last:g}" if last and whole else "–"
 
 
 def _mean(values: Sequence[float]) -> str:

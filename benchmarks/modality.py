@@ -131,7 +131,7 @@ def _parts(unit: str) -> tuple[str, str, str, int]:
 def is_done(unit: str) -> bool:
     """Whether the figures are there, made with the settings of now."""
     path = RESULTS / f"{unit}.json"
-    return path.exists() and machine.as_before(json.loads(path.read_text("utf-8"))["settings"]) == settings_of(unit)
+    return path.exists() and machine.unchanged(json.loads(path.read_text("utf-8"))["settings"], settings_of(unit))
 
 
 def measure(unit: str, folder: Path) -> dict[str, Any]:

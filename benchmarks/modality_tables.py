@@ -56,7 +56,7 @@ def stored(results: Path) -> dict[str, dict[str, list[Figures]]]:
     for unit in sorted(units()):
         path = results / f"{unit}.json"
         found = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        if machine.as_before(found.get("settings", {})) == settings_of(unit):
+        if machine.unchanged(found.get("settings"), settings_of(unit)):
             kind, what, variant = unit.rsplit(".seed", 1)[0].split(".", 2)
             runs[f"{kind}.{what}"][variant].append(found["figures"])
     return runs

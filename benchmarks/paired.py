@@ -8,7 +8,7 @@ from accuracy import Setting
 from comparisons import read
 from comparisons_tables import stored_places
 
-from siftrec.evaluate.compare import Comparison
+from siftrec.evaluate.compare import ALPHA, Comparison
 
 
 def stored_pairs(path: Path) -> dict[Setting, list[Comparison]]:
@@ -24,11 +24,6 @@ def _rank(family: str) -> int:
     return ("primary", "secondary").index(family) if family in ("primary", "secondary") else 2
 
 
-def is_equivalent(found: Comparison) -> bool:
-    """Whether the verdict says so."""
-    return "equivalent" in found.verdict
-
-
 def is_better(found: Comparison) -> bool:
-    """Whether the verdict says that the first is."""
-    return found.verdict.startswith(f"{found.a} is better")
+    """Whether the first is, at 5 % after correction."""
+    return found.difference > 0 and found.p_holm < ALPHA

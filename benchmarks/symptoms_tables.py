@@ -25,7 +25,7 @@ CONTROLS = {"test targets": "what they had next (test targets)", "drawn": "drawn
 OURS = (
     ("ccl4rec-next", "ccl4rec"),
     ("ccl4rec-next", "ccl4rec-denoise"),
-    ("ccl4rec-next-falling", "ccl4rec-falling"),
+    ("ccl4rec-next-recent", "ccl4rec-recent"),
 )
 """Before and after, shown at once: contrast, and targets weighed, added to the next-item loss alone."""
 OTHERS = (

@@ -1,7 +1,7 @@
 """The section "What did not help" of docs/results.md: what is stored of our own parts where it shows no gain.
 
-Every part that is on and off somewhere is looked at; a row is shown where its 95 % interval does not lie above zero, so
-nothing stands here, or is left out, by choice.
+Every part that is on and off somewhere is in `PARTS`, `PLANTED` or `GATES`, or in `NOT_A_PART`; a row is shown where no gain
+is, so nothing stands here, or is left out, by choice.
 """
 
 from __future__ import annotations
@@ -13,18 +13,22 @@ from typing import NamedTuple
 import modality_tables
 import planted_tables
 from accuracy_tables import NAMES
+from comparisons import looked, read
+from comparisons_tables import small, stored_places
 from page import folded, stored, table
-from paired import stored_pairs
 
-TEXT = """Every part of the methods that was measured on and off. A row stands here where the 95 % interval of what the
-part adds does not lie above zero: it does nothing that could be shown, or it costs. Of these, *worse* are those whose
-interval lies below. Where there is one seed, the interval is over users alone, or there is none, and the row stands
-here if the difference is not positive. NDCG@20 on real logs, filtered; GAUC for rankers; P@10 and GAUC in planted
-worlds. Intervals are not corrected for how many they are; the verdicts under *Comparisons* are."""
+from siftrec.evaluate.compare import ALPHA
+
+TEXT = """Every part of the methods that was measured on and off. A row stands here where no gain at 5 % is shown: it does
+nothing that could be shown, or it costs. Of these, *worse* are those that lose at 5 %. On real logs and for rankers p
+decides, of users and seeds both, not the interval, which is too narrow where few seeds differ; where a pair was looked
+at twice p is doubled. In planted worlds p is of a t test over seeds. Of one seed p is over users alone; in planted
+worlds there is none then, and nothing is shown either way. NDCG@20 on real logs, filtered; GAUC for rankers; P@10 and
+GAUC in planted worlds. p is not corrected for how many rows there are; the verdicts under *Comparisons* are."""
 PARTS = {
     "contrast": (
         ("ccl4rec", "ccl4rec-next"),
-        ("ccl4rec-falling", "ccl4rec-next-falling"),
+        ("ccl4rec-recent", "ccl4rec-next-recent"),
         ("ccl4rec-ids", "ccl4rec-ids-next"),
     ),
     "contrast of two random views": (("ccl4rec-vanilla", "ccl4rec-next"),),
@@ -34,8 +38,8 @@ PARTS = {
     "noise-aware pooling": (("ccl4rec-denoise-pooling", "ccl4rec-denoise"),),
     "contrast, with weighted targets": (("ccl4rec-denoise-contrast", "ccl4rec-denoise"),),
     "recent interaction apart": (
-        ("ccl4rec-recent", "ccl4rec-falling"),
-        ("ccl4rec-next-recent", "ccl4rec-next-falling"),
+        ("ccl4rec-recent", "ccl4rec"),
+        ("ccl4rec-next-recent", "ccl4rec-next"),
     ),
     "gate over modalities": (
         ("demure", "late"),
@@ -58,6 +62,22 @@ PLANTED = (
     ("mask of near histories", "parts", "full", "no-mask-of-near-histories"),
     ("strength by quality, not by distance", "parts", "full", "strength-distance"),
     ("strength by quality, not equal", "parts", "full", "strength-equal"),
+    ("strength by quality, not by quality and distance", "parts", "full", "strength-both"),
+    ("strength at its own temperature, not at 1", "parts", "full", "strength-temperature-1"),
+    ("temperature not .1", "parts", "full", "temperature-0.1"),
+    ("temperature not .5", "parts", "full", "temperature-0.5"),
+    ("margin", "parts", "full", "margin-0"),
+    ("learned part of importance", "parts", "full", "learned-0"),
+    ("views too alike or too damaged dropped", "parts", "full", "no-view-dropped"),
+    ("four views", "parts", "views-4", "full"),
+    ("views that harden over four epochs", "parts", "ramp-4", "full"),
+    ("weighted targets, ρ = .4", "parts", "weighted-targets", "full"),
+    ("importance by mean agreement", "parts", "importance-mean_agreement", "full"),
+    ("importance by the target", "parts", "importance-target", "full"),
+    ("importance by attention", "parts", "importance-attention", "full"),
+    ("importance by likelihood", "parts", "importance-likelihood", "full"),
+    ("importance by co-occurrence", "parts", "importance-cooccurrence", "full"),
+    ("importance by the blend", "parts", "importance-blend", "full"),
     ("a projection head", "parts", "projection-mlp", "full"),
     ("hardness κ = 1 for 0", "hardness", "kappa1", "kappa0"),
 )
@@ -66,8 +86,17 @@ GATES = (
     ("graded contrast over slots, not random views", "contrast", "vanilla"),
     ("MIL-NCE, not logistic bags", "softmax", "logistic"),
     ("calibration of the gate", "softmax", "uncalibrated"),
+    ("gate over modalities", "softmax", "none"),
+    ("gate by attention", "attention", "none"),
+    ("gate over modalities before CCL4Rec", "early", "early-none"),
+    ("weights that compete, not sigmoids", "softmax", "sigmoid"),
+    ("contrast over slots", "contrast", "softmax"),
+    ("damage by swapped slots, not by masks", "contrast", "contrast-mask"),
+    ("damage by swapped slots, not by noise", "contrast", "contrast-noise"),
 )
 """What it is, gate with it, gate without it."""
+NOT_A_PART = ("random",)
+"""Gates that are controls, and nothing that a method has."""
 
 
 class Row(NamedTuple):
@@ -78,6 +107,7 @@ class Row(NamedTuple):
         where: the log or world, and which methods.
         measure: of what.
         difference: with it − without it.
+        p: of the difference, over all looks at it; None where it has none.
         ends: of the 95 % interval; None where it has none.
         seeds: how many.
         anchor: of the section that has the figures.
@@ -87,6 +117,7 @@ class Row(NamedTuple):
     where: str
     measure: str
     difference: float
+    p: float | None
     ends: tuple[float, float] | None
     seeds: int
     anchor: str
@@ -94,19 +125,25 @@ class Row(NamedTuple):
     @property
     def helps(self) -> bool:
         """Whether a gain is shown."""
-        return (self.ends[0] if self.ends else self.difference) > 0
+        return self.shown and self.difference > 0
 
     @property
     def worse(self) -> bool:
         """Whether a loss is shown."""
-        return self.ends is not None and self.ends[1] < 0
+        return self.shown and self.difference < 0
+
+    @property
+    def shown(self) -> bool:
+        """Whether a difference is."""
+        return self.p is not None and self.p < ALPHA
 
     def told(self) -> tuple[str, ...]:
         """As a line of the table."""
         ends = f"{self.ends[0]:+.4f} … {self.ends[1]:+.4f}" if self.ends else "–"
-        effect = "**worse**" if self.worse else "no gain shown"
+        p = "–" if self.p is None else small(self.p)
+        effect = "**worse**" if self.worse else "no difference shown"
         link = f"[{self.anchor}](#{self.anchor})"
-        return self.part, self.where, self.measure, f"{self.difference:+.4f}", ends, effect, str(self.seeds), link
+        return self.part, self.where, self.measure, f"{self.difference:+.4f}", ends, p, effect, str(self.seeds), link
 
 
 def sections(results: Path) -> list[str]:
@@ -116,7 +153,7 @@ def sections(results: Path) -> list[str]:
         return []
     shown = [row for row in rows if not row.helps]
     worse = sum(row.worse for row in shown)
-    head = ("part", "where", "measure", "difference", "95 % interval", "effect", "seeds", "figures")
+    head = ("part", "where", "measure", "difference", "95 % interval", "p", "effect", "seeds", "figures")
     several, one = ([row.told() for row in shown if (row.seeds > 1) == many] for many in (True, False))
     told = f"Of {len(rows)} differences {len(shown)} are such, {worse} of them worse."
     return [
@@ -129,13 +166,14 @@ def sections(results: Path) -> list[str]:
 
 def compared(results: Path) -> Iterator[Row]:
     """On real logs."""
-    for setting, found in stored_pairs(results / "accuracy" / "comparisons.json").items():
-        by_pair = {(each.a, each.b): each for each in found if each.metric == "ndcg@20"}
+    for setting, found in stored_places(results / "accuracy" / "comparisons.json").items():
+        by_pair = {(each["a"], each["b"]): each for each in found["comparisons"] if each["metric"] == "ndcg@20"}
         for part, pairs in PARTS.items():
             for a, b in (pair for pair in pairs if pair in by_pair):
-                each = by_pair[a, b]
-                where = f"{setting.words}: {NAMES[a]} − {NAMES[b]}"
-                yield Row(part, where, "NDCG@20", each.difference, (each.low, each.high), each.seeds, "comparisons")
+                record = by_pair[a, b]
+                each, p = read(record), looked(record)
+                where, ends = f"{setting.words}: {NAMES[a]} − {NAMES[b]}", (each.low, each.high)
+                yield Row(part, where, "NDCG@20", each.difference, p, ends, each.seeds, "comparisons")
 
 
 def planted(results: Path) -> Iterator[Row]:
@@ -159,10 +197,13 @@ def gates(results: Path) -> Iterator[Row]:
 
 
 def _row(part: str, where: str, measure: str, gains: Sequence[float], anchor: str) -> Row:
+    from scipy import stats
+
     if len(gains) == 1:
-        return Row(part, where, measure, gains[0], None, 1, anchor)
+        return Row(part, where, measure, gains[0], None, None, 1, anchor)
     middle, low, high = planted_tables.interval(gains)
-    return Row(part, where, measure, middle, (low, high), len(gains), anchor)
+    p = float(stats.ttest_1samp(gains, 0.0).pvalue)
+    return Row(part, where, measure, middle, p, (low, high), len(gains), anchor)
 
 
 def rankers(results: Path) -> Iterator[Row]:
@@ -173,4 +214,6 @@ def rankers(results: Path) -> Iterator[Row]:
             if (pair["a"], pair["b"]) == ("ccl4rec", "ccl4rec-clicks"):
                 where = f"{family['data']}, L = {family['length']}: CCL4Rec − without contrast"
                 ends = pair["low"], pair["high"]
-                yield Row("contrast in a ranker", where, "GAUC", pair["difference"], ends, pair["seeds"], "rankers")
+                yield Row(
+                    "contrast in a ranker", where, "GAUC", pair["difference"], pair["p"], ends, pair["seeds"], "rankers"
+                )

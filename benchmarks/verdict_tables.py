@@ -9,7 +9,7 @@ from pathlib import Path
 
 from page import Figures, folded, table
 
-from audit import HELPS
+from audit import HELPS, is_current
 
 TEXT = f"""Noise planted in everything before each user's last interaction, `siftrec audit` of that part as a log of its
 own, then models trained on it as it is, with the weights, and without what is flagged, and asked for the untouched last
@@ -17,18 +17,22 @@ interactions, which the audit never saw. Changes of NDCG@20, filtered, mean over
 and the weights help there, or it does not and they do not help by more than {HELPS:.0%}. The holdout was changed after
 cells like these were seen (one target per user before), and a rule of the verdict after these
 (`siftrec.audit.verdict`), so they are no untouched evidence. `python benchmarks/audit.py run [--quick]`"""
+STALE = """Left out, to be run again: {stale} whose audit did not have the content that the data set has, or whose other
+people's models have fewer seeds."""
 EACH = """Changes of each model with 95 % intervals over users, and over seeds where a model has several: `implicit`'s have
 five, or one where it says so."""
 
 
-def cells(folder: Path) -> list[Figures]:
-    """Everything that is stored."""
-    return [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]
+def cells(folder: Path) -> tuple[list[Figures], int]:
+    """What is stored of the audit of now, and how many others are left out."""
+    stored = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]
+    found = [each for each in stored if is_current(each)]
+    return found, len(stored) - len(found)
 
 
 def sections(folder: Path) -> list[str]:
     """What the audit said of logs whose noise is known, beside what the weights then did; each model is folded away."""
-    found = cells(folder)
+    found, stale = cells(folder)
     if not found:
         return []
     head = (
@@ -47,9 +51,10 @@ def sections(folder: Path) -> list[str]:
         (named(cell), changes(cell["truth"], "weighted"), changes(cell["truth"], "dropped"), models(cell))
         for cell in found
     ]
+    left = f" {STALE.format(stale=stale)}" if stale else ""
     return [
         "## Is the verdict right?",
-        TEXT,
+        f"{TEXT}{left}",
         f"**{sum(cell['right'] for cell in found)} of {len(found)} verdicts are right.** {worst(found)}",
         table(head, [verdict(cell) for cell in found]),
         folded("Each model", EACH, table(("log", "with weights", "dropped", "models"), each)),

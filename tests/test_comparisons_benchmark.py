@@ -237,6 +237,7 @@ def test_the_page_names_what_is_better_and_what_rests_on_one_seed(cells, tmp_pat
     assert f"{pair}|1 (users only)|**+" in page
     assert "|*primary*|" in page
     assert "- microlens50k, ρ = 0.3: the sasrec − the markov, not run" in page
+    assert "- ml1m, ρ = 0: none of its 9 pairs" in page, "a setting of which nothing is stored was declared as well"
     assert "(plots/forest-microlens50k.svg)" in page
     drawn = ElementTree.fromstring((tmp_path / "plots" / "forest-microlens50k.svg").read_text())
     told = [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")]

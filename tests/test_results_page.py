@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -14,11 +15,18 @@ import page
 import planted_tables
 import pytest
 import render
+import symptoms_tables
 import unhelpful_tables
 import verdict_tables
-from aims_found import Found, Stored, above_zero, planted, speed
+from aims_found import Found, Stored, above_zero, others_models, planted, speed
+from aims_models import beside_din
 from peer import PEERS
-from variants import VARIANTS
+from planted_measures import REFERENCE, TRIALS
+from variants import PAIRS, VARIANTS
+
+import modality
+from audit import PEER_SEEDS
+from siftrec.audit.verdict import LEAVE, SHORT, WEIGHT
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "results.md").read_text("utf-8")
@@ -78,7 +86,7 @@ def test_every_aim_is_computed_or_not_measured(tmp_path: Path) -> None:
     assert not empty.speed
     for group in aims.AIMS.values():
         for aim in group:
-            assert aim.seek(empty) is None, aim
+            assert (aim.seek(empty) is None) != aim.live, aim
             assert aims.line(aim, None)[2] == "not measured"
     rows = [line for line in PAGE.split("## Accuracy")[0].splitlines() if line.startswith("| ")]
     told = {row.split(" | ")[0][2:]: row.split(" | ")[2:4] for row in rows}
@@ -129,20 +137,35 @@ def test_every_method_has_a_group() -> None:
 
 
 def test_what_helps_is_not_told_as_no_help() -> None:
-    def row(difference: float, ends: tuple[float, float] | None) -> unhelpful_tables.Row:
-        return unhelpful_tables.Row("part", "log", "GAUC", difference, ends, 3, "rankers")
+    def row(difference: float, p: float | None) -> unhelpful_tables.Row:
+        ends = difference - 0.01, difference + 0.01
+        return unhelpful_tables.Row("part", "log", "GAUC", difference, p, ends, 3, "rankers")
 
-    assert row(0.02, (0.01, 0.03)).helps
-    assert not row(0.02, (-0.01, 0.05)).helps
-    assert not row(0.02, (-0.01, 0.05)).worse
-    assert row(-0.02, (-0.03, -0.01)).worse
-    assert not row(0.0, None).helps
-    assert not row(-0.1, None).worse, "of one seed no loss is shown"
+    assert row(0.02, 0.01).helps
+    assert not row(0.02, 0.2).helps, "p decides, for intervals over few seeds are too narrow"
+    assert not row(-0.02, 0.2).worse
+    assert row(-0.02, 0.01).worse
+    assert not row(0.1, None).helps
+    assert not row(-0.1, None).worse, "of one seed of a planted world no loss is shown"
+
+
+def test_no_part_is_left_out_by_choice() -> None:
+    """A part that no table names would be missing from what did not help, and so would one whose name died."""
+    pairs = {pair for each in unhelpful_tables.PARTS.values() for pair in each}
+    assert pairs <= set(PAIRS)
+    named = {name for pair in (*symptoms_tables.OURS, *symptoms_tables.OTHERS) for name in pair}
+    assert named <= VARIANTS.keys()
+    planted = {(command, name) for _, command, *both in unhelpful_tables.PLANTED for name in both}
+    of_parts = {name for command, name in planted if command == "parts"}
+    assert of_parts - {"full"} == TRIALS["parts"].keys()
+    assert all(name in TRIALS[command] or name in REFERENCE.get(command, {}) for command, name in planted)
+    gates = {name for _, *both in unhelpful_tables.GATES for name in both}
+    assert gates | set(unhelpful_tables.NOT_A_PART) == set(modality.VARIANTS)
 
 
 def test_verdicts_are_counted() -> None:
     """The count that the page tells is of the rows below it, and of the definition of right that it names."""
-    cells = verdict_tables.cells(render.RESULTS / "audit")
+    cells, _ = verdict_tables.cells(render.RESULTS / "audit")
     rights = Counter(verdict_tables.verdict(cell)[-1] for cell in cells)
     assert f"**{rights['yes']} of {len(cells)} verdicts are right.**" in PAGE
     for cell in cells:
@@ -150,6 +173,59 @@ def test_verdicts_are_counted() -> None:
         helps = sum(gains) / len(gains)
         says = cell["audit"]["verdict"]["answer"] == "weight it"
         assert cell["right"] == (helps > 0 if says else helps <= 0.01), cell["cell"]
+
+
+def test_an_audit_without_the_content_of_its_log_is_not_counted(tmp_path: Path) -> None:
+    """Its verdict is not the one that users get, who give the content they have."""
+    for data in ("microlens50k", "ml100k"):
+        truth = [{"model": "implicit als", "seeds": len(PEER_SEEDS)}]
+        told = {"cell": {"data": data}, "audit": {"modalities": {}}, "truth": truth}
+        (tmp_path / f"{data}.json").write_text(json.dumps(told))
+    found, stale = verdict_tables.cells(tmp_path)
+    assert ([each["cell"]["data"] for each in found], stale) == (["ml100k"], 1)
+
+
+@pytest.mark.parametrize(("auroc", "told"), [(0.59, True), (0.7, False)])
+def test_low_ratings_are_told_as_not_found_only_while_they_are_not(auroc: float, told: bool) -> None:
+    runs: dict[str, list[dict[str, Any]]] = {"blend": [{"auroc": auroc}], "popularity": [{"auroc": 0.9}]}
+    assert noise_tables.near_chance({("ml100k", "rating", 0.0): runs}) == told
+    assert not noise_tables.near_chance({("ml100k", "replace", 0.1): runs})
+
+
+def test_rankers_have_to_be_equivalent_at_every_length() -> None:
+    """The first length alone would have the aim reached whatever the others show."""
+    pair = {"a": "ccl4rec", "b": "din", "relative": 0.0, "difference": 0.0, "low": 0.0, "high": 0.0, "verdict": "v"}
+    families = [
+        {"data": "ml100k", "length": length, "pairs": [pair | {"seeds": 3, "p_equivalent_holm": p}]}
+        for length, p in ((20, 0.01), (100, 0.9))
+    ]
+    stored = Stored(Path(), {})
+    stored.__dict__["rankers"] = {"cells": {}, "comparisons": families}
+    told = beside_din("ml100k")(stored)
+    assert told is not None
+    assert (told.reached, told.seeds) == (False, "3")
+    assert "L = 100" in told.words
+
+
+def test_what_the_audit_said_is_not_mixed() -> None:
+    """Harm where the log was too short to tell is not harm where it said leave alone; without advice nothing is reached."""
+
+    def cell(answer: str, relative: float) -> dict[str, Any]:
+        truth = {"model": "implicit als", "arm": "weighted", "relative": relative}
+        return {"audit": {"verdict": {"answer": answer}}, "truth": [truth, truth | {"model": "EASE", "relative": -9.0}]}
+
+    stored = Stored(Path(), {})
+    stored.__dict__["audits"] = [cell(LEAVE, 0.0), cell(SHORT, -0.5)]
+    assert others_models(0.01)(stored) is None
+    stored.__dict__["audits"] += [cell(WEIGHT, 0.2)]
+    told = others_models(0.01)(stored)
+    assert told is not None
+    assert told.reached
+    assert told.words.endswith("leave alone: harmed in 0 of 1; too short to tell: harmed in 1 of 1")
+    stored.__dict__["audits"] += [cell(LEAVE, -0.02)]
+    told = others_models(0.01)(stored)
+    assert told is not None
+    assert not told.reached
 
 
 @pytest.mark.parametrize(("short", "told"), [(0, "0.800"), (9, "0.800 / 0.900")])
