@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,18 @@ from siftrec.detectors.calibrate import NoiseScores
 from siftrec.detectors.slots import others, pieces, replaced
 from siftrec.errors import DataError, UsageError
 from siftrec.methods.trained import Trained
+from siftrec.noise.judge import judge
 from siftrec.noise.measure import auroc
 from siftrec.noise.sift import Sifted, judged, weighted
 from siftrec.noise.trained import judged_by
 from siftrec.synthetic import Planted, behaviours
 from siftrec.train.settings import Training
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's judge in its quick form: what is tested here is who judges, and by what."""
+    monkeypatch.setattr("siftrec.noise.sift.judge", partial(judge, quick=True))
 
 
 @pytest.fixture(scope="module")
