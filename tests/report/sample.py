@@ -15,7 +15,6 @@ from siftrec.report.data import (
     AuditView,
     Detection,
     Estimate,
-    Flagged,
     Level,
     Modalities,
     NoiseView,
@@ -26,6 +25,7 @@ from siftrec.report.data import (
     Suspect,
     Verdict,
 )
+from siftrec.report.marks import Flagged
 from siftrec.report.modalities import Covered, Weighing, modalities
 from siftrec.report.summary import Names, log_view, summarise
 

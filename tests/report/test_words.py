@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftrec.report.data import Company, Estimate, Mark
+from siftrec.report.data import Estimate, Mark
+from siftrec.report.marks import Company
 from siftrec.report.words import between, counted, decimal, exactly, judged, level, percent, plain, vouched
 
 

@@ -14,7 +14,8 @@ from siftrec.data.vocab import Vocab
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.noise.measure import LEVELS
 from siftrec.noise.modal import Modal
-from siftrec.report.data import Detection, Estimate, Flagged, Level, Modalities, NoiseView, Origin, Point
+from siftrec.report.data import Detection, Estimate, Level, Modalities, NoiseView, Origin, Point
+from siftrec.report.marks import Flagged
 from siftrec.report.modalities import Covered, Weighing, modalities
 from siftrec.report.summary import Names, log_view, summarise
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from siftrec.data.sequences import Sequences
 from siftrec.report.company import Companies
-from siftrec.report.data import Company, History, Mark
+from siftrec.report.data import History, Mark
+from siftrec.report.marks import Company
 
 SHOWN = 10
 LONG_ENOUGH = 5

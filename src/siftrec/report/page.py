@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from siftrec.report import charts, words
 from siftrec.report.charts import Scale
-from siftrec.report.data import AuditView, Detection, Estimate, Flagged, NoiseView, Proxy, Summary
+from siftrec.report.data import AuditView, Detection, Estimate, NoiseView, Proxy, Summary
+from siftrec.report.marks import Flagged
 from siftrec.report.palette import DARK, LIGHT, PARTS, variables
 
 ANSWERS = {
