@@ -17,13 +17,13 @@ from accuracy import Setting, curve_cells
 from accuracy_tables import Cells
 from curves import CURVES
 from page import Figures, counted, number, stored
-from paired import is_better, stored_pairs
+from paired import stored_pairs
 from speed_tables import reached as speed_reached
 from speed_tables import times as speed_times
 from tuning import trials
 
 from siftrec.audit.verdict import LEAVE, SHORT, WEIGHT
-from siftrec.evaluate.compare import Comparison, p_text
+from siftrec.evaluate.compare import MARGIN, Comparison, p_text
 
 
 class Found(NamedTuple):
@@ -248,17 +248,35 @@ def half_way(setting: Setting, share: float) -> Seek:
     return seek
 
 
-def equivalent(setting: Setting, a: str, b: str, or_better: bool = True) -> Seek:
-    """NDCG@20 of two methods: equivalent within 2 %, or the first is better if that is as good."""
+def equivalent(setting: Setting, a: str, b: str) -> Seek:
+    """NDCG@20 of two methods: equivalent within 2 %, by two one-sided tests, corrected by Holm."""
 
     def seek(of: Stored) -> Found | None:
         found = of.compared(setting, a, b)
         if found is None:
             return None
-        held = found.equivalent or (or_better and is_better(found))
-        return Found(difference(found.relative, found.difference, found.low, found.high), held, str(found.seeds))
+        told = difference(found.relative, found.difference, found.low, found.high)
+        return Found(told, found.equivalent, str(found.seeds))
 
     return seek
+
+
+def as_good(setting: Setting, a: str, b: str) -> Seek:
+    """NDCG@20 of a method beside another's: not 2 % below, by the 95 % interval."""
+
+    def seek(of: Stored) -> Found | None:
+        found = of.compared(setting, a, b)
+        if found is None:
+            return None
+        told = difference(found.relative, found.difference, found.low, found.high)
+        return Found(told, not_below(found.low, found.mean_b), str(found.seeds))
+
+    return seek
+
+
+def not_below(low: float, other: float) -> bool:
+    """Whether the lower end of the interval of a difference is above −2 % of what it is held against."""
+    return low > -MARGIN * other
 
 
 def above(setting: Setting, a: str, b: str, alpha: float = 0.01) -> Seek:

@@ -8,7 +8,7 @@ from accuracy import Setting
 from comparisons import read
 from comparisons_tables import stored_places
 
-from siftrec.evaluate.compare import ALPHA, Comparison
+from siftrec.evaluate.compare import Comparison
 
 
 def stored_pairs(path: Path) -> dict[Setting, list[Comparison]]:
@@ -22,8 +22,3 @@ def stored_pairs(path: Path) -> dict[Setting, list[Comparison]]:
 def _rank(family: str) -> int:
     """Which family a test that has several is told by."""
     return ("primary", "secondary").index(family) if family in ("primary", "secondary") else 2
-
-
-def is_better(found: Comparison) -> bool:
-    """Whether the first is, at 5 % after correction."""
-    return found.difference > 0 and found.p_holm < ALPHA

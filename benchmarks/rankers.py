@@ -45,7 +45,12 @@ LENGTHS = (20, 100, 300)
 CANDIDATES = 343
 USERS = 64
 BATCH = f"candidates, {USERS} users at once"
-MEASURES = {"answer": {"us_per_candidate": ("candidates", "catalog", BATCH)}, "train": {"test": ("gauc", "auc")}}
+FEW = 4
+CATALOG_BATCH = f"catalog, {USERS} users at once, {FEW} where candidates are read"
+MEASURES = {
+    "answer": {"us_per_candidate": ("candidates", "catalog", BATCH, CATALOG_BATCH)},
+    "train": {"test": ("gauc", "auc")},
+}
 """Kind of cell → figures → what is measured of every method."""
 DATASETS = ("ml100k", "ml_latest_small")
 METHODS = ("two-tower", "ccl4rec-clicks", "ccl4rec", "din", "self-attention")
@@ -168,6 +173,7 @@ def answer(cell: Cell, folder: Path) -> dict[str, Any]:
     from siftrec import seeds
     from siftrec.methods.base import VectorScorer
     from siftrec.methods.model import SequenceModel
+    from siftrec.nn.rows import products
 
     data, method = load("microlens50k", folder), method_of(cell.method, cell.length)
     with seeds.initialised(1, "rankers"):
@@ -184,10 +190,11 @@ def answer(cell: Cell, folder: Path) -> dict[str, Any]:
         if isinstance(model, VectorScorer):
             user_D = model.users(history_1L)[0]
             works: dict[str, tuple[int, Callable[[], object]]] = {
-                "candidates": (CANDIDATES, lambda: model.items()[asked_1C[0]] @ model.users(history_1L)[0]),
+                "candidates": (CANDIDATES, lambda: products(model.items(), asked_1C, model.users(history_1L))),
                 "catalog": (size - 1, lambda: model.scores(history_1L)),
-                BATCH: (USERS * CANDIDATES, lambda: inner(model.users(histories_BL), model.items()[asked_BC])),
-                "candidates, user known": (CANDIDATES, lambda: model.items()[asked_1C[0]] @ user_D),
+                BATCH: (USERS * CANDIDATES, lambda: products(model.items(), asked_BC, model.users(histories_BL))),
+                CATALOG_BATCH: (USERS * (size - 1), lambda: model.scores(histories_BL)),
+                "candidates, user known": (CANDIDATES, lambda: products(model.items(), asked_1C, user_D.unsqueeze(0))),
                 "catalog, user known": (size - 1, lambda: model.items() @ user_D),
             }
         else:
@@ -195,16 +202,10 @@ def answer(cell: Cell, folder: Path) -> dict[str, Any]:
                 "candidates": (CANDIDATES, lambda: model.scored(history_1L, asked_1C)),
                 "catalog": (size - 1, lambda: model.scores(history_1L)),
                 BATCH: (USERS * CANDIDATES, lambda: model.scored(histories_BL, asked_BC)),
+                CATALOG_BATCH: (FEW * (size - 1), lambda: model.scores(histories_BL[:FEW])),
             }
         spent = {name: [x / count * 1e6 for x in seconds(work)] for name, (count, work) in works.items()}
     return {"parameters": parameters(model), "items": size - 1, "us_per_candidate": spent, "rates": machine.rates()}
-
-
-def inner(users_BD: torch.Tensor, candidates_BCD: torch.Tensor) -> torch.Tensor:
-    """scores_BC."""
-    import torch
-
-    return torch.bmm(candidates_BCD, users_BD.unsqueeze(2)).squeeze(2)
 
 
 def seconds(work: Callable[[], object], repeats: int = 5, least: float = 0.1) -> list[float]:

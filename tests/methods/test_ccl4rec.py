@@ -51,13 +51,14 @@ def test_contrast_on_planted_noise():
 
     Precision: the aim is a gain over random importance, paired, over seeds; one seed is asked for a margin instead.
     Precision over random views: no aim, but graded views that add nothing to random ones would be for nothing.
-    Shield: the aim is .05 below contrast with random views, over three seeds or more; this one has .048, and .03 is asked.
+    Shield: the aim is .05 below contrast with random views, over three seeds or more; this one has .036, and .02 is asked.
     Shield against random importance, effect on what is recommended: no aim in figures; the margins are two thirds of what
     was measured.
-    Concordance: the aim of .01 above random views is missed over five seeds (+.004, docs/results.md), so no more is asked
-    than not to be below them. Concordance at all, mean cosine, effective rank: as aimed at.
+    Concordance: the aim of .01 above random views is missed over five seeds in the benchmark's world (+.004,
+    docs/results.md); in this smaller one it is .016, and half of the aim is asked. Concordance at all, mean cosine,
+    effective rank: as aimed at.
     """
-    planted = behaviours("hard", rho=0.4, users=1000, items=2000, seed=3)
+    planted = behaviours("hard", rho=0.4, users=600, items=1400, seed=3)
     plain, vanilla, full, chance = "next-item", "vanilla", "full", "full-random"
     trained = {
         name: measures.trained_on(planted, measures.VARIANTS[name], 3) for name in (plain, vanilla, full, chance)
@@ -68,16 +69,16 @@ def test_contrast_on_planted_noise():
     order = {name: measures.concordance(trained[name], planted) for name in (vanilla, full)}
     spread = measures.spread(trained[full], planted)
 
-    assert ranking[full]["p@10"] > ranking[plain]["p@10"] + 0.045
-    assert shown[full]["out of interest@10"] < shown[plain]["out of interest@10"] - 0.07
+    assert ranking[full]["p@10"] > ranking[plain]["p@10"] + 0.07
+    assert shown[full]["out of interest@10"] < shown[plain]["out of interest@10"] - 0.12
     assert ranking[full]["p@10"] > ranking[vanilla]["p@10"] + 0.01, "graded views must add to random ones"
     assert shown[full]["out of interest@10"] < shown[vanilla]["out of interest@10"] - 0.025
     assert shown[full]["popularity@10"] < shown[plain]["popularity@10"] - 1
-    assert ranking[full]["p@10"] > ranking[chance]["p@10"] + 0.015, "importance must matter"
+    assert ranking[full]["p@10"] > ranking[chance]["p@10"] + 0.01, "importance must matter"
     assert shield[full] < shield[chance] - 0.1, "noise must move the user less than where slots are chosen at random"
-    assert shield[full] < shield[vanilla] - 0.03, "nor as much as where contrast is with random views alone"
+    assert shield[full] < shield[vanilla] - 0.02, "nor as much as where contrast is with random views alone"
     assert order[full] >= 0.82
-    assert order[full] >= order[vanilla] - 0.005
+    assert order[full] >= order[vanilla] + 0.005
     assert spread["mean cosine"] < 0.3
     assert spread["effective rank"] > 8
 
@@ -87,7 +88,7 @@ def test_contrast_does_no_harm_without_noise():
 
     In the hard one `benchmarks/planted.py clean` finds more harm to GAUC than this.
     """
-    planted = behaviours("mid", rho=0.0, users=800, items=1600, seed=5)
+    planted = behaviours("mid", rho=0.0, users=500, items=1200, seed=5)
     gauc = {
         name: measures.ranking(measures.trained_on(planted, measures.VARIANTS[name], 5, epochs=4), planted)["gauc"]
         for name in ("next-item", "full")

@@ -164,7 +164,11 @@ def hits(method: Counted, data: Fitting, part: Part) -> float:
     ("file", "known"),
     [
         ("microlens50k/MicroLens-50k_pairs.tsv", {"Popularity": 0.0021, "Markov": 0.0415, "ItemKNN": 0.0473}),
-        ("ml1m/sequences.tsv.gz", {"Popularity": 0.040, "Markov": 0.1377, "ItemKNN": 0.1347, "EASE": 0.1583}),
+        pytest.param(
+            "ml1m/sequences.tsv.gz",
+            {"Popularity": 0.040, "Markov": 0.1377, "ItemKNN": 0.1347, "EASE": 0.1583},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_known_figures_on_real_data(file: str, known: dict[str, float]) -> None:

@@ -1,6 +1,6 @@
-"""Kills training with SIGKILL before its n-th durable step, for every n, resumes it, and compares.
+"""Kills training with SIGKILL before its n-th durable step, for every n or every STRIDE-th, resumes it, and compares.
 
-    python tests/train/crash.py FOLDER CHAINS
+    python tests/train/crash.py FOLDER CHAINS STRIDE
 
 A durable step is a call that changes the disk: fsync, rename, replace, mkdir, unlink, rmdir, truncate, and the first and
 second half of every written file; and each training step. Each run is a forked child, so torch is imported once. Prints
@@ -95,10 +95,10 @@ def differs(name: str, found: dict[str, Any], right: dict[str, Any]) -> list[str
     return [f"{name}: {key} {found[key]}" for key in ("hash", "log", "hidden") if found[key] != right[key]]
 
 
-def every(root: Path, right: dict[str, Any], chains: int) -> list[str]:
-    """Killed once before every durable step; and `chains` times killed three times in a row at random steps."""
+def every(root: Path, right: dict[str, Any], chains: int, stride: int) -> list[str]:
+    """Killed once before every `stride`-th durable step; and `chains` times killed three times in a row at random steps."""
     problems: list[str] = []
-    plans = [[at] for at in range(right["count"])]
+    plans = [[at] for at in range(0, right["count"], stride)]
     plans += [[random.Random(n).randrange(right["count"]) for _ in range(3)] for n in range(chains)]
     for number, plan in enumerate(plans):
         folder, report = root / f"killed{number}", root / "report.json"
@@ -151,12 +151,12 @@ def artifacts(root: Path) -> list[int]:
     return found
 
 
-def main(root: Path, chains: int) -> dict[str, Any]:
+def main(root: Path, chains: int, stride: int) -> dict[str, Any]:
     report = root / "report.json"
     assert child(root / "whole", -1, False, report) == 0
     right = outcome(root / "whole", report)
-    return {"right": right, "problems": every(root, right, chains), "artifacts": artifacts(root)}
+    return {"right": right, "problems": every(root, right, chains, stride), "artifacts": artifacts(root)}
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]))))
+    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))

@@ -28,6 +28,7 @@ from siftrec.evaluate.asked import check_unseen
 from siftrec.evaluate.rank import evaluating
 from siftrec.methods.base import CandidateScorer, Scorer, VectorScorer
 from siftrec.methods.trained import Trained
+from siftrec.nn.rows import products
 
 DEPTH = 50
 GROUPS = 256
@@ -176,8 +177,7 @@ def blocks(width: np.ndarray, history: np.ndarray) -> Iterator[np.ndarray]:
 
 def _asked(scorer: Scorer, items_BL: torch.Tensor, codes_BC: torch.Tensor) -> torch.Tensor:
     if isinstance(scorer, VectorScorer):
-        vectors_BCD = scorer.items()[codes_BC]
-        return torch.bmm(vectors_BCD, scorer.users(items_BL).unsqueeze(2)).squeeze(2)
+        return products(scorer.items(), codes_BC, scorer.users(items_BL))
     if isinstance(scorer, CandidateScorer):
         return scorer.scored(items_BL, codes_BC)
     return scorer.scores(items_BL).gather(1, codes_BC)

@@ -24,17 +24,7 @@ class _Fused(torch.autograd.Function):
         product_DD: torch.Tensor,
         ask_D: torch.Tensor,
     ) -> torch.Tensor:
-        size, length, _ = vectors_BLD.shape
-        least = torch.finfo(vectors_BLD.dtype).min
-        logits_BCL = vectors_BLD.new_full((size, context_BCD.shape[1], length), least)
-        hidden = []
-        for rows, column, read in _blocks(vectors_BLD, context_BCD):
-            hidden_bRD = (vectors_BLD[rows, read] * context_BCD[rows, column, None]) @ product_DD.T
-            hidden_bRD += own_BLD[rows, read]
-            hidden_bRD += around_BCD[rows, column, None]
-            hidden_bRD += position_LD[read].flip(0)
-            logits_BCL[rows, column, read] = hidden_bRD.tanh_() @ ask_D
-            hidden.append(hidden_bRD)
+        logits_BCL, hidden = _read(vectors_BLD, context_BCD, own_BLD, around_BCD, position_LD, product_DD, ask_D)
         ctx.save_for_backward(vectors_BLD, context_BCD, position_LD, product_DD, ask_D, *hidden)
         return logits_BCL
 
@@ -57,6 +47,30 @@ class _Fused(torch.autograd.Function):
             to_context[rows, column] = (agreement_bRD * read_bRD).sum(dim=1)
             to_vectors[rows, read] += agreement_bRD.mul_(context_b1D)
         return to_vectors, to_context, to_own, to_around, to_position, to_product, to_ask
+
+
+def _read(
+    vectors_BLD: torch.Tensor,
+    context_BCD: torch.Tensor,
+    own_BLD: torch.Tensor,
+    around_BCD: torch.Tensor,
+    position_LD: torch.Tensor,
+    product_DD: torch.Tensor,
+    ask_D: torch.Tensor,
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """logits_BCL, and what `backward` reads of every block."""
+    size, length, _ = vectors_BLD.shape
+    least = torch.finfo(vectors_BLD.dtype).min
+    logits_BCL = vectors_BLD.new_full((size, context_BCD.shape[1], length), least)
+    hidden = []
+    for rows, column, read in _blocks(vectors_BLD, context_BCD):
+        hidden_bRD = (vectors_BLD[rows, read] * context_BCD[rows, column, None]) @ product_DD.T
+        hidden_bRD += own_BLD[rows, read]
+        hidden_bRD += around_BCD[rows, column, None]
+        hidden_bRD += position_LD[read].flip(0)
+        logits_BCL[rows, column, read] = hidden_bRD.tanh_() @ ask_D
+        hidden.append(hidden_bRD)
+    return logits_BCL, hidden
 
 
 def _blocks(vectors_BLD: torch.Tensor, context_BCD: torch.Tensor) -> Iterator[tuple[slice, int, slice]]:
@@ -92,7 +106,8 @@ def reading_logits(
         product_DD: P.
         ask_D: ask.
     """
-    logits: torch.Tensor = _Fused.apply(  # type: ignore[no-untyped-call]
-        vectors_BLD, context_BCD, own_BLD, around_BCD, position_LD, product_DD, ask_D
-    )
+    given = (vectors_BLD, context_BCD, own_BLD, around_BCD, position_LD, product_DD, ask_D)
+    if not torch.is_grad_enabled():  # what autograd would set up costs one user alone much of the answer
+        return _read(*given)[0]
+    logits: torch.Tensor = _Fused.apply(*given)  # type: ignore[no-untyped-call]
     return logits

@@ -25,6 +25,14 @@ def rows_of(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     return F.embedding(index, table.reshape(len(table), math.prod(shape))).view(*index.shape, *shape)
 
 
+def products(table_ND: torch.Tensor, codes_BC: torch.Tensor, vectors_BD: torch.Tensor) -> torch.Tensor:
+    """products_BC of each vector with the rows of its own codes, without gradient.
+
+    Several times faster than indexing and a batched product: both are slow for a matrix and a vector.
+    """
+    return rows_of(table_ND, codes_BC).mul_(vectors_BD.unsqueeze(1)).sum(dim=2)
+
+
 def with_rows(module: M, names: Collection[str], count: int) -> M:
     """A copy of a module that shares everything with it but some tables, which have `count` more rows, of zeros.
 
