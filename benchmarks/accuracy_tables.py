@@ -10,7 +10,7 @@ from pathlib import Path
 
 import machine
 from accuracy import MAIN, SETTINGS, Cell, Setting, current
-from page import Figures, filled, folded, mean
+from page import Figures, filled, folded, mean, table
 from peer import PEERS
 from variants import VARIANTS, Variant
 from words import flat
@@ -87,8 +87,10 @@ def of_setting(setting: Setting, methods: Mapping[str, list[Figures]]) -> list[s
             lines += [(f"**{group}**", *[""] * (len(head) - 1)), *(main_row(name, methods[name]) for name in members)]
     command = f"`python benchmarks/accuracy.py run --only '{setting}.[!0-9]*'`"
     every = [all_figures(spelling, methods) for spelling in ("filtered", "unfiltered")]
-    told = f"{command}. Settings that differ: {training(methods)}"
-    figures = filled(head, lines), folded("All figures, epochs, settings and command", *every, told)
+    figures = (
+        filled(head, lines),
+        folded("All figures, epochs, settings and command", *every, training(methods), command),
+    )
     return [folded(setting.words, *figures)] if setting.foreign else [f"### {setting.words}", *figures]
 
 
@@ -145,11 +147,14 @@ def effort(runs: Sequence[Figures]) -> tuple[str, str, str]:
 
 
 def training(methods: Mapping[str, list[Figures]]) -> str:
-    """Which methods were trained with which settings, each once."""
-    by_settings: dict[str, list[str]] = defaultdict(list)
+    """Which methods were trained how and with which content, each once."""
+    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name, runs in methods.items():
         for run in runs:
-            shown = flat({"training": machine.as_before(run.get("training", {})), "content": run["modalities"]})
-            if NAMES[name] not in by_settings[shown]:
-                by_settings[shown].append(NAMES[name])
-    return "; ".join(f"{', '.join(names)}: {shown}" for shown, names in by_settings.items()) + "."
+            given = machine.as_before(run.get("training", {}))
+            told = flat(given).removeprefix("use siftrec:Training").removeprefix(", ") or "as `Training()` is"
+            content = " + ".join(run["modalities"]) or "none"
+            if NAMES[name] not in alike[told if given else "none", content]:
+                alike[told if given else "none", content].append(NAMES[name])
+    rows = [(" · ".join(names), *how) for how, names in alike.items()]
+    return table(("trained alike", "settings of training that are no defaults", "content"), rows)

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 Figures = dict[str, Any]
 TITLE = re.compile(r"(#{2,6}) (.+)")
+LONG = 40
+"""Characters; a cell with more is not read as a number."""
 
 
 def stored(path: Path) -> Figures | None:
@@ -20,9 +22,18 @@ def stored(path: Path) -> Figures | None:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; all columns but the first are right-aligned."""
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
+    """A Markdown table; columns of numbers, but the first, are right-aligned."""
+    lines = [list(row) for row in rows]
+    rule = ["---" if not i or _is_prose([line[i] for line in lines]) else "---:" for i in range(len(head))]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *lines))
+
+
+def _is_prose(cells: Sequence[str]) -> bool:
+    told = [cell for cell in cells if cell not in ("", "–")]
+    return (
+        any(len(cell) > LONG for cell in told)
+        or sum(cell[0] in "[`" or cell[0].isalpha() for cell in told) > len(told) / 2
+    )
 
 
 def filled(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
