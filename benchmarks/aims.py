@@ -97,6 +97,12 @@ AIMS: dict[str, tuple[Aim, ...]] = {
             found.planted("gauc", "next-item", found.at_least(-0.005), "clean"),
             "planted-truth",
         ),
+        Aim(
+            "the same at the library's weights of contrast",
+            "≥ −.005",
+            found.planted("gauc", "next-item", found.at_least(-0.005), "clean", "full-library"),
+            "planted-truth",
+        ),
         Aim("no collapse: mean cosine / effective rank", "< .3 / > 8", found.collapse(0.3, 8), "planted-truth"),
         Aim("exact properties of gates, strengths, padding, order", "exactly (held by tests)", not_measured, ""),
     ),
@@ -146,6 +152,12 @@ AIMS: dict[str, tuple[Aim, ...]] = {
             "CCL4Rec beside SASRec, ml1m",
             "at least equivalent",
             found.as_good(Setting("ml1m", 0.0), "ccl4rec", "sasrec"),
+            "comparisons",
+        ),
+        Aim(
+            "the same where ml1m is asked for the next item, by encoder `recent` without contrast",
+            "at least equivalent",
+            found.as_good(Setting("ml1m-but-two", 0.0), "ccl4rec-next-recent", "sasrec"),
             "comparisons",
         ),
         Aim(

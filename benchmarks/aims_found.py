@@ -156,11 +156,11 @@ def _detect(least: Mapping[str, float], measure: Callable[[Mapping[int, Mapping[
     return seek
 
 
-def planted(measure: str, against: str, ask: Ask, command: str = "train") -> Seek:
-    """A difference of the full method from another on hard, over the seeds of both."""
+def planted(measure: str, against: str, ask: Ask, command: str = "train", of_method: str = "full") -> Seek:
+    """A difference of the full method, or another, from a third on hard, over the seeds of both."""
 
     def seek(of: Stored) -> Found | None:
-        gains = planted_tables.gains(of.planted(command), measure, "full", against)
+        gains = planted_tables.gains(of.planted(command), measure, of_method, against)
         if len(gains) < 2:
             return None
         middle, low, high = planted_tables.interval(gains)
