@@ -152,6 +152,18 @@ def test_the_folder_holds_the_result_the_weighted_log_and_the_page(stored: Store
     np.testing.assert_allclose(again.frame["weight"], table["weight"])
 
 
+def test_the_weighted_table_has_the_time_of_the_log(stored: Stored, tmp_path: Path) -> None:
+    """Positions that are read back as µs since 1970 would be cut by a date."""
+    frame = pl.read_parquet(stored(rho=0.3, users=60, items=400, length=6).path).sort("user", "time")
+    logs = {"order": frame.drop("time"), "clock": frame.with_columns(time=pl.col("time") + 1_500_000_000)}
+    for kind, log in logs.items():
+        log.write_parquet(tmp_path / f"{kind}.parquet")
+        audit(tmp_path / f"{kind}.parquet", out=tmp_path / kind, plan=QUICK, judge=dice)
+        given, table = (read(tmp_path / path) for path in (f"{kind}.parquet", f"{kind}/weighted.parquet"))
+        assert given.time_kind == table.time_kind == kind
+        assert given.frame["time"].equals(table.frame["time"])
+
+
 def test_weights_of_the_log_are_kept_and_multiplied(stored: Stored, tmp_path: Path) -> None:
     log = stored(rho=0.3, users=250, items=400, length=6)
     half = pl.read_parquet(log.path).with_columns(weight=pl.lit(0.5))

@@ -97,8 +97,12 @@ def test_added_interactions_stand_behind_what_they_follow(runs: Path, tmp_path: 
 def test_noise_of_a_log_without_truth(runs: Path, tmp_path: Path) -> None:
     assert run(["noise", str(runs / "clean" / "artifact"), "-o", str(tmp_path / "n"), "--part", "train"]) == 0
     assert sorted(path.name for path in (tmp_path / "n").iterdir()) == [
-        *("interactions.parquet", "manifest.json", "noise.html"),
+        *("detection.json", "interactions.parquet", "manifest.json", "noise.html"),
     ]
+    report = json.loads((tmp_path / "n" / "detection.json").read_text())
+    assert 0 < report["rho_interval"][0] <= report["rho_upper"] <= report["rho_interval"][1]
+    assert (report["schema"], report["events"], report["mechanism"], report["rho"]) == (1, 3600, None, None)
+    assert {"auroc", "auroc_popularity", "auprc", "brier", "recall_at_fdr", "by_history_length"} <= report.keys()
     frame = pl.read_parquet(tmp_path / "n" / "interactions.parquet")
     assert len(frame) == 3600
     assert frame["noise"].null_count() == 800

@@ -11,6 +11,7 @@ import polars as pl
 
 from siftrec.audit.judging import weights_of
 from siftrec.audit.result import Audit
+from siftrec.data.readers.arrow import write_table
 from siftrec.errors import DataError, UsageError
 from siftrec.files import MANIFEST, Writer, check_replaceable, clear_errors, seal
 
@@ -49,7 +50,7 @@ def write(audit: Audit, folder: Path, page: Page | None) -> str:
     text = json.dumps(audit.to_json(), indent=1, allow_nan=False) + "\n"
     writers: dict[str, Writer] = {
         JSON: lambda path: path.write_text(text, "utf-8"),
-        TABLE: lambda path: table(audit).write_parquet(path),
+        TABLE: lambda path: write_table(table(audit), path, audit.source.events.time_kind),
     }
     if page is not None:
         html = page(audit)

@@ -144,23 +144,23 @@ class Judged:
         known = [pl.when(judged).then(pl.col(name)).otherwise(None).alias(name) for name in ("noise", "evidence")]
         return frame.with_columns(known)
 
-    def detection(self) -> dict[str, Any] | None:
-        """The content of detection.json; None where nothing was planted."""
+    def detection(self) -> dict[str, Any]:
+        """The content of detection.json."""
         import numpy as np
 
-        from siftrec.noise.measure import detection
+        from siftrec.noise.measure import detection, judgement
         from siftrec.noise.modal import modal_detection
 
         injected, truth, log = self.prepared.injected, self.truth, self.log
-        told: dict[str, Any] = {}
+        told = judgement(self.scores)
         if injected is not None and truth is not None:
             popularity = log.counts(len(self.prepared.catalog))[log.items]
             lengths = log.lengths[log.owners]
             told = detection(self.scores, truth, log.owners, popularity, lengths, planted=injected.mechanism)
         if self.modal is not None and self.foreign is not None:
             genuine = np.ones(len(log.items), bool) if truth is None else ~truth
-            told |= {"schema": 1, "modalities": modal_detection(self.modal, self.foreign, genuine, log)}
-        return told or None
+            told |= {"modalities": modal_detection(self.modal, self.foreign, genuine, log)}
+        return told
 
 
 def judge_run(run: Path, part: Part, trust: Trust, unweighted: bool = False) -> Judged:

@@ -7,16 +7,13 @@ import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from siftrec.cli.console import say, table
 from siftrec.cli.judged import Judged, judge_run
 from siftrec.cli.runs import Trust, experiment_of
-
-if TYPE_CHECKING:
-    import polars as pl
 
 TABLE, MODALITIES, DETECTION, PAGE = "interactions.parquet", "modalities.parquet", "detection.json", "noise.html"
 TRUST = 0.05
@@ -43,17 +40,18 @@ def noise_command(
     from siftrec import files
 
     output = output.absolute()  # `.` has no name
+    from siftrec.data.readers.arrow import write_table
+
     with files.clear_errors(output):
         files.check_replaceable(output)
     judged = judge_run(run, part.value, trust)
-    writers: dict[str, files.Writer] = {TABLE: lambda path: _write_table(judged.table(), path, judged.time_kind)}
+    writers: dict[str, files.Writer] = {TABLE: lambda path: write_table(judged.table(), path, judged.time_kind)}
     modalities = judged.modalities()
     if modalities is not None:
         writers[MODALITIES] = modalities.write_parquet
     report = judged.detection()
-    if report is not None:
-        text = json.dumps(report, indent=1, allow_nan=False) + "\n"
-        writers[DETECTION] = lambda path: path.write_text(text, "utf-8")
+    text = json.dumps(report, indent=1, allow_nan=False) + "\n"
+    writers[DETECTION] = lambda path: path.write_text(text, "utf-8")
     html = _page(judged, report)
     writers[PAGE] = lambda path: path.write_text(html, "utf-8")
     files.seal(output, writers, "noise", 1)
@@ -92,16 +90,7 @@ def sift_command(
         say("rows that were not judged (left out by data.core, of another part or no click) stay, as fully trusted")
 
 
-def _write_table(frame: pl.DataFrame, path: Path, time_kind: str) -> None:
-    import pyarrow.parquet
-
-    from siftrec.data.readers.arrow import TIME_KIND
-
-    marked = frame.to_arrow().replace_schema_metadata({TIME_KIND: time_kind})
-    pyarrow.parquet.write_table(marked, path, compression="zstd")
-
-
-def _page(judged: Judged, report: dict[str, Any] | None) -> str:
+def _page(judged: Judged, report: dict[str, Any]) -> str:
     from siftrec import __version__
     from siftrec.cli.noise_view import modal_view, view
     from siftrec.report import noise_page
@@ -115,7 +104,7 @@ def _page(judged: Judged, report: dict[str, Any] | None) -> str:
     return noise_page(view(judged.run.name, judged.log, judged.scores, names, origin, report, judged.truth, weighed))
 
 
-def _told(judged: Judged, report: dict[str, Any] | None) -> str:
+def _told(judged: Judged, report: dict[str, Any]) -> str:
     scores = judged.scores
     low, high = scores.rho_interval
     flagged, trusted = int(scores.flagged.sum()), int(scores.trusted(TRUST).sum())
@@ -126,13 +115,13 @@ def _told(judged: Judged, report: dict[str, Any] | None) -> str:
         (f"trusted, at most {TRUST:.0%} noise", f"{trusted:,}" if trusted else "none"),
         (f"flagged at q = {scores.q:g}", f"{flagged:,}" if flagged else "none: nothing can be flagged at this level"),
     ]
-    if report is not None and "mechanism" in report:
+    if report["mechanism"] is not None:
         rows += [(f"planted ({report['mechanism']})", report["rho"])]
         rows += [(name, report[name]) for name in ("auroc", "auroc_popularity", "auprc", "brier") if report[name]]
     if judged.modal is not None:
         found = judged.modal.noise
         bounds = zip(found.names, found.rho_upper, found.rho_interval, strict=True)
         rows += [(f"foreign {name}, at most", f"{upper:.3f} [{a:.3f}, {b:.3f}]") for name, upper, (a, b) in bounds]
-        planted = (report or {}).get("modalities", {})
+        planted = report.get("modalities", {})
         rows += [(f"foreign {name}: auroc", each["auroc"]) for name, each in planted.items() if each["auroc"]]
     return table(("noise", scores.mechanism), rows)

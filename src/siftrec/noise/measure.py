@@ -48,14 +48,9 @@ def detection(
     truth, noise = truth.astype(bool), scores.noise.astype(np.float64)
     low, high = auroc_interval(truth, noise, owners)
     flags = {f"{q:g}": scores.at(q) for q in LEVELS}
-    return {
-        "schema": 1,
+    return judgement(scores) | {
         "mechanism": planted or scores.mechanism,
-        "calibrated_on": scores.mechanism,
-        "events": len(truth),
         "rho": float(truth.mean()),
-        "rho_upper": scores.rho_upper,
-        "rho_interval": list(scores.rho_interval),
         "auroc": auroc(truth, noise),
         "auroc_interval": [low, high],
         "auroc_popularity": auroc(truth, -popularity.astype(np.float64)),
@@ -63,11 +58,24 @@ def detection(
         "brier": float(((noise - truth) ** 2).mean()),
         "recall_at_fdr": {q: _mean(flagged[truth]) for q, flagged in flags.items()},
         "fdr_reached": {q: _mean(~truth[flagged]) for q, flagged in flags.items()},
-        "flagged": {q: int(flagged.sum()) for q, flagged in flags.items()},
         "reliability": reliability(truth, noise, owners),
         "by_history_length": {
             name: _slice(truth, noise, owners, popularity, _between(lengths, *ends)) for name, ends in LENGTHS.items()
         },
+    }
+
+
+def judgement(scores: NoiseScores) -> dict[str, Any]:
+    """What `detection.json` holds where no truth is known: the share of noise; what needs the truth is None."""
+    unknown = ("mechanism", "rho", "auroc", "auroc_interval", "auroc_popularity", "auprc", "brier", "recall_at_fdr")
+    return {
+        "schema": 1,
+        "calibrated_on": scores.mechanism,
+        "events": len(scores.noise),
+        "rho_upper": scores.rho_upper,
+        "rho_interval": list(scores.rho_interval),
+        "flagged": {f"{q:g}": int(scores.at(q).sum()) for q in LEVELS},
+        **dict.fromkeys((*unknown, "fdr_reached", "reliability", "by_history_length")),
     }
 
 

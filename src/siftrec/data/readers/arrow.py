@@ -168,5 +168,10 @@ def _checked(arrow: Any, roles: dict[str, str], source: str, kind: TimeKind | No
 
 def write(events: Interactions, path: Path) -> None:
     """Write the log as Parquet that `read` gives back, with `row` counted anew."""
-    arrow = events.frame.to_arrow()
-    pa.parquet.write_table(arrow.replace_schema_metadata({TIME_KIND: events.time_kind}), path, compression="zstd")
+    write_table(events.frame, path, events.time_kind)
+
+
+def write_table(frame: pl.DataFrame, path: Path, time_kind: str) -> None:
+    """Write a table whose `time` is read back as what it is: µs of a clock, or positions."""
+    marked = frame.to_arrow().replace_schema_metadata({TIME_KIND: time_kind})
+    pa.parquet.write_table(marked, path, compression="zstd")
