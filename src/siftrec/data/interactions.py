@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TimeKind = Literal["clock", "order"]
 _IDS = ("user", "item")
 _HEAD = 5
+_ORDER = ["user", "time", "row"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +43,8 @@ class Interactions:
     """A log, validated once; equal to another of the same rows and kind of time, wherever that came from.
 
     Attributes:
-        frame: `user, item, time, row` and, where the source has them, `label, weight, rating`; no nulls; ordered by
-            (user, time, row). `time` is int64 µs UTC or a position, `row` the row in the source.
+        frame: `user, item, time, row` and, where the source has them, `label, weight, rating`; no nulls; put into the
+            order of (user, time, row). `time` is int64 µs UTC or a position, `row` the row in the source.
         time_kind: what `time` means.
         source: where it came from, for messages.
         notes: what was accepted and counted, e.g. {"duplicate rows": 3}.
@@ -55,6 +56,13 @@ class Interactions:
     source: str = "memory"
     notes: dict[str, int] = field(default_factory=dict)
     given: Given | None = None
+
+    def __post_init__(self) -> None:
+        missing = [name for name in (*_ORDER, "item") if name not in self.frame.columns]
+        if missing:
+            raise DataError(f"has no column {missing[0]!r}; siftrec.read makes a log from any table", self.source)
+        if not _is_ordered(self.frame):
+            object.__setattr__(self, "frame", self.frame.sort(_ORDER))
 
     def __len__(self) -> int:
         return self.frame.height
@@ -175,3 +183,12 @@ class Interactions:
             weights = self.frame["weight"].to_numpy().astype(np.float32)
         codes = items.encode(self.frame["item"])
         return Sequences(codes, offsets, self.frame["time"].to_numpy(), self.frame["row"].to_numpy(), weights)
+
+
+def _is_ordered(frame: pl.DataFrame) -> bool:
+    """Whether rows stand in the order of user, time and row."""
+    later = pl.lit(False)
+    for name in reversed(_ORDER):
+        here, before = pl.col(name), pl.col(name).shift()
+        later = (here < before) | ((here == before) & later)
+    return not frame.select(later.any()).item()

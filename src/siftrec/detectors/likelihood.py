@@ -159,7 +159,9 @@ class CrossFitted(nn.Module):
             raise ArtifactError(f"the background of the likelihood must be item codes below {size}")
 
     def _weighed(self, log: Sequences, content_NG: torch.Tensor, seed: int, share: float) -> Sequences:
-        """The log, weighed by 1 minus the probability of noise; as it is where nothing can be told apart."""
+        """The log, weighed by 1 minus the probability of noise; as it is where nothing can be told apart, or for no work."""
+        if not share:
+            return log
         users = np.arange(math.ceil(share * len(log)))
         some = log.take(users)
         found = calibrated(self, some, content_NG, users, seed=seed, draws=math.ceil(share * DRAWS))

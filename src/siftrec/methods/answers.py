@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from siftrec.data.readers.arrow import in_memory
-from siftrec.errors import DataError
+from siftrec.errors import DataError, UsageError
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,12 @@ def histories_of(given: Any, where: str | None = None) -> pl.DataFrame:
 
     Raises:
         DataError: it has not these columns, or histories that are no lists.
+        UsageError: text in place of a list.
     """
     if isinstance(given, Mapping):
+        for user, history in given.items():
+            if isinstance(history, str | bytes):
+                raise UsageError(f"{history!r}, the history of {user!r}, is text; a list of item ids is needed")
         given = pl.DataFrame({"user": list(given), "history": pl.Series([list(each) for each in given.values()])})
     asked = given if isinstance(given, pl.DataFrame) else pl.DataFrame(in_memory(given, "histories"))
     for column in ("user", "history"):

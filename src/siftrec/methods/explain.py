@@ -73,9 +73,9 @@ def explain(trained: Trained, history: Iterable[Any]) -> Explanation:
         history: raw item ids; unknown ones are skipped and reported.
 
     Raises:
-        UsageError: the method has no opinion of single interactions.
+        UsageError: the method has no opinion of single interactions; a history that is text.
     """
-    return explain_many(trained, [list(history)])[0]
+    return explain_many(trained, [history if isinstance(history, str) else list(history)])[0]
 
 
 def explain_many(trained: Trained, histories: Sequence[Sequence[Any]]) -> list[Explanation]:

@@ -50,7 +50,7 @@ class Facts:
     epochs: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trained:
     """What `fit` returns and everything later takes.
 

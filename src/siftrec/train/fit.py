@@ -74,6 +74,8 @@ def fit(
     if resume and folder is None:
         raise UsageError("resume needs the run folder to resume from")
     catalog = Catalog(split.items.ids) if catalog is None else catalog
+    if not isinstance(catalog, Catalog):
+        raise UsageError(f"catalog: {type(catalog).__name__} is no Catalog; try siftrec.Catalog(events.items)")
     run = Run(method, split.fitting.recode(catalog.vocab), catalog, training, seed)
     with threads(training.threads):
         scorer, epochs = (
