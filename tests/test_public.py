@@ -121,6 +121,10 @@ def judged_by(detector: Any) -> siftrec.NoiseScores:
             "Interactions is not cut; try siftrec.leave_one_out(events)",
         ),
         (
+            lambda: siftrec.fit(siftrec.Popularity(), siftrec.leave_one_out(log()), log().items),
+            "catalog: Series is no Catalog; try siftrec.Catalog(events.items)",
+        ),
+        (
             lambda: siftrec.evaluate(siftrec.fit(siftrec.Popularity(), siftrec.leave_one_out(log())), log()),
             "asks no questions; give a part of a split, e.g. split.test",
         ),

@@ -116,8 +116,15 @@ def test_a_file_of_recommendations_is_called_what_it_is(demure: Path, capsys: py
 
 def test_text_is_no_list_of_ids(demure: Path) -> None:
     """Taken letter by letter it would be an unknown history, answered by what is popular."""
-    with pytest.raises(UsageError, match="'v01' is text; a list of item ids is needed"):
-        sr.load(demure).recommend("v01")
+    model = sr.load(demure)
+    calls = (
+        lambda: model.recommend("v01"),
+        lambda: sr.explain(model, "v01"),
+        lambda: model.recommend_table({"anna": "v01"}),
+    )
+    for call in calls:
+        with pytest.raises(UsageError, match="'v01'.* is text; a list of item ids is needed"):
+            call()
 
 
 def test_users_of_the_log_are_asked_for_by_id(demure: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from siftrec.data.describe import describe
+from siftrec.data.interactions import Interactions
 from siftrec.data.read import read
 from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError
@@ -20,6 +21,23 @@ logs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5
 
 def events_of(log):
     return read(pl.DataFrame(log, schema=["user", "item", "time"], orient="row"))
+
+
+@given(logs, st.randoms())
+def test_a_log_made_by_hand_is_put_into_order(log, random):
+    """Rows in any other order would give users the items of others."""
+    events = events_of(log)
+    order = list(range(len(events)))
+    random.shuffle(order)
+    by_hand = Interactions(events.frame[order], events.time_kind)
+    vocab = Vocab(events.items)
+    assert by_hand == events
+    assert by_hand.sequences(by_hand.users, vocab).fingerprint == events.sequences(events.users, vocab).fingerprint
+
+
+def test_a_log_made_by_hand_without_a_column_is_refused():
+    with pytest.raises(DataError, match=r"has no column 'time'; siftrec\.read makes a log from any table"):
+        Interactions(pl.DataFrame({"user": ["a"], "item": ["x"], "row": [0]}), "clock")
 
 
 def core_by_loop(log, k):

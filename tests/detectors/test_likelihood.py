@@ -180,6 +180,14 @@ def test_a_second_round_is_not_worse() -> None:
     assert second > first - 0.015
 
 
+def test_rounds_can_be_estimated_before_they_are_run() -> None:
+    """The cost of a fit is told from a fit of no work, which leaves nobody to judge between rounds."""
+    easy = world("easy")
+    found = Likelihood(folds=2, steps=20, rounds=2).build(len(easy.catalog), easy.content.shape[1])
+    for share in (0.0, 0.1):
+        found.fit(easy.log, easy.content, 7, share=share)
+
+
 def test_between_rounds_planted_noise_loses_weight() -> None:
     easy, (found, _, _) = world("easy"), in_rounds(1)
     weighed = found._weighed(easy.log, easy.content, 7, 1.0).weights
