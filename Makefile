@@ -96,6 +96,7 @@ accuracy: $(VENV)/.dev ## every accuracy cell that is not done, hours; of other 
 
 curves: $(VENV)/.dev ## every cell of the noise curves that is not done, days
 	$(BIN)/python benchmarks/accuracy.py run --curves replace insert swap foreign both --jobs 2
+	$(BIN)/python benchmarks/accuracy.py compare
 
 symptoms: $(VENV)/.dev ## what symptoms of noise are held against, a minute
 	$(BIN)/python benchmarks/symptoms.py

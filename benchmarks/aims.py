@@ -24,7 +24,8 @@ TEXT = """*Found* and *reached* are computed from the stored figures. A differen
 has to be so with its 95 % interval; *at least equivalent* means that the whole interval lies above −2 %, *equivalent
 within 2 %* that two one-sided tests, corrected by Holm, say so. What real content adds, what other libraries' models
 gain, and the best of all that were run are asked of the means alone, as any other aim is. Some aims have two parts, and
-both have to hold. *Added*: asked after another aim had been missed; shown, and not counted. *Not measured*: nothing is stored from which it could be told."""
+both have to hold. *Added*: asked after another aim had been missed; shown, and not counted. *Not measured*: nothing is
+stored from which it could be told."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ AIMS: dict[str, tuple[Aim, ...]] = {
     ),
     "finding noise (microlens50k, replaced, ρ = .3)": (
         Aim(
-            "AUROC, all histories / six and more",
+            "AUROC by `blend`, all histories / six and more",
             "≥ .75 / ≥ .80, or half of the gap to the ceiling",
             found.detection((0.75, 0.80), 0.5),
             "finding-noise",
@@ -214,13 +215,13 @@ AIMS: dict[str, tuple[Aim, ...]] = {
             "foreign-content-in-real-logs",
         ),
         Aim(
-            "Demure above `gate=none` under foreign content",
+            "Demure above `gate=none` under foreign content, microlens50k",
             "p < .01",
             found.above(SHOWN_WRONG, "demure", "late"),
             "comparisons",
         ),
         Aim(
-            "the same without",
+            "the same without foreign content",
             "at least equivalent",
             found.as_good(CLEAN, "demure", "late"),
             "comparisons",

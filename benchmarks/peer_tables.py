@@ -51,6 +51,7 @@ def _text(shown: Sequence[str], names: Mapping[str, str]) -> str:
     """How the peers that are shown were set, and what the columns are."""
     several = [names[name] for name in shown if len(PEERS[name].grid) > 1]
     one = [names[name] for name in shown if len(PEERS[name].grid) == 1]
+    missing = [peer.what for name, peer in PEERS.items() if name not in shown]
     unread = [names[name] for name in shown if not PEERS[name].reads]
     said = [
         f"Of several settings the best by {CHOSEN_BY.upper()} of at most {VALIDATED:,} validation questions: "
@@ -58,6 +59,7 @@ def _text(shown: Sequence[str], names: Mapping[str, str]) -> str:
         if several
         else "",
         f"One setting: {', '.join(one)}." if one else "",
+        f"Not run: {', '.join(missing)}." if missing else "",
         "Know no users but those they were trained on, so are trained on validation interactions too, which ours are not: "
         f"{', '.join(unread)}."
         if unread

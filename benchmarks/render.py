@@ -18,6 +18,7 @@ from accuracy_tables import sections as accurate
 from aims_found import Stored
 from comparisons_tables import sections as compared
 from curves_tables import sections as curves
+from improved_tables import sections as improved
 from modality_tables import sections as counted
 from noise_tables import sections as finding_noise
 from page import contents, machine_line, table
@@ -78,6 +79,7 @@ def sections(cells: Cells, stale: int, plots: Path) -> Iterator[str]:
     yield from fast(RESULTS)
     yield from served(RESULTS)
     yield from audited(RESULTS / "audit")
+    yield from improved(found)
     yield from unhelpful(RESULTS)
     yield from tuned(RESULTS / "tuning")
     rows = [run for methods in cells.values() for runs in methods.values() for run in runs]
