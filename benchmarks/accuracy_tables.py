@@ -32,7 +32,7 @@ TEXT = """Leave-one-out, every item ranked for every user; `python benchmarks/ac
   modality by modality, where what was shown is a popularity-drawn item's. Test targets are never touched.
 - Leave-one-out leaks time. Settings are the defaults; nothing is tuned but what a table named *tuned* has.
 - CCL4Rec trains on prefixes on MicroLens and on windows on ml1m ([why](decisions/0017-prefixes-or-windows.md)).
-- *+ vanilla contrast* has the weight that is best for it alone, λ = .05; within *full* it has .01, beside .02 and .05.
+- *+ vanilla contrast* has a weight of its own, λ = .05; within *full* it has .01, beside .02 and .05.
 - The learning rate falls along half a cosine; on ml1m over 24 epochs, beside what was trained there before, at a
   *constant rate* until two epochs were no better ([why](decisions/0020-a-falling-learning-rate.md)).
 - The source of ml1m lacks the interaction before the last for 5,528 of its 6,040 users: there leave-one-out asks for the
