@@ -7,6 +7,8 @@ import uuid
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
 import pytest
 
 from commanded import refused
@@ -187,9 +189,12 @@ UNTOLD = {
 @pytest.mark.parametrize("name", UNTOLD)
 def test_a_column_of_datetimes_is_not_passed_over(name, tmp_path):
     """In the order of its rows a log with times is another log, and nobody would notice."""
-    table, stored = UNTOLD[name], tmp_path / "a.parquet"
-    table.write_parquet(stored) if isinstance(table, pl.DataFrame) else table.to_parquet(stored)
-    for source in (table, stored):
+    table = UNTOLD[name]
+    arrow = table.to_arrow() if isinstance(table, pl.DataFrame) else pa.Table.from_pandas(table)
+    pa.parquet.write_table(arrow, tmp_path / "a.parquet")
+    for ending in ("arrow", "feather"):
+        pa.feather.write_feather(arrow, tmp_path / f"a.{ending}")
+    for source in (table, *(tmp_path / f"a.{ending}" for ending in ("parquet", "arrow", "feather"))):
         says = (
             "column 'event dt' holds datetimes but is not recognised as the time; name it: --time, or time='event dt'"
         )
