@@ -258,6 +258,8 @@ def test_movielens_without_a_header(tmp_path):
     for name, separator in (("ratings.dat", "::"), ("u.data", "\t")):
         lines = [separator.join(row) + "\n" for row in (["1", "10", "5", "978300760"], ["2", "11", "3", "978302109"])]
         assert read(put(tmp_path, name, "".join(lines))).frame.rows() == expected
+        packed = gzip.compress("".join(lines).encode())
+        assert read(put(tmp_path, f"{name}.gz", packed)).frame.rows() == expected
 
 
 def test_microlens_csv_has_milliseconds(tmp_path):
