@@ -29,7 +29,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from siftrec.data.catalog import Catalog, Modality
+from siftrec.data.catalog import Catalog, Modality, names_modality
 from siftrec.data.exposure import ImpressionSplit, rated
 from siftrec.data.interactions import Interactions, TimeKind
 from siftrec.data.read import read
@@ -340,7 +340,7 @@ def _source(name: str, table: Any, folder: Path, trust: tuple[str, ...]) -> Sour
     key = f"modality.{name}"
     if not isinstance(table, Mapping):
         raise SettingsError(key, f"must be a table, [{key}] with a path, not {table!r}")
-    if not name.isidentifier() or name in ("self", "ids"):
+    if not names_modality(name):
         raise SettingsError(key, f"{name!r} cannot name a modality; use letters, digits and _, e.g. 'text'")
     source = construct(Source, table, key, trust)
     located = {part: _absolute(getattr(source, part), folder) for part in ("path", "ids", "mask")}

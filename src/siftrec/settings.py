@@ -278,15 +278,16 @@ def toml_lines(table: Mapping[str, Any], path: str = "") -> list[str]:
         table: text keys to text, numbers, truth values, lists of them, and tables.
         path: dotted name of the table itself.
     """
-    lines = [f"{_name(key)} = {_literal(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    lines = [f"{toml_key(key)} = {_literal(value)}" for key, value in table.items() if not isinstance(value, dict)]
     for key, value in table.items():
         if isinstance(value, dict):
-            here = f"{path}.{_name(key)}".strip(".")
+            here = f"{path}.{toml_key(key)}".strip(".")
             lines += ["", f"[{here}]", *toml_lines(value, here)]
     return lines
 
 
-def _name(name: str) -> str:
+def toml_key(name: str) -> str:
+    """A key as TOML spells it: bare, or in quotes where it is no plain ASCII."""
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _literal(name)
 
 
@@ -299,5 +300,5 @@ def _literal(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_literal(part) for part in value)}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{_name(key)} = {_literal(part)}' for key, part in value.items())}}}"
+        return f"{{{', '.join(f'{toml_key(key)} = {_literal(part)}' for key, part in value.items())}}}"
     return repr(value)

@@ -70,6 +70,7 @@ def test_json_alone_on_stdout(log: OnDisk, capsys: pytest.CaptureFixture[str]) -
         (["--features", "text"], 2, "--features 'text' is not NAME=PATH"),
         (["--features", "a=x.npy", "--features", "a=y.npy"], 2, "names 'a' twice"),
         (["--features", "a=x.npy"], 3, "x.npy"),
+        (["--features", "ids=x.npy"], 2, "--features 'ids=x.npy' is not NAME=PATH"),
         (["--features", "a=,ids.tsv"], 2, "is not NAME=PATH or NAME=PATH,IDS"),
         (["--features", "a=x.npy,ids.tsv"], 3, "x.npy"),
     ],

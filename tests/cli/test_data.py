@@ -101,6 +101,31 @@ def test_init_writes_an_experiment_that_loads(folder, tmp_path, monkeypatch, out
     assert table["method"]["use"] == "siftrec:CCL4Rec"
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("feat_text.npz", "holds feat_text.npy and feat_text.npz, both of modality 'text'; rename one"),
+        ("text_feat.npy", "holds feat_text.npy and text_feat.npy, both of modality 'text'; rename one"),
+        ("feat_2d.npy", "feat_2d.npy: '2d' cannot name a modality; rename the file, e.g. feat_text.npy"),
+        ("feat_ids.npy", "feat_ids.npy: 'ids' cannot name a modality; rename the file, e.g. feat_text.npy"),
+    ],
+)
+def test_vectors_whose_name_is_taken_or_none_are_refused_in_one_line(folder, tmp_path, capsys, name, says):
+    (folder / name).write_bytes((folder / "feat_text.npy").read_bytes())
+    target = tmp_path / "new" / "exp.toml"
+    for arguments in (["data", str(folder)], ["init", str(folder), "-o", str(target)], ["audit", str(folder)]):
+        assert run(arguments) == 3, arguments
+        assert capsys.readouterr().err.splitlines()[-1].endswith(says), arguments
+    assert not target.parent.exists()
+    assert len(read(folder)) == 24, "the log by itself is as good as before"
+
+
+def test_init_quotes_a_name_that_toml_does_not_take_bare(folder, tmp_path):
+    (folder / "feat_text.npy").rename(folder / "feat_größe.npy")
+    assert run(["init", str(folder), "-o", str(tmp_path / "exp.toml")]) == 0
+    assert list(config.load(tmp_path / "exp.toml").modality) == ["größe"]
+
+
 def test_init_writes_defaults_as_they_are(folder, tmp_path):
     assert run(["init", str(folder), "-o", str(tmp_path / "exp.toml")]) == 0
     written = config.load(tmp_path / "exp.toml")

@@ -7,6 +7,8 @@ import uuid
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
 import pytest
 
 from commanded import refused
@@ -61,6 +63,9 @@ TEXTS = {
     "far future": ("a.csv", GOOD + "c,z,5000000000\n", ":4:5", "time '5000000000' is after the year 2100"),
     "no number of a clock": ("a.csv", GOOD + "c,z,9" + "0" * 30 + "\n", ":4:5", "after the year 2100"),
     "odd date": ("a.csv", HEAD + "a,x,2020-01-01T00:00:00\nb,y,Tuesday\n", ":3:5", "not like the first one"),
+    "a day before the year": ("a.csv", HEAD + "a,x,03-04-2024\nb,y,2024-04-05\n", ":2:5", "is not a time; ISO 8601 is"),
+    "days before the year": ("a.csv", HEAD + "a,x,03-04-2024 10:30\n", ":2:5", "is not a time; ISO 8601 is"),
+    "a day before the year at last": ("a.csv", HEAD + "a,x,2024-04-05\nb,y,03-04-2024\n", ":3:5", "not like the first"),
     "a date before 1970": ("a.csv", HEAD + "a,x,1960-01-01T00:00:00\n", ":2:5", "before 1970"),
     "a date after 2100": ("a.csv", HEAD + "a,x,2160-01-01T00:00:00\n", ":2:5", "after the year 2100"),
     "unknown split": ("a.csv", "user,item,split\na,x,train\na,y,dev\n", ":3:5", "split 'dev' is none of train"),
@@ -187,9 +192,12 @@ UNTOLD = {
 @pytest.mark.parametrize("name", UNTOLD)
 def test_a_column_of_datetimes_is_not_passed_over(name, tmp_path):
     """In the order of its rows a log with times is another log, and nobody would notice."""
-    table, stored = UNTOLD[name], tmp_path / "a.parquet"
-    table.write_parquet(stored) if isinstance(table, pl.DataFrame) else table.to_parquet(stored)
-    for source in (table, stored):
+    table = UNTOLD[name]
+    arrow = table.to_arrow() if isinstance(table, pl.DataFrame) else pa.Table.from_pandas(table)
+    pa.parquet.write_table(arrow, tmp_path / "a.parquet")
+    for ending in ("arrow", "feather"):
+        pa.feather.write_feather(arrow, tmp_path / f"a.{ending}")
+    for source in (table, *(tmp_path / f"a.{ending}" for ending in ("parquet", "arrow", "feather"))):
         says = (
             "column 'event dt' holds datetimes but is not recognised as the time; name it: --time, or time='event dt'"
         )

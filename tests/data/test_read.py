@@ -243,12 +243,14 @@ def test_a_history_of_a_hundred_thousand(tmp_path):
     assert events.frame["item"].to_list() == [*items, "1"]
 
 
-def test_an_order_survives_parquet(tmp_path):
+def test_an_order_survives_parquet_and_arrow(tmp_path):
     events = read(put(tmp_path, "x_pairs.tsv", "9\t3 1 2\n10\t1 1\n"))
     write(events, tmp_path / "a.parquet")
-    again = read(tmp_path / "a.parquet")
-    assert again.time_kind == "order"
-    assert again.frame.drop("row").equals(events.frame.drop("row"))
+    pa.feather.write_feather(pa.parquet.read_table(tmp_path / "a.parquet"), tmp_path / "a.arrow")
+    for name in ("a.parquet", "a.arrow"):
+        again = read(tmp_path / name)
+        assert again.time_kind == "order"
+        assert again.frame.drop("row").equals(events.frame.drop("row"))
 
 
 def test_movielens_without_a_header(tmp_path):
@@ -256,6 +258,8 @@ def test_movielens_without_a_header(tmp_path):
     for name, separator in (("ratings.dat", "::"), ("u.data", "\t")):
         lines = [separator.join(row) + "\n" for row in (["1", "10", "5", "978300760"], ["2", "11", "3", "978302109"])]
         assert read(put(tmp_path, name, "".join(lines))).frame.rows() == expected
+        packed = gzip.compress("".join(lines).encode())
+        assert read(put(tmp_path, f"{name}.gz", packed)).frame.rows() == expected
 
 
 def test_microlens_csv_has_milliseconds(tmp_path):

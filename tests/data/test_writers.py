@@ -62,8 +62,7 @@ def sources(folder: Path) -> Iterator[Path]:
         (folder / name).write_bytes(text.encode())
         yield folder / name
         (folder / f"{name}.gz").write_bytes(gzip.compress(text.encode()))
-        if name != "ratings.dat":
-            yield folder / f"{name}.gz"
+        yield folder / f"{name}.gz"
     LOG.write_parquet(folder / "a.parquet")
     yield folder / "a.parquet"
     LOG.with_columns(pl.col("uid").str.len_chars(), pl.col("ts") * 1000).write_parquet(folder / "whole.parquet")

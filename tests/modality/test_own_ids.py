@@ -58,3 +58,19 @@ def test_numbers_are_judged_as_they_are_computed_with(value: float, says: str) -
     """As float32 one 1e39 makes a column NaN for every item, and training ends in a loss that is not finite."""
     with pytest.raises(DataError, match=says):
         features(np.array([[value], [2.0], [1.0]]))
+
+
+@pytest.mark.parametrize("kind", [pl.Categorical, pl.Enum(["a", "b", "c"])])
+def test_ids_that_are_categories_are_text_as_they_are_in_a_log(kind: pl.DataType, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"item": ["c", "a"], "vector": [[1.0, 2.0], [3.0, 4.0]]}).with_columns(
+        pl.col("item").cast(kind)
+    )
+    frame.write_parquet(tmp_path / "a.parquet")
+    frame.write_ipc(tmp_path / "a.arrow")
+    for source in (frame, frame.to_pandas(), tmp_path / "a.parquet", tmp_path / "a.arrow"):
+        known = features(source)
+        assert known.ids is not None
+        assert (known.ids.dtype, known.ids.to_list()) == (pl.String, ["c", "a"])
+        assert Catalog(frame["item"], text=known).coverage == {"text": 1}
+    with pytest.raises(DataError, match="id 'a' occurs twice, again in row 2"):
+        features(frame.with_columns(pl.lit("a").cast(kind).alias("item")))

@@ -93,9 +93,8 @@ def _source(path: Path, events: Interactions, catalog: Catalog, names: Mapping[s
 
 
 def _modalities(layout: Layout, content: Mapping[str, str | os.PathLike[str] | Vectors]) -> dict[str, Modality]:
-    beside = {found.path.resolve(): found for found in layout.modalities}
-    named = {found.name: found for found in layout.modalities}
     if content:
+        beside = {found.path.resolve(): found for found in layout.modalities}
         given = {
             name: each if isinstance(each, Vectors) else Vectors(name, Path(each), None, None)
             for name, each in content.items()
@@ -104,4 +103,6 @@ def _modalities(layout: Layout, content: Mapping[str, str | os.PathLike[str] | V
             name: each if each.ids or each.mask else beside.get(Path(each.path).resolve(), each)
             for name, each in given.items()
         }
+    else:
+        named = layout.named()
     return {name: features(each.path, ids=each.ids, mask=each.mask) for name, each in named.items()}

@@ -69,12 +69,13 @@ def audit_command(  # noqa: PLR0913
 
 
 def _named(features: list[str]) -> dict[str, Vectors]:
+    from siftrec.data.catalog import names_modality
     from siftrec.data.layout import Vectors
 
     named: dict[str, Vectors] = {}
     for given in features:
         name, equals, path = given.partition("=")
-        if not equals or not name.isidentifier() or not path.partition(",")[0]:
+        if not equals or not names_modality(name) or not path.partition(",")[0]:
             raise UsageError(
                 f"--features {given!r} is not NAME=PATH or NAME=PATH,IDS, e.g. text=feat_text.npy,items.tsv"
             )

@@ -40,9 +40,10 @@ def data_command(  # noqa: PLR0913
     from siftrec.modality.precomputed import features
 
     layout = sniff(source)
+    vectors = layout.named()
     events = read(source, user=user, item=item, time=time, label=label, weight=weight, rating=rating, split=split)
     events = events.core(core) if core > 1 else events
-    found = {m.name: features(m.path, ids=m.ids, mask=m.mask) for m in layout.modalities}
+    found = {name: features(m.path, ids=m.ids, mask=m.mask) for name, m in vectors.items()}
     coverage = Catalog(events.items, **found).coverage
     modalities = {name: {"width": m.width, "coverage": coverage[name], "source": m.source} for name, m in found.items()}
     report = {"schema": 1, **describe(events), "layout": layout.kind, "modalities": modalities}
@@ -111,14 +112,16 @@ def init_command(  # noqa: PLR0913
     events = data.read()
     for note, count in events.notes.items():
         say(f"accepted: {count:,} {note}")
+    lines = experiment(source, layout, output.parent, data, events)
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_text(output, "\n".join(experiment(source, layout, output.parent, data, events)) + "\n")
+    write_text(output, "\n".join(lines) + "\n")
     say(f"wrote {output}; next: siftrec train {output} -o run")
 
 
 def experiment(source: Path, layout: Layout, folder: Path, data: Data, events: Interactions) -> list[str]:
     """The lines of an experiment file that lies in `folder`; defaults are read from the settings classes."""
     from siftrec.config import Evaluating
+    from siftrec.settings import toml_key
     from siftrec.train.settings import Training
 
     columns, train = events.frame.columns, Training()
@@ -134,10 +137,10 @@ def experiment(source: Path, layout: Layout, folder: Path, data: Data, events: I
         lines.append("# liked = 4.0  # makes impressions of ratings; then use siftrec:ImpressionCut below")
     lines.append("# core = 5  # keep users and items with at least so many interactions")
     lines += ["", "[split]", *(_impressions(columns) if shown else _interactions(columns))]
-    for found in layout.modalities:
-        lines += ["", f"[modality.{found.name}]"]
+    for name, found in layout.named().items():
+        lines += ["", f"[modality.{toml_key(name)}]"]
         parts = (("path", found.path), ("ids", found.ids), ("mask", found.mask))
-        lines += [f"{name} = {_path(path, folder)}" for name, path in parts if path is not None]
+        lines += [f"{part} = {_path(path, folder)}" for part, path in parts if path is not None]
     others = "siftrec:DIN, siftrec:SelfAttentionRanker" if shown else "siftrec:SASRec, siftrec:ItemKNN"
     lines += ["", "[method]", f'use = "siftrec:CCL4Rec"  # or {others}, siftrec:Popularity …', "# dim = 64"]
     lines += [] if shown else ['# rows = "sequence"  # much faster where histories are long; CCL4Rec']

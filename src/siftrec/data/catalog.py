@@ -14,6 +14,11 @@ from siftrec.data.vocab import Vocab, listed_ids
 from siftrec.errors import DataError
 
 
+def names_modality(name: str) -> bool:
+    """Whether a modality can be called so: its name is that of an argument of `Catalog`."""
+    return name.isidentifier() and name not in ("self", "ids")
+
+
 @dataclass(frozen=True, eq=False)
 class Modality:
     """Raw content vectors of one kind, one row per feature id.

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from siftrec.data.catalog import names_modality
 from siftrec.data.readers import kuairand, kuaivideo, microvideo
 from siftrec.data.readers.columns import KNOWN, plain
 from siftrec.data.readers.text import open_bytes, readable
@@ -62,13 +63,30 @@ class Layout:
         kind: the reader, a module of `siftrec.data.readers`.
         log: the interactions: a file, or the folder of a log that is published in several.
         titles: item titles for display, or None.
-        modalities: content vectors, by name.
+        modalities: files of content vectors, as they lie there; see `named`.
     """
 
     kind: str
     log: Path
     titles: Path | None
     modalities: tuple[Vectors, ...]
+
+    def named(self) -> dict[str, Vectors]:
+        """The content vectors by name; a log can be read without them, so whoever wants them asks.
+
+        Raises:
+            DataError: two files of one name, or a name that no modality can have.
+        """
+        named: dict[str, Vectors] = {}
+        for found in self.modalities:
+            if not names_modality(found.name):
+                problem = f"{found.name!r} cannot name a modality; rename the file, e.g. feat_text{found.path.suffix}"
+                raise DataError(problem, str(found.path))
+            if found.name in named:
+                both = f"{named[found.name].path.name} and {found.path.name}"
+                raise DataError(f"holds {both}, both of modality {found.name!r}; rename one", str(found.path.parent))
+            named[found.name] = found
+        return named
 
 
 def sniff(path: Path | str) -> Layout:

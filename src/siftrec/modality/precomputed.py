@@ -72,7 +72,7 @@ def features(
     vectors = _matrix(found.vectors, path)
     names = _names(found.ids, ids, id_column, path)
     if names is not None:
-        _check_ids(names, len(vectors), path)
+        names = _checked_ids(names, len(vectors), path)
     elif found.wide:
         raise DataError("has no column or index of item ids; name one with id_column=, or give ids=", str(path))
     present = _mask(mask, len(vectors), path) & _mask(found.mask, len(vectors), path)
@@ -157,7 +157,10 @@ def _ids_of_json(path: Path) -> pl.Series:
     return pl.Series("id", ids)
 
 
-def _check_ids(ids: pl.Series, rows: int, path: Path) -> None:
+def _checked_ids(ids: pl.Series, rows: int, path: Path) -> pl.Series:
+    """The ids as text or whole numbers, one per row, no two alike; categories become the text that they stand for."""
+    if isinstance(ids.dtype, pl.Categorical | pl.Enum):
+        ids = ids.cast(pl.String)
     if len(ids) != rows:
         raise DataError(f"has {rows} rows but {len(ids)} ids; one id per row is needed", str(path))
     if ids.dtype != pl.String and not ids.dtype.is_integer():
@@ -169,6 +172,7 @@ def _check_ids(ids: pl.Series, rows: int, path: Path) -> None:
     if again.any():
         row = int(again.arg_max() or 0)
         raise DataError(f"id {ids[row]!r} occurs twice, again in row {row + 1}; an item has one vector", str(path))
+    return ids
 
 
 def _mask(mask: Path | str | np.ndarray | None, rows: int, path: Path) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from siftrec.data.readers.text import readable
 from siftrec.errors import DataError
 
 TIME_KIND = "siftrec.time_kind"
-"""Key of the Parquet metadata that `write` leaves and `read` looks for."""
+"""Key of the metadata that `write` leaves and `read` looks for, in Parquet and Arrow files alike."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,10 @@ def read(path: Path, columns: Columns) -> Interactions:
     """
     with _opened(path):
         if path.suffix == ".parquet":
-            return _parquet(path, columns)
+            with pa.parquet.ParquetFile(path) as file:
+                return _told(file.schema_arrow, lambda names: file.read(columns=names), columns, str(path))
         arrow = _ipc(path)
-        return _checked(arrow, columns.find(arrow.column_names, str(path)), str(path), None)
+        return _told(arrow.schema, arrow.select, columns, str(path))
 
 
 def whole(path: Path) -> pa.Table:
@@ -86,14 +87,13 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError(f"is not a readable {kind} file: {str(error).splitlines()[0]}", str(path))
 
 
-def _parquet(path: Path, columns: Columns) -> Interactions:
-    with pa.parquet.ParquetFile(path) as file:
-        schema = file.schema_arrow
-        roles = columns.find(schema.names, str(path))
-        _refuse_untold_time(schema, roles, columns, str(path))
-        kind = (schema.metadata or {}).get(TIME_KIND.encode(), b"").decode() if roles.get("time") == "time" else ""
-        known: TimeKind | None = "order" if kind == "order" else "clock" if kind == "clock" else None
-        return _checked(file.read(columns=list(roles.values())), roles, str(path), known)
+def _told(schema: pa.Schema, take: Callable[[list[str]], pa.Table], columns: Columns, source: str) -> Interactions:
+    """The log of a file, whose metadata may say what its time is; `take` reads the columns of these names."""
+    roles = columns.find(schema.names, source)
+    _refuse_untold_time(schema, roles, columns, source)
+    kind = (schema.metadata or {}).get(TIME_KIND.encode(), b"") if roles.get("time") == "time" else b""
+    known: TimeKind | None = "order" if kind == b"order" else "clock" if kind == b"clock" else None
+    return _checked(take(list(roles.values())), roles, source, known)
 
 
 def table(frame: Any, columns: Columns, source: str = "memory") -> Interactions:

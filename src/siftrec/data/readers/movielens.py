@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from siftrec.data.interactions import Interactions
+from siftrec.data.layout import suffix
 from siftrec.data.readers.columns import Columns
 from siftrec.data.readers.delimited import read_as
 from siftrec.data.readers.text import Dialect, records
@@ -21,8 +22,8 @@ def read(path: Path, columns: Columns) -> Interactions:
 
 
 def dialect(path: Path) -> Dialect:
-    """Colons in `.dat`, tabs in `.data`."""
-    return Dialect("::" if path.suffix == ".dat" else "\t", quoted=False)
+    """Colons in `.dat`, tabs in `.data`, packed or not."""
+    return Dialect("::" if suffix(path) == ".dat" else "\t", quoted=False)
 
 
 def names(path: Path) -> tuple[str, ...]:

@@ -80,6 +80,8 @@ def _parsed(times: pl.Series, refuse: Refuse) -> pl.Series:
             stamps = times.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
         except pl.exceptions.ComputeError:
             stamps = pl.Series([None] * len(times), dtype=pl.Datetime("us", "UTC"))
+        # Polars takes 03-04-2024 for the third of April, which may be the fourth of March.
+        stamps = stamps.set(~times.str.contains(r"^\d{4}-"), None)
         refuse(stamps.is_null() & (times == times[0]), "time", "time {} is not a time; ISO 8601 is 2024-01-31 12:00:00")
         refuse(stamps.is_null(), "time", "time {} is not like the first one, an ISO 8601 date")
         return stamps
