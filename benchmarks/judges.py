@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import torch
 from datasets import LOGS, load
+from erring import errs, groups
 
 from siftrec.data.catalog import Catalog
 from siftrec.data.sequences import Sequences
@@ -182,7 +183,7 @@ def figures_of(case: Case, judged: dict[str, Judged], seed: int) -> dict[str, An
     log = case.log
     lengths = np.repeat(log.lengths, log.lengths)
     popularity = log.counts(len(case.catalog))[log.items]
-    found = {}
+    found, here = {}, groups(log, case.catalog)
     for name, each in judged.items():
         scores = calibrated(case, each, seed)
         found[name] = detection(scores, case.truth, log.owners, popularity, lengths, planted=case.mechanism)
@@ -191,6 +192,7 @@ def figures_of(case: Case, judged: dict[str, Judged], seed: int) -> dict[str, An
             "auroc_score": auroc(case.truth, -each.score),
             "auroc_6": auroc(case.truth[long], scores.noise[long].astype(np.float64)),
         }
+        found[name]["errs"] = errs(case.truth, scores.noise.astype(np.float64), here)
         if (kept := scores.weight if name in OURS else each.kept) is not None:
             found[name] |= denoising_ratios(case.truth, kept)
         if name in IN_NATS:

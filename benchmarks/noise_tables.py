@@ -55,6 +55,10 @@ noise that they left. Weights count as the share of an interaction that is left:
 CASE = """*AUROC* with the 95 % interval when users are drawn, where there is one seed. *Found*: share of the noise among
 what is flagged at q = .2; *wrong*: share of genuine interactions among it, which should be at most q. *At most*: the upper
 bound ρ of the share of noise, to be compared with the true share."""
+ERRS = """Where they err. AUROC among the interactions of a group, and behind the stroke the mean noise probability of the
+genuine ones there: by popularity of the item, and by whether the user has others of its kind (50 clusters of items by
+content, by company where there is none). An interest that a user followed once looks like noise."""
+ERRING = ("blend", "likelihood", "agreement", "cooccurrence", "popularity")
 CONTROL = "popularity"
 NEAR_CHANCE = 0.6
 """The AUROC below which every scorer but the control has to be to say that low ratings are not found."""
@@ -182,7 +186,7 @@ def in_full(case: Case, scorers: Mapping[str, Sequence[Figures]]) -> list[str]:
     """Every scorer of a case, and the likelihood by length of history where lengths differ."""
     head = ("", "AUROC", "≥ 6", "AUPRC", "Brier", "found", "wrong", "at most", "seeds", "CPU s")
     rows = [(NAMES[name], *_row(scorers[name])) for name in NAMES if name in scorers]
-    parts = [filled(head, rows), *_by_length(scorers)]
+    parts = [filled(head, rows), *_by_length(scorers), *_erring(scorers)]
     truths = ", ".join(f"{run['rho']:.3f}" for run in scorers["likelihood"])
     commits = ", ".join(sorted({run["commit"] for runs in scorers.values() for run in runs}))
     data, mechanism, rho = case
@@ -203,6 +207,23 @@ def _by_length(scorers: Mapping[str, Sequence[Figures]]) -> list[str]:
     ]
     rows.append(("interactions", *(f"{lengths[length]['events']:,}" for length in shown)))
     return ["AUROC by length of history:", table(("", *shown), rows)]
+
+
+def _erring(scorers: Mapping[str, Sequence[Figures]]) -> list[str]:
+    """AUROC within groups of interactions, and the mean noise probability of the genuine ones among them."""
+    told = {name: runs for name in ERRING if (runs := [run["errs"] for run in scorers.get(name, ()) if "errs" in run])}
+    if not told:
+        return []
+    groups = list(next(iter(told.values()))[0])
+
+    def row(of: Sequence[Figures], group: str) -> str:
+        return f"{mean(run[group]['auroc'] for run in of)} / {mean(run[group]['genuine'] for run in of)}"
+
+    rows = [(NAMES[name], *(row(of, group) for group in groups), str(len(of))) for name, of in told.items()]
+    first = next(iter(told.values()))[0]
+    rows.append(("interactions", *(f"{first[group]['events']:,}" for group in groups), ""))
+    rows.append(("share of noise", *(mean([first[group]["rho"]]) for group in groups), ""))
+    return [ERRS, table(("", *groups, "seeds"), rows)]
 
 
 def _row(runs: Sequence[Figures]) -> tuple[str, ...]:
