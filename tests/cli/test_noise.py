@@ -170,6 +170,7 @@ def test_drop_is_explicit_and_leaves_the_flagged_out(
         (["sift", "replace", "-o", "w.csv"], 2, "planted noise into its log"),
         (["sift", "nowhere", "-o", "w.csv"], 3, "no such run folder"),
         (["noise", "clean", "-o", "."], 6, "which siftrec did not write"),
+        (["noise", "clean", "-o", "clean/artifact"], 6, "holds a siftrec 'artifact', not an older 'noise'"),
         (["noise", "clean", "-o", "n", "--part", "test"], 2, "--part"),
     ],
 )
