@@ -25,7 +25,7 @@ from siftrec.errors import ArtifactError, EnvironmentProblem
 if TYPE_CHECKING:
     import torch
 
-MANIFEST = "manifest.json"
+MANIFEST, LOCK = "manifest.json", ".lock"
 Writer = Callable[[Path], object]
 _LOCKS: dict[tuple[int, int], int] = {}
 
@@ -337,7 +337,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     with clear_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         key = (os.fstat(handle).st_dev, os.fstat(handle).st_ino)
         if not _LOCKS.get(key):
