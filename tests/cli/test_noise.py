@@ -202,7 +202,9 @@ def test_a_log_that_has_changed_since_training_is_refused(runs: Path, tmp_path: 
     assert not (tmp_path / "n").exists()
 
 
-@pytest.mark.parametrize(("column", "setting"), [("conf", 'weight = "conf"'), ("weight", "")])
+@pytest.mark.parametrize(
+    ("column", "setting"), [("conf", 'weight = "conf"'), ("weight", ""), ("Weight", 'weight = ""')]
+)
 def test_a_log_with_weights_is_refused_before_anything_is_judged(
     runs: Path, tmp_path: Path, column: str, setting: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

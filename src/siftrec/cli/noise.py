@@ -69,13 +69,15 @@ def sift_command(
 ) -> None:
     """Write the run's log again, in its own layout, with a weight per interaction: 1 minus its noise probability."""
     from siftrec.data.writers.marks import Marks
-    from siftrec.data.writers.rewrite import check_target, rewrite
+    from siftrec.data.writers.rewrite import check_target, check_unweighted, rewrite
     from siftrec.errors import UsageError
 
     experiment = experiment_of(run, trust)
     if experiment.data.inject is not None:
         raise UsageError(f"{run} planted noise into its log; the file {experiment.data.path} does not hold it")
     check_target(experiment.data.path, output, drop)
+    if not drop:
+        check_unweighted(experiment.data.path)
     judged = judge_run(run, part.value, trust, unweighted=not drop)
     rows, scores = judged.log.rows, judged.scores
     marks = Marks.without(rows, scores.flagged) if drop else Marks.weights(rows, scores.weight)
