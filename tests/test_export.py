@@ -213,6 +213,10 @@ def test_an_export_replaces_an_export_and_nothing_else(demure: Path, tmp_path: P
     (tmp_path / "mine" / "thesis.tex").write_text("all I have")
     with pytest.raises(EnvironmentProblem, match=r"thesis.tex.*choose another folder"):
         export(demure, tmp_path / "mine")
+    before = sr.load(demure).fingerprint
+    with pytest.raises(EnvironmentProblem, match="artifact: holds a siftrec 'artifact', not an older 'export'"):
+        export(demure, demure / "artifact")
+    assert sr.load(demure).fingerprint == before
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "all I have"
 
 

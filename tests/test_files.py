@@ -111,6 +111,17 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_a_folder_is_replaced_by_its_own_kind_alone(tmp_path: Path) -> None:
+    """`siftrec export RUN -o RUN/artifact` put an export in the place of the trained model."""
+    box = sealed(tmp_path / "box")
+    with pytest.raises(EnvironmentProblem, match="box: holds a siftrec 'box', not an older 'crate'; choose another"):
+        files.check_replaceable(box, "crate")
+    with pytest.raises(EnvironmentProblem, match="holds a siftrec 'box', not an older 'crate'"):
+        files.seal(box, {"a.txt": fail_to_write}, "crate", 1)
+    assert opened(box) == CONTENT
+    assert os.listdir(tmp_path) == ["box"]
+
+
 @pytest.mark.parametrize("name", [".", "../box"])
 def test_the_current_folder_is_not_swapped_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Whoever stands in it would be left in a folder that is gone."""
@@ -118,7 +129,7 @@ def test_the_current_folder_is_not_swapped_away(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(box)
     for place in (Path(name), Path(name).absolute()):
         with pytest.raises(EnvironmentProblem, match="is the current folder; choose another"):
-            files.check_replaceable(place)
+            files.check_replaceable(place, "box")
         with pytest.raises(EnvironmentProblem, match="is the current folder; choose another"):
             sealed(place)
     assert opened(box) == CONTENT

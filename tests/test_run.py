@@ -104,6 +104,55 @@ def test_a_folder_that_holds_a_run_is_refused_and_untouched(tmp_path: Path) -> N
     assert {path: sha256(path) for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
 
 
+def test_a_run_that_trained_nothing_does_not_block_its_folder(tmp_path: Path) -> None:
+    """The settings stood there already: a plain rerun was refused, and --resume, for they had been corrected."""
+    folder, small = tmp_path / "run", ("method.dim=8", "train.epochs=1")
+    noisy = experiment(tmp_path, *small, "method.heads=3", "data.inject.rho=0.4", method="siftrec:SASRec")
+    with pytest.raises(SettingsError, match="heads"):
+        run(noisy, folder)
+    assert (folder / "injected.parquet").exists()
+    (folder / "log.jsonl").write_text('{"event": "started"}\n')
+    asked = experiment(tmp_path)
+    trained = run(asked, folder)
+    assert load(folder).fingerprint == trained.fingerprint
+    assert config.load(folder / "config.toml") == asked
+    assert not (folder / "injected.parquet").exists(), "the truth of noise that this run did not plant"
+    assert (folder / "log.jsonl").read_text() == ""
+
+
+@pytest.mark.parametrize("left", ["checkpoints", "artifact", ".artifact.old"])
+def test_a_folder_where_something_was_trained_is_refused_whatever_else_is_gone(tmp_path: Path, left: str) -> None:
+    small = ("method.dim=8", "train.epochs=1")
+    asked, folder = experiment(tmp_path, *small, method="siftrec:SASRec"), tmp_path / "run"
+    run(asked, folder)
+    (folder / "artifact").rename(folder / ".artifact.old")
+    (folder / ".artifact.old").rename(folder / left if left != "checkpoints" else tmp_path / "gone")
+    if left != "checkpoints":
+        (folder / "checkpoints").rename(tmp_path / "gone")
+    for name in ("run.json", "metrics.json"):
+        (folder / name).unlink()
+    with pytest.raises(UsageError, match=rf"already holds a run \({left.strip('.').removesuffix('.old')}\)"):
+        run(asked, folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "begun"), [("config.toml", False), ("config.toml", True), ("injected.parquet", False)]
+)
+def test_a_file_that_no_run_wrote_there_is_never_replaced(tmp_path: Path, name: str, begun: bool) -> None:
+    """`siftrec train exp/config.toml -o exp` would replace what somebody wrote, or copied there to change it."""
+    asked, folder = experiment(tmp_path, "data.inject.rho=0.4"), tmp_path / "run"
+    folder.mkdir()
+    text = config.dump(asked)
+    if begun:
+        (folder / ".lock").touch()
+        text += "# mine\n"
+    (folder / name).write_text(text)
+    with pytest.raises(UsageError, match=f"holds '{name}', which no run wrote there; choose another folder"):
+        run(asked, folder)
+    assert (folder / name).read_text() == text
+    assert not (folder / "artifact").exists()
+
+
 def test_resuming_as_another_experiment_is_refused_by_key(tmp_path: Path) -> None:
     run(experiment(tmp_path), tmp_path / "run")
     with pytest.raises(SettingsError, match=r"^data\.core: is 2, but the run in .* was 1$"):

@@ -46,7 +46,7 @@ def save(trained: Trained, folder: str | Path) -> None:
 
     Raises:
         ArtifactError: a weight that is NaN or infinite.
-        EnvironmentProblem: disk full, read-only folder, or a folder that holds anything else.
+        EnvironmentProblem: disk full, read-only folder, or a folder that holds anything else, be it an export.
     """
     about = {
         "siftrec": siftrec.__version__,

@@ -282,6 +282,16 @@ def dump(experiment: Experiment) -> str:
     return "\n".join(toml_lines(table)) + "\n"
 
 
+def dumped(file: Path) -> dict[str, Any] | None:
+    """The tables of a file that reads as `dump` writes; None where somebody may have written it by hand."""
+    try:
+        table = parse(file)
+        whole = {"seed", "data", "split", "modality", "method", "train", "evaluate"} == table.keys()
+        return table if whole and file.read_text("utf-8") == "\n".join(toml_lines(table)) + "\n" else None
+    except (SettingsError, OSError):
+        return None
+
+
 def parse(file: Path) -> dict[str, Any]:
     """The tables of an experiment's file as they stand: nothing they name is imported.
 

@@ -71,7 +71,7 @@ def export(run: Path, out: Path, trust: Iterable[str] = ()) -> Exported:
         EnvironmentProblem: the extra `export` is not installed, or `out` holds anything else.
     """
     trained = load(run, trust)
-    files.check_replaceable(out)
+    files.check_replaceable(out, KIND)
     vectors, tower, refused, difference = _vectors(trained), None, "", None
     try:
         graph = user_tower(trained)

@@ -25,7 +25,7 @@ from siftrec.errors import ArtifactError, EnvironmentProblem
 if TYPE_CHECKING:
     import torch
 
-MANIFEST = "manifest.json"
+MANIFEST, LOCK = "manifest.json", ".lock"
 Writer = Callable[[Path], object]
 _LOCKS: dict[tuple[int, int], int] = {}
 
@@ -34,9 +34,9 @@ def seal(folder: Path, writers: Mapping[str, Writer], kind: str, version: int) -
     """Write `folder` atomically.
 
     Args:
-        folder: final place; an older sealed folder there is replaced only when the new one is complete.
+        folder: final place; an older one of its kind is replaced, and only when the new one is complete.
         writers: file name → function that writes that file at the path given to it.
-        kind: what the folder is, e.g. `artifact`; checked by `unseal`.
+        kind: what the folder is, e.g. `artifact`; checked by `unseal`, and before it is replaced.
         version: format version; checked by `unseal`.
 
     Raises:
@@ -48,7 +48,7 @@ def seal(folder: Path, writers: Mapping[str, Writer], kind: str, version: int) -
     with clear_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         _tidy(folder)
-        check_replaceable(folder)
+        check_replaceable(folder, kind)
         try:
             work.mkdir()
             for name, write in writers.items():
@@ -76,24 +76,31 @@ def _tidy(folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def check_replaceable(folder: Path) -> None:
+def check_replaceable(folder: Path, kind: str) -> None:
     """Refuse, before anything is computed for it, a folder that `seal` would refuse.
+
+    Args:
+        folder: as given to `seal`.
+        kind: likewise.
 
     Raises:
         OSError: it is a file.
-        EnvironmentProblem: it holds what siftrec did not write, or is the current folder.
+        EnvironmentProblem: it holds what siftrec did not write or a sealed folder of another kind, or is the current folder.
     """
     if not folder.exists():
         return
     if not folder.is_dir():
         raise OSError(errno.ENOTDIR, "is a file")
     try:
-        known = {MANIFEST, *_manifest(folder, "folder")["files"]}
+        manifest = _manifest(folder, "folder")
+        known, held = {MANIFEST, *manifest["files"]}, manifest.get("kind")
     except ArtifactError:
-        known = set()
+        known, held = set(), kind  # whatever it holds is foreign
     foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in known)
     if foreign:
         raise EnvironmentProblem(f"{folder}: holds {foreign[0]!r}, which siftrec did not write; choose another folder")
+    if held != kind:  # a trained model may have taken days, and what would replace it is made of it
+        raise EnvironmentProblem(f"{folder}: holds a siftrec {held!r}, not an older {kind!r}; choose another folder")
     if folder.samefile(Path.cwd()):  # it would be swapped away under whoever stands in it
         raise EnvironmentProblem(f"{folder}: is the current folder; choose another, e.g. {folder / 'out'}")
 
@@ -330,7 +337,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     with clear_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         key = (os.fstat(handle).st_dev, os.fstat(handle).st_ino)
         if not _LOCKS.get(key):

@@ -28,12 +28,13 @@ from siftrec.config import Experiment, Prepared
 from siftrec.data.titles import titles
 from siftrec.errors import SettingsError, UsageError
 from siftrec.evaluate.evaluation import evaluate
-from siftrec.files import locked, write_file, write_json, write_text
+from siftrec.files import LOCK, clear_errors, locked, stands, write_file, write_json, write_text
 from siftrec.methods.trained import Trained
 from siftrec.nn.threads import threads
+from siftrec.train.checkpoint import listed
 from siftrec.train.events import Event, OnEvent, Read, Started
 from siftrec.train.fit import fit
-from siftrec.train.folder import LOG
+from siftrec.train.folder import CHECKPOINTS, LOG
 
 CONFIG, RECORD, METRICS, ARTIFACT, INJECTED, FOREIGN = (
     "config.toml",
@@ -57,13 +58,13 @@ def run(
 
     Args:
         experiment: from `siftrec.config.load`.
-        folder: the run folder; made when missing.
+        folder: the run folder; made when missing. One where a run ended before anything was trained starts anew.
         resume: go on with the run that is there; without one, start.
         on_event: called with every training event.
         command: the command line, for the record.
 
     Raises:
-        UsageError: the folder holds a run and `resume` is false.
+        UsageError: the folder holds a run, or a file in its place that no run wrote, and `resume` is false.
         SettingsError: the run to be resumed is of another experiment.
         SiftrecError: whatever reading, training and saving may raise.
     """
@@ -113,16 +114,39 @@ def _titles(experiment: Experiment, prepared: Prepared) -> dict[Any, str]:
 
 
 def _check_free(folder: Path) -> None:
-    held = next((name for name in (CONFIG, RECORD, ARTIFACT) if (folder / name).exists()), None)
-    if held:
-        raise UsageError(f"{folder} already holds a run ({held}); choose another folder, or go on with --resume")
+    """Refuse a folder where something was trained, or where a new run would replace a file that none wrote."""
+    held = next((name for name in (RECORD, METRICS, ARTIFACT) if stands(folder / name)), None)
+    if held or listed(folder / CHECKPOINTS):
+        what = held or CHECKPOINTS
+        raise UsageError(f"{folder} already holds a run ({what}); choose another folder, or go on with --resume")
+    left = _left(folder)
+    other = next((name for name in (CONFIG, INJECTED, FOREIGN) if name not in left and (folder / name).exists()), None)
+    if other:
+        raise UsageError(f"{folder} holds {other!r}, which no run wrote there; choose another folder")
+
+
+def _left(folder: Path) -> list[str]:
+    """The files that a run may have left before anything was trained, its settings first; [] where no run was begun."""
+    table = config.dumped(folder / CONFIG) if (folder / LOCK).exists() else None
+    if table is None:
+        return []
+    planted = [name for key, name in (("inject", INJECTED), ("foreign", FOREIGN)) if key in table["data"]]
+    return [CONFIG, LOG, *planted]
+
+
+def _begin_anew(folder: Path) -> None:
+    """Remove what a run has left that trained nothing: truth and log of other settings would pass for those of this run."""
+    _check_free(folder)
+    with clear_errors(folder):
+        for name in _left(folder)[1:]:
+            (folder / name).unlink(missing_ok=True)
 
 
 def _claimed(experiment: Experiment, folder: Path, resume: bool) -> str:
     """The settings in full, written at once where the folder has none; a run that is there may still refuse others."""
     text, path = config.dump(experiment), folder / CONFIG
     if not resume:
-        _check_free(folder)
+        _begin_anew(folder)
     elif path.exists():
         now = tomllib.loads(text)
         # What it names is compared before any of it is imported: the run may be from elsewhere.

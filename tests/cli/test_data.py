@@ -61,6 +61,14 @@ def test_written_parquet_is_the_log(folder, tmp_path, capsys):
     assert sorted(path.name for path in target.parent.iterdir()) == ["out.parquet"]
 
 
+@pytest.mark.parametrize("name", ["n.csv", "n", "n.parquet.gz", "n.PARQUET"])
+def test_parquet_is_written_under_its_own_name_alone(tmp_path, name, capsys):
+    """Bytes of Parquet called .csv could not be read back; said before the log, which is not even there, is read."""
+    assert run(["data", str(tmp_path / "none.csv"), "--write", str(tmp_path / name)]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path / name} must end in .parquet: the log is written as Parquet\n"
+    assert not (tmp_path / name).exists()
+
+
 def test_what_was_only_shown_is_told_apart(tmp_path, capsys):
     """Or a log of impressions looks as if every one of them had been clicked."""
     path = tmp_path / "shown.csv"

@@ -101,7 +101,7 @@ def test_noise_of_a_log_without_truth(runs: Path, tmp_path: Path) -> None:
     ]
     report = json.loads((tmp_path / "n" / "detection.json").read_text())
     assert 0 < report["rho_interval"][0] <= report["rho_upper"] <= report["rho_interval"][1]
-    assert (report["schema"], report["events"], report["mechanism"], report["rho"]) == (1, 3600, None, None)
+    assert (report["schema"], report["events"], report["mechanism"], report["rho"]) == (1, 2800, None, None)
     assert {"auroc", "auroc_popularity", "auprc", "brier", "recall_at_fdr", "by_history_length"} <= report.keys()
     frame = pl.read_parquet(tmp_path / "n" / "interactions.parquet")
     assert len(frame) == 3600
@@ -170,6 +170,7 @@ def test_drop_is_explicit_and_leaves_the_flagged_out(
         (["sift", "replace", "-o", "w.csv"], 2, "planted noise into its log"),
         (["sift", "nowhere", "-o", "w.csv"], 3, "no such run folder"),
         (["noise", "clean", "-o", "."], 6, "which siftrec did not write"),
+        (["noise", "clean", "-o", "clean/artifact"], 6, "holds a siftrec 'artifact', not an older 'noise'"),
         (["noise", "clean", "-o", "n", "--part", "test"], 2, "--part"),
     ],
 )
@@ -201,7 +202,9 @@ def test_a_log_that_has_changed_since_training_is_refused(runs: Path, tmp_path: 
     assert not (tmp_path / "n").exists()
 
 
-@pytest.mark.parametrize(("column", "setting"), [("conf", 'weight = "conf"'), ("weight", "")])
+@pytest.mark.parametrize(
+    ("column", "setting"), [("conf", 'weight = "conf"'), ("weight", ""), ("Weight", 'weight = ""')]
+)
 def test_a_log_with_weights_is_refused_before_anything_is_judged(
     runs: Path, tmp_path: Path, column: str, setting: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

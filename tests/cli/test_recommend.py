@@ -123,7 +123,7 @@ def test_text_is_no_list_of_ids(demure: Path) -> None:
         lambda: model.recommend_table({"anna": "v01"}),
     )
     for call in calls:
-        with pytest.raises(UsageError, match="'v01'.* is text; a list of item ids is needed"):
+        with pytest.raises(UsageError, match=r"'v01'.* is text; a list of item ids is needed"):
             call()
 
 

@@ -21,7 +21,7 @@ from siftrec.data.interactions import Interactions
 from siftrec.data.layout import sniff
 from siftrec.data.read import read
 from siftrec.data.writers.marks import Marks
-from siftrec.data.writers.rewrite import rewrite
+from siftrec.data.writers.rewrite import check_unweighted, rewrite
 from siftrec.errors import DataError, EnvironmentProblem, UsageError
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
@@ -297,6 +297,16 @@ def test_a_log_with_weights_is_not_weighted_twice(tmp_path: Path, name: str, end
     with pytest.raises(DataError, match=r"'weight(:float)?' already"):
         rewrite(once, twice, MARKS)
     assert not twice.exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_log_with_weights_is_noticed_by_its_columns(tmp_path: Path, name: str) -> None:
+    """`siftrec sift` asks before it judges; with `weight = ""` nothing else has seen the column."""
+    source, once = named(tmp_path)[name], tmp_path / "1" / name.replace("_pairs", "")
+    check_unweighted(source)
+    rewrite(source, once, MARKS)
+    with pytest.raises(DataError, match=r"'weight(:float)?' already"):
+        check_unweighted(once)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "u.data", "a_pairs.tsv", "a.parquet"])

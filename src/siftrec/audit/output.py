@@ -15,6 +15,7 @@ from siftrec.data.readers.arrow import write_table
 from siftrec.errors import DataError, UsageError
 from siftrec.files import MANIFEST, Writer, check_replaceable, clear_errors, seal
 
+KIND, VERSION = "audit", 1
 JSON, TABLE, PAGE = "audit.json", "weighted.parquet", "audit.html"
 Page = Callable[[Audit], str]
 
@@ -30,7 +31,7 @@ def check_free(folder: Path) -> None:
         held = next(iter(sorted(folder.iterdir())), None) if folder.is_dir() else None
         if held is not None:
             raise UsageError(f"{folder} already holds {held.name!r}; choose another folder with -o")
-        check_replaceable(folder)
+        check_replaceable(folder, KIND)
 
 
 def write(audit: Audit, folder: Path, page: Page | None) -> str:
@@ -66,7 +67,7 @@ def write(audit: Audit, folder: Path, page: Page | None) -> str:
                 why = str(error)
             else:
                 writers[f"log_{name}" if name in (*writers, MANIFEST) else name] = weighted.replace
-            seal(folder, writers, "audit", 1)
+            seal(folder, writers, KIND, VERSION)
     return why
 
 

@@ -21,7 +21,7 @@ Column = Annotated[Optional[str], typer.Option(help="Column name, where it is no
 
 def data_command(  # noqa: PLR0913
     source: Annotated[Path, typer.Argument(metavar="SRC", help="A log, or a folder in a known layout.")],
-    write: Annotated[Optional[Path], typer.Option(help="Write the log as normalised Parquet.")] = None,  # noqa: UP045
+    write: Annotated[Optional[Path], typer.Option(help="Write the log as normalised .parquet.")] = None,  # noqa: UP045
     user: Column = None,
     item: Column = None,
     time: Column = None,
@@ -37,8 +37,11 @@ def data_command(  # noqa: PLR0913
     from siftrec.data.describe import describe
     from siftrec.data.layout import sniff
     from siftrec.data.read import read
+    from siftrec.errors import UsageError
     from siftrec.modality.precomputed import features
 
+    if write is not None and write.suffix != ".parquet":  # another ending could not be read back
+        raise UsageError(f"{write} must end in .parquet: the log is written as Parquet")
     layout = sniff(source)
     vectors = layout.named()
     events = read(source, user=user, item=item, time=time, label=label, weight=weight, rating=rating, split=split)

@@ -15,6 +15,7 @@ from siftrec.cli.console import say, table
 from siftrec.cli.judged import Judged, judge_run
 from siftrec.cli.runs import Trust, experiment_of
 
+KIND, VERSION = "noise", 1
 TABLE, MODALITIES, DETECTION, PAGE = "interactions.parquet", "modalities.parquet", "detection.json", "noise.html"
 TRUST = 0.05
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
@@ -43,7 +44,7 @@ def noise_command(
     from siftrec.data.readers.arrow import write_table
 
     with files.clear_errors(output):
-        files.check_replaceable(output)
+        files.check_replaceable(output, KIND)
     judged = judge_run(run, part.value, trust)
     writers: dict[str, files.Writer] = {TABLE: lambda path: write_table(judged.table(), path, judged.time_kind)}
     modalities = judged.modalities()
@@ -54,7 +55,7 @@ def noise_command(
     writers[DETECTION] = lambda path: path.write_text(text, "utf-8")
     html = _page(judged, report)
     writers[PAGE] = lambda path: path.write_text(html, "utf-8")
-    files.seal(output, writers, "noise", 1)
+    files.seal(output, writers, KIND, VERSION)
     typer.echo(_told(judged, report))
     say(f"wrote {output}: {', '.join(writers)}")
 
@@ -68,13 +69,15 @@ def sift_command(
 ) -> None:
     """Write the run's log again, in its own layout, with a weight per interaction: 1 minus its noise probability."""
     from siftrec.data.writers.marks import Marks
-    from siftrec.data.writers.rewrite import check_target, rewrite
+    from siftrec.data.writers.rewrite import check_target, check_unweighted, rewrite
     from siftrec.errors import UsageError
 
     experiment = experiment_of(run, trust)
     if experiment.data.inject is not None:
         raise UsageError(f"{run} planted noise into its log; the file {experiment.data.path} does not hold it")
     check_target(experiment.data.path, output, drop)
+    if not drop:
+        check_unweighted(experiment.data.path)
     judged = judge_run(run, part.value, trust, unweighted=not drop)
     rows, scores = judged.log.rows, judged.scores
     marks = Marks.without(rows, scores.flagged) if drop else Marks.weights(rows, scores.weight)

@@ -59,6 +59,17 @@ def whole(path: Path) -> pa.Table:
         return pa.parquet.read_table(path) if path.suffix == ".parquet" else _ipc(path)
 
 
+def names(path: Path) -> list[str]:
+    """The columns of a Parquet or Arrow file.
+
+    Raises:
+        DataError: not what its name says, or damaged.
+    """
+    with _opened(path):
+        schema: pa.Schema = pa.parquet.read_schema(path) if path.suffix == ".parquet" else _ipc(path).schema
+        return list(schema.names)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[None]:
     with readable(path):

@@ -25,7 +25,7 @@ import polars as pl
 from siftrec.data.layout import LISTS, sniff, suffix
 from siftrec.data.readers.text import scan
 from siftrec.data.writers import tables, text
-from siftrec.data.writers.marks import Marks
+from siftrec.data.writers.marks import Marks, refuse_weight
 from siftrec.errors import UsageError
 from siftrec.files import write_file
 
@@ -90,6 +90,19 @@ def check_target(source: str | Path, out: Path, drop: bool) -> None:
     listed = kind == "pairs" and drop and ending != ".parquet"
     if listed and not any(out.match(pattern) for pattern in LISTS):
         raise UsageError(f"{out} would hold one list per user; such files are called *_pairs.tsv")
+
+
+def check_unweighted(source: str | Path) -> None:
+    """Refuse a log that has a column of weights early, be it one that is not read: `rewrite` has no place for others.
+
+    Args:
+        source: one file, see `check_target`.
+
+    Raises:
+        DataError: it has weights already.
+    """
+    layout = sniff(source)
+    refuse_weight(tables.names(layout.log, layout.kind), str(layout.log))
 
 
 def _write_text(mark: str, lines: Iterable[str], work: Path, packed: bool) -> None:

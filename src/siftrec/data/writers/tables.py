@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +15,7 @@ import pyarrow.parquet
 from siftrec.data.readers import arrow, movielens, pairs
 from siftrec.data.readers.columns import KNOWN, LESS_OFTEN, Columns, plain
 from siftrec.data.readers.delimited import header_of, table
-from siftrec.data.readers.text import open_bytes, readable, scan
+from siftrec.data.readers.text import open_bytes, open_text, readable, scan
 from siftrec.data.writers.marks import WEIGHT, Marks, refuse_weight
 from siftrec.data.writers.text import dialect_of
 
@@ -40,6 +43,25 @@ def whole(source: Path, kind: str) -> pa.Table:
     dialect, headed = dialect_of(source, kind), kind != "movielens"
     names = header_of(source, dialect) if headed else list(movielens.names(source))
     return _typed(table(source, names, names, dialect, found, headed)).to_arrow()
+
+
+def names(source: Path, kind: str) -> Iterable[str]:
+    """The columns of `whole`, without reading the log; of JSON lines, the keys of the records that may hold a weight."""
+    if kind == "arrow":
+        return arrow.names(source)
+    if kind == "pairs":
+        return ("user", "item")
+    if kind == "jsonl":
+        return _keys(source)
+    return movielens.names(source) if kind == "movielens" else header_of(source, dialect_of(source, kind))
+
+
+def _keys(source: Path) -> Iterator[str]:
+    with readable(source), open_text(source) as file:
+        for line in file:
+            if f'"{WEIGHT}"' in line.lower():
+                with suppress(ValueError, TypeError):  # a line that cannot be read is named by whoever reads the log
+                    yield from dict(json.loads(line))
 
 
 def _typed(frame: pl.DataFrame) -> pl.DataFrame:
