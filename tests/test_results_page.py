@@ -94,7 +94,7 @@ def test_every_aim_is_computed_or_not_measured(tmp_path: Path) -> None:
     every = [aim for group in aims.all_aims(stored).values() for aim in group]
     assert len({aim.what for aim in every}) == len(every)
     for aim in every:
-        found, reached = told[aim.what]
+        found, reached = told[f"{aim.what} (added)" if aim.added else aim.what]
         assert (found == "not measured") == (reached == "–"), aim
         assert reached in ("yes", "**no**", "shown", "–")
 
@@ -196,20 +196,26 @@ def test_rankers_have_to_be_as_good_at_every_length() -> None:
     """The first length alone would have the aim reached whatever the others show; better than as good is reached, too."""
     pair = {"a": "ccl4rec", "b": "din", "relative": 0.0, "difference": 0.0, "high": 0.1, "verdict": "v", "mean_b": 0.7}
 
-    def told(*lows: float) -> Found:
+    def told(*lows: float, equal: bool = False) -> Found:
         families = [
-            {"data": "ml100k", "length": length, "pairs": [pair | {"seeds": 3, "low": low}]}
+            {
+                "data": "ml100k",
+                "length": length,
+                "pairs": [pair | {"seeds": 3, "low": low, "p_equivalent_holm": 0.9 if low > 0 else 0.01}],
+            }
             for length, low in zip((20, 100), lows, strict=True)
         ]
         stored = Stored(Path(), {})
         stored.__dict__["rankers"] = {"cells": {}, "comparisons": families}
-        found = beside_din("ml100k")(stored)
+        found = beside_din("ml100k", equal)(stored)
         assert found is not None
         return found
 
     assert (told(0.01, -0.015).reached, told(0.01, -0.015).seeds) == (False, "3")
     assert "L = 100" in told(0.01, -0.015).words
     assert told(0.01, -0.013).reached
+    assert not told(0.01, -0.013, equal=True).reached
+    assert told(-0.013, -0.013, equal=True).reached
 
 
 def test_what_the_audit_said_is_not_mixed() -> None:
