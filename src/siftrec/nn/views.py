@@ -166,7 +166,7 @@ def make_views(
         importance_BS: π, Σ = 1 over the real slots.
         real_BS: slots that exist.
         pair_BSO: cosine of each slot to each of the O offers.
-        allowed_BO: offers that may enter each history (not the user's own items).
+        allowed_BO: offers that may enter each history (not items of the row, nor its target).
         rng: generator.
         k: kept slots averaged for the relatedness to the user.
         group_S: see `relatedness`.
