@@ -312,7 +312,6 @@ BAD: dict[str, tuple[pl.DataFrame, str]] = {
     "null": (GOOD.with_columns(item=pl.Series(["x", None, "x"])), "nulls in item"),
     "kind": (GOOD.with_columns(pl.col("time").cast(pl.Float64)), "time is Float64"),
     "ids": (GOOD.with_columns(user=pl.Series([0.5, 0.5, 1.5])), "user is Float64"),
-    "order": (GOOD.reverse(), "not ordered"),
     "row": (GOOD.with_columns(pl.col("row") - 1), "negative"),
     "label": (GOOD.with_columns(label=pl.Series([0, 1, 2])), "label"),
     "weight": (GOOD.with_columns(weight=pl.Series([0.0, 1.0, 1.5])), "weight"),

@@ -296,7 +296,6 @@ def check_reader(read: Callable[[Path], Interactions], path: str | Path) -> None
     for column in ("user", "item"):
         kind = frame[column].dtype
         _require(kind == pl.String or kind.is_integer(), f"reader: {column} is {kind}; ids are text or whole numbers")
-    _require(frame.equals(frame.sort("user", "time", "row")), "reader: not ordered by (user, time, row)")
     _require(int(frame["row"].min()) >= 0, "reader: a negative source row")  # type: ignore[arg-type]
     if "label" in frame.columns:
         _require(frame["label"].is_in([0, 1]).all(), "reader: a label that is neither 0 nor 1")
