@@ -94,3 +94,15 @@ def test_a_missing_score_counts_neither_for_nor_against() -> None:
     assert noise[gone].mean() == pytest.approx(noise[~gone].mean(), abs=0.02)
     for group in (gone, ~gone):
         assert noise[group].mean() == pytest.approx(made["truth"][group].mean(), abs=0.03)
+
+
+def test_fitted_on_histories_of_one_length_it_judges_others() -> None:
+    """Their evidence deviated by rounding alone: a shorter history scored minus a million million, whoever was in it."""
+    made = planted((1.5, 0.8))
+    one = {name: np.full_like(made[name], 19) for name in ("evidence", "there")}
+    fitted = LogRatio.fit(made["scores"], one["evidence"], made["drawn"], one["there"])
+    long = fitted.judge(made["scores"], one["evidence"])
+    for evidence in (1, 5, 19):
+        found = fitted.judge(made["scores"], np.full_like(made["evidence"], evidence))
+        assert np.abs(found).max() < 20
+        assert area(made, found) > area(made, long) - 0.02

@@ -28,6 +28,7 @@ from siftrec.detectors.slots import others, pieces, replaced
 from siftrec.errors import ArtifactError, UsageError
 
 _RIDGE = 1e-4
+_SAME = 1e-9
 _EVENTS = 50_000
 
 
@@ -66,7 +67,9 @@ class LogRatio:
         if not len(events) or not len(draws):
             raise UsageError("a log-ratio needs events and background draws with evidence")
         mean, scale = draws.mean(axis=0), draws.std(axis=0)
-        fitted = cls(mean, np.where(scale > 0, scale, 1.0), np.zeros(events.shape[1] + 1))
+        # Where all histories are of one length, their evidence deviates by rounding alone, and others' would be endlessly far.
+        scale = np.where(scale > _SAME * (1 + np.abs(mean)), scale, 1.0)
+        fitted = cls(mean, scale, np.zeros(events.shape[1] + 1))
         found = minimize(_loss, fitted.weights, (fitted._columns(events), fitted._columns(draws)), "L-BFGS-B", jac=True)
         return cls(fitted.mean, fitted.scale, found.x)
 
