@@ -67,7 +67,7 @@ class LogRatio:
         if not len(events) or not len(draws):
             raise UsageError("a log-ratio needs events and background draws with evidence")
         mean, scale = draws.mean(axis=0), draws.std(axis=0)
-        # Where all histories are of one length, their evidence deviates by rounding alone, and others' would be endlessly far.
+        # Where all histories are of one length, their evidence deviates by rounding alone, and any other would be far off.
         scale = np.where(scale > _SAME * (1 + np.abs(mean)), scale, 1.0)
         fitted = cls(mean, scale, np.zeros(events.shape[1] + 1))
         found = minimize(_loss, fitted.weights, (fitted._columns(events), fitted._columns(draws)), "L-BFGS-B", jac=True)
