@@ -250,26 +250,21 @@ def half_way(setting: Setting, share: float) -> Seek:
 
 def equivalent(setting: Setting, a: str, b: str) -> Seek:
     """NDCG@20 of two methods: equivalent within 2 %, by two one-sided tests, corrected by Holm."""
-
-    def seek(of: Stored) -> Found | None:
-        found = of.compared(setting, a, b)
-        if found is None:
-            return None
-        told = difference(found.relative, found.difference, found.low, found.high)
-        return Found(told, found.equivalent, str(found.seeds))
-
-    return seek
+    return _beside(setting, a, b, lambda found: found.equivalent)
 
 
 def as_good(setting: Setting, a: str, b: str) -> Seek:
     """NDCG@20 of a method beside another's: not 2 % below, by the 95 % interval."""
+    return _beside(setting, a, b, lambda found: not_below(found.low, found.mean_b))
 
+
+def _beside(setting: Setting, a: str, b: str, holds: Callable[[Comparison], bool]) -> Seek:
     def seek(of: Stored) -> Found | None:
         found = of.compared(setting, a, b)
         if found is None:
             return None
         told = difference(found.relative, found.difference, found.low, found.high)
-        return Found(told, not_below(found.low, found.mean_b), str(found.seeds))
+        return Found(told, holds(found), str(found.seeds))
 
     return seek
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from accuracy import Setting
+from aims import CLEAN, NOISY
 from aims_found import Stored, difference
 from page import table
 
@@ -32,7 +33,6 @@ class Change(NamedTuple):
     decision: str
 
 
-CLEAN, NOISY = Setting("microlens50k", 0.0), Setting("microlens50k", 0.3)
 ELSEWHERE = "validation, a seed that no cell has"
 CHANGES = (
     Change(

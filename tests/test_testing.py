@@ -307,7 +307,6 @@ def test_training_names_what_a_method_breaks(fault: str, message: str) -> None:
 
 GOOD = pl.DataFrame({"user": ["a", "a", "b"], "item": ["x", "y", "x"], "time": [1, 2, 1], "row": [0, 1, 2]})
 BAD: dict[str, tuple[pl.DataFrame, str]] = {
-    "missing": (GOOD.drop("row"), "no column row"),
     "empty": (GOOD.head(0), "no interaction"),
     "null": (GOOD.with_columns(item=pl.Series(["x", None, "x"])), "nulls in item"),
     "kind": (GOOD.with_columns(pl.col("time").cast(pl.Float64)), "time is Float64"),

@@ -283,8 +283,6 @@ def check_reader(read: Callable[[Path], Interactions], path: str | Path) -> None
     name = spelled(type(events))
     _require(isinstance(events, Interactions), f"reader: gives {name} where Interactions are due")
     frame = events.frame
-    missing = [column for column in ("user", "item", "time", "row") if column not in frame.columns]
-    _require(not missing, f"reader: no column {', '.join(missing)}; there are {', '.join(frame.columns)}")
     _require(frame.height > 0, "reader: no interaction")
     nulls = [column for column in frame.columns if frame[column].null_count()]
     _require(not nulls, f"reader: nulls in {', '.join(nulls)}")

@@ -152,8 +152,9 @@ class Judged:
         from siftrec.noise.modal import modal_detection
 
         injected, truth, log = self.prepared.injected, self.truth, self.log
-        told = judgement(self.scores)
-        if injected is not None and truth is not None:
+        if injected is None or truth is None:
+            told = judgement(self.scores)
+        else:
             popularity = log.counts(len(self.prepared.catalog))[log.items]
             lengths = log.lengths[log.owners]
             told = detection(self.scores, truth, log.owners, popularity, lengths, planted=injected.mechanism)

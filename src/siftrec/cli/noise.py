@@ -39,10 +39,9 @@ def noise_command(
 ) -> None:
     """Judge every interaction of a run's log: a table, a page, and how well planted noise is found where there is some."""
     from siftrec import files
-
-    output = output.absolute()  # `.` has no name
     from siftrec.data.readers.arrow import write_table
 
+    output = output.absolute()  # `.` has no name
     with files.clear_errors(output):
         files.check_replaceable(output, KIND)
     judged = judge_run(run, part.value, trust)

@@ -58,11 +58,10 @@ class Interactions:
     given: Given | None = None
 
     def __post_init__(self) -> None:
-        missing = [name for name in (*_IDS, "time") if name not in self.frame.columns]
+        missing = [name for name in (*_IDS, "time", "row") if name not in self.frame.columns]
         if missing:
             raise DataError(f"has no column {missing[0]!r}; siftrec.read makes a log from any table", self.source)
-        # Without `row` it is a table on its way into a file, in the order of the source.
-        if "row" in self.frame.columns and not _is_ordered(self.frame):
+        if not _is_ordered(self.frame):
             object.__setattr__(self, "frame", self.frame.sort(_ORDER))
 
     def __len__(self) -> int:

@@ -14,17 +14,9 @@ class _Fused(torch.autograd.Function):
     """A block of rows and one reading column at a time: slices, where autograd would gather and scatter pairs."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        vectors_BLD: torch.Tensor,
-        context_BCD: torch.Tensor,
-        own_BLD: torch.Tensor,
-        around_BCD: torch.Tensor,
-        position_LD: torch.Tensor,
-        product_DD: torch.Tensor,
-        ask_D: torch.Tensor,
-    ) -> torch.Tensor:
-        logits_BCL, hidden = _read(vectors_BLD, context_BCD, own_BLD, around_BCD, position_LD, product_DD, ask_D)
+    def forward(ctx: Any, *given: torch.Tensor) -> torch.Tensor:
+        logits_BCL, hidden = _read(*given)
+        vectors_BLD, context_BCD, _, _, position_LD, product_DD, ask_D = given
         ctx.save_for_backward(vectors_BLD, context_BCD, position_LD, product_DD, ask_D, *hidden)
         return logits_BCL
 

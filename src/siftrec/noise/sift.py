@@ -180,5 +180,4 @@ def _write_memory(events: Interactions, marks: Marks, out: Path) -> None:
     else:
         beyond = np.ones(max(int(row.max()) + 1 - len(marks.weight), 0), np.float32)
         frame = frame.with_columns(pl.Series("weight", np.concatenate([marks.weight, beyond])[row]))
-    log = replace(events, frame=frame.drop("row"))
-    write_file(out, lambda work: arrow.write(log, work))
+    write_file(out, lambda work: arrow.write_table(frame.drop("row"), work, events.time_kind))
