@@ -95,7 +95,7 @@ learning_rate = 0.02
 
 [train]
 threads = 1
-epochs = 8
+epochs = 5
 batch_size = 64
 schedule = "constant"  # what its figures were measured with
 patience = 2

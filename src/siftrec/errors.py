@@ -10,6 +10,9 @@ SiftrecError              1  internal error
 └── Terminated          143  SIGTERM arrived and the run was saved
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class SiftrecError(Exception):
     """Base of all errors raised on purpose. The message is one line: what, where, what would be right."""
@@ -54,6 +57,17 @@ class SettingsError(SiftrecError):
 
     def __reduce__(self) -> tuple[type["SettingsError"], tuple[str, str]]:
         return type(self), (self.path, self.problem)  # or a worker process could not tell it
+
+
+@contextmanager
+def of_base() -> Iterator[None]:
+    """A method that stands around another builds it here: a refused `method.x` is then told as `method.base.x`."""
+    try:
+        yield
+    except SettingsError as error:
+        head, dot, key = error.path.partition(".")
+        path = f"method.base.{key}" if dot and head == "method" else error.path
+        raise SettingsError(path, error.problem) from error
 
 
 class ArtifactError(SiftrecError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,16 @@ from siftrec.cli.main import run
 from siftrec.data.read import read
 from siftrec.data.split import TRAIN
 from siftrec.methods.popularity import Popularity
+from siftrec.noise.judge import judge
 from siftrec.train.fit import fit
 
 MICRO = 1_000_000
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's judge in its quick form: what is tested here is what is written of its judgement, and where."""
+    monkeypatch.setattr("siftrec.noise.sift.judge", partial(judge, quick=True))
 
 
 @pytest.fixture(scope="module")

@@ -173,6 +173,7 @@ def in_rounds(rounds: int, null: bool = False) -> tuple[CrossFitted, float, list
     return found, easy.found(judge(found, easy.log, content_NG, easy.users)), folds
 
 
+@pytest.mark.slow
 def test_a_second_round_is_not_worse() -> None:
     """800 users are few to learn from; where more is to be had is in docs/noise.md."""
     (_, first, _), (_, second, folds) = in_rounds(1), in_rounds(2)

@@ -40,8 +40,8 @@ def peak_mib(users: int, items: int, pytestconfig: pytest.Config) -> tuple[float
 
 
 def test_ranking_adds_less_than_its_budget(pytestconfig: pytest.Config) -> None:
-    # All scores at once would be 1.5 GiB.
-    before, peak = peak_mib(2_000, 200_000, pytestconfig)
+    # All scores at once would be .75 GiB.
+    before, peak = peak_mib(1_000, 200_000, pytestconfig)
     assert peak - before < 256
 
 

@@ -101,6 +101,13 @@ def test_itemknn_keeps_the_nearest_only() -> None:
     assert scores[3] < 1e-3
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations([2, 3, 4, 5], 4))[::5])
+def test_of_items_equally_near_the_first_are_kept(order: tuple[int, ...]) -> None:
+    """In small logs most cosines are equal: which of them count must not hang on the order in which they were seen."""
+    scores = scored(ItemKNN(neighbours=2, shrinkage=1.0), [[1, item] for item in order], [1])
+    assert np.flatnonzero(scores > 0.1).tolist() == [2, 3]
+
+
 @given(logs, st.lists(st.integers(1, N - 1), max_size=5))
 def test_ease_is_its_closed_form(rows: list[list[int]], history: list[int]) -> None:
     users = np.array([[float(i in row) for i in range(N)] for row in rows])

@@ -12,15 +12,18 @@ from chains import found
 
 from siftrec import seeds
 from siftrec.data.loader import Batch
+from siftrec.errors import SettingsError
 from siftrec.methods.adt import ADT
 from siftrec.methods.causerec import CauseRec
 from siftrec.methods.ccl4rec import CCL4Rec
 from siftrec.methods.cl4srec import CL4SRec
 from siftrec.methods.contrast import Contrast
 from siftrec.methods.coserec import CoSeRec
+from siftrec.methods.demure import Demure
 from siftrec.methods.ec4srec import EC4SRec
 from siftrec.methods.fmlprec import FMLPRec
 from siftrec.methods.gru4rec import GRU4Rec
+from siftrec.methods.hsd import HSD
 from siftrec.methods.late import LateFusion
 from siftrec.methods.model import SequenceModel
 from siftrec.methods.sasrec import SASRec
@@ -150,6 +153,25 @@ AROUND = (
     EC4SRec(base=BASE, warmup=1),
     CauseRec(base=BASE),
 )
+
+
+@pytest.mark.parametrize(
+    ("method", "key"),
+    [
+        *((replace(each, base=SASRec(heads=3)), "method.base.heads") for each in AROUND),
+        (HSD(base=SASRec(heads=3)), "method.base.heads"),
+        (HSD(base=SASRec(objective="gbce")), "method.base.objective"),
+        (Demure(base=CCL4Rec(encoder="transformer", heads=3)), "method.base.heads"),
+        (Demure(base=Demure()), "method.base.use"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else type(each).__name__,
+)
+def test_a_refused_setting_of_a_base_is_named_where_it_stands(method, key):
+    """Or a user would look for `heads` in a table that has none."""
+    catalog = behaviours("easy", users=20, items=1000).catalog
+    with pytest.raises(SettingsError) as refused:
+        method.build(catalog)
+    assert refused.value.path == key
 
 
 @pytest.mark.parametrize("method", AROUND, ids=lambda method: type(method).__name__)

@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812  the usual name
 
 from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Batch
+from siftrec.errors import of_base
 from siftrec.methods.base import Losses
 from siftrec.methods.model import SequenceModel
 from siftrec.methods.sasrec import SASRec
@@ -32,7 +33,8 @@ class Masked(nn.Module):
 
 def masked_model(base: SASRec, catalog: Catalog) -> SequenceModel:
     """The base's model, with `Masked` beside its towers."""
-    model = cast(SequenceModel, base.build(catalog))
+    with of_base():
+        model = cast(SequenceModel, base.build(catalog))
     model.extra = Masked(base.dim, base.scale)
     return model
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812  the usual name
 from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Batch
 from siftrec.data.split import Fitting
-from siftrec.errors import SettingsError
+from siftrec.errors import SettingsError, of_base
 from siftrec.methods.base import ListensToWeights, Losses, Model
 from siftrec.methods.model import SequenceModel, Sequential, Step
 from siftrec.methods.sasrec import SASRec
@@ -65,7 +65,8 @@ class CauseRec:
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""
-        model = cast(SequenceModel, self.base.build(catalog))
+        with of_base():
+            model = cast(SequenceModel, self.base.build(catalog))
         if model.gating is not None or model.denoising is not None:
             problem = "CauseRec replaces whole interactions: it needs a base without a gate and without `denoise`"
             raise SettingsError("method.base.use", problem)

@@ -100,7 +100,7 @@ class CCL4Rec:
         denoising = None if self.denoise is None else Denoising(self.denoise, len(catalog), content)
         if self._detects and (denoising is None or self.views.importance not in denoising.detector.parts):
             known = "none" if denoising is None else f"one for {', '.join(denoising.detector.parts)}"
-            problem = f"{self.views.importance!r} needs method.denoise with a detector that has it; there is {known}"
+            problem = f"{self.views.importance!r} needs `denoise` with a detector that has it; there is {known}"
             raise SettingsError("method.views.importance", problem)
         return SequenceModel(catalog, tower, encoder, self.dim, relation, denoising)
 

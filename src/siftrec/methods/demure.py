@@ -18,7 +18,7 @@ from siftrec.data.loader import Batch, blocks, pad, pad_shown
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import Fitting
 from siftrec.detectors.slots import pieces
-from siftrec.errors import SettingsError, UsageError
+from siftrec.errors import SettingsError, UsageError, of_base
 from siftrec.methods.base import Concluding, ListensToWeights, Losses, Model, Noted, Preparing, Surveying
 from siftrec.methods.contrast import Head
 from siftrec.methods.gates import Background, Gate, Gated, Gating, gating_of, habit
@@ -97,7 +97,8 @@ class Demure:
             raise SettingsError("method.base.use", "one gate is enough: give Demure the base of that Demure")
         if not catalog.modalities:
             raise SettingsError("method.use", "Demure weighs modalities against each other, and the catalog has none")
-        model = cast(SequenceModel, self.base.build(catalog))
+        with of_base():
+            model = cast(SequenceModel, self.base.build(catalog))
         if isinstance(model.tower, ItemTower) and not model.tower.maps:
             give_content(model, catalog)
         maps = model.tower if isinstance(model.tower, ItemTower) else model.tower.maps

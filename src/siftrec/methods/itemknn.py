@@ -52,18 +52,24 @@ class ItemKNN:
     def _nearest(
         self, items: sparse.csr_matrix, users: sparse.csr_matrix, norms: np.ndarray, start: int
     ) -> sparse.csr_matrix:
-        common = (items[start : start + _BLOCK] @ users).sorted_indices().tocoo()
-        row, column = common.row, common.col
+        common = items[start : start + _BLOCK] @ users
+        lengths, column = np.diff(common.indptr), common.indices
+        row = np.repeat(np.arange(len(lengths)), lengths)
         cosine = common.data / (norms[row + start] * norms[column] + self.shrinkage)
-        other = (column != row + start) & (cosine > 0)
-        row, column, cosine = row[other], column[other], cosine[other]
-        # A cosine is at most 1, so one stable sort orders by row, then from near to far.
-        order = np.argsort(2.0 * row - cosine, kind="stable")
-        row, column, cosine = row[order], column[order], cosine[order]
-        place = np.arange(len(row)) - np.searchsorted(row, row)
-        near = place < self.neighbours
-        return sparse.csr_matrix((cosine[near], (row[near], column[near])), shape=common.shape)
+        cosine[column == row + start] = 0.0
+        ends = common.indptr[1:-1]
+        pairs = zip(np.split(cosine, ends), np.split(column, ends), strict=True)
+        near = [_largest(*each, self.neighbours) + first for each, first in zip(pairs, common.indptr, strict=False)]
+        place, offsets = np.concatenate(near), np.cumsum([0, *map(len, near)])
+        return sparse.csr_matrix((cosine[place], column[place], offsets), shape=common.shape).sorted_indices()
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> NeighbourScorer:
         """See `Counted.restore`."""
         return NeighbourScorer.restored(tensors)
+
+
+def _largest(cosine: np.ndarray, column: np.ndarray, count: int) -> np.ndarray:
+    """Places of the `count` largest that are above 0; of equal ones those of the first columns."""
+    least = 0.0 if len(cosine) <= count else np.partition(cosine, -count)[-count]
+    near = np.flatnonzero((cosine >= least) & (cosine > 0))
+    return near[np.lexsort((column[near], -cosine[near]))[:count]]

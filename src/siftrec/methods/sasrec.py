@@ -12,7 +12,7 @@ import torch
 from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Batch
 from siftrec.data.split import Fitting
-from siftrec.errors import SettingsError
+from siftrec.errors import SettingsError, of_base
 from siftrec.methods.base import Losses, Model
 from siftrec.methods.model import SequenceModel, Step
 from siftrec.methods.positions import asked, model_of, read
@@ -71,9 +71,10 @@ class SASRec:
         Raises:
             SettingsError: another objective.
         """
-        if self.objective != "softmax":
-            raise SettingsError("method.base.objective", f"must be 'softmax', not {self.objective!r}")
-        return cast(SequenceModel, self.build(catalog))
+        with of_base():
+            if self.objective != "softmax":
+                raise SettingsError("method.objective", f"must be 'softmax', not {self.objective!r}")
+            return cast(SequenceModel, self.build(catalog))
 
     def start_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
         """See `Learned.start_epoch`."""
