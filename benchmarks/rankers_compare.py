@@ -17,7 +17,7 @@ from rankers import DATASETS, LENGTHS, METHODS, SEEDS, Cell, exposure, is_done
 from siftrec.evaluate.compare import Comparison, compare, corrected
 from siftrec.evaluate.evaluation import About, Evaluation
 from siftrec.evaluate.impressions import judge_impressions
-from siftrec.evaluate.significance import bootstrap_interval
+from siftrec.evaluate.significance import bootstrap_interval, linear
 
 PRIOR = 3.0
 """Impressions at the overall rate of clicks that every item is given beside its own."""
@@ -104,7 +104,9 @@ def paired(data: str, length: int) -> Paired:
     runs = {name: [evaluation(_cells(data, length, seed)[name]) for seed in kept] for name in METHODS}
     pairs = [replace(compare(runs[a], runs[b], "gauc", "none"), a=a, b=b) for a, b in PAIRS]
     values = {name: np.stack([run.per_user("gauc", "none") for run in each]) for name, each in runs.items()}
-    share = part_of_gap(values["ccl4rec"] - values["two-tower"], values["din"] - values["two-tower"])
+    weight_Q = runs["din"][0].weight
+    won_SQ, gap_SQ = (linear(values[name] - values["two-tower"], weight_Q) for name in ("ccl4rec", "din"))
+    share = part_of_gap(won_SQ, gap_SQ)
     return Paired(data, length, kept, pairs, share)
 
 
@@ -130,7 +132,7 @@ def evaluation(cell: Cell) -> Evaluation:
         slices={},
     )
     values = {"none": (weight * file["aucs"][both])[None]}
-    return Evaluation(pl.Series(np.flatnonzero(both)), ("gauc",), values, about)
+    return Evaluation(pl.Series(np.flatnonzero(both)), ("gauc",), values, about, weight)
 
 
 def part_of_gap(won_SQ: np.ndarray, gap_SQ: np.ndarray) -> dict[str, float]:

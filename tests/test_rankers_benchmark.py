@@ -65,7 +65,7 @@ def test_test_items_that_training_lacks_are_known_by_content_from_files(call, tm
 
 @pytest.fixture
 def stored(monkeypatch, tmp_path):
-    """AUC of 300 test users in two runs of every method: planted is how far each is better than two towers."""
+    """AUC of 300 test users in three runs of every method: planted is how far each is better than two towers."""
     planted = {"two-tower": 0.0, "ccl4rec-clicks": 0.0, "ccl4rec": 0.08, "din": 0.1, "self-attention": 0.08}
     rng = np.random.default_rng(1)
     shown, easy = rng.integers(2, 60, 300), rng.uniform(0.4, 0.7, 300)
@@ -73,8 +73,8 @@ def stored(monkeypatch, tmp_path):
     monkeypatch.setattr(rankers, "VALUES", tmp_path)
     monkeypatch.setattr(rankers_compare, "is_done", lambda cell: cell.values.exists())
     for cell in rankers.cells(["train.ml100k.*.L20.grouped.*"]):
-        if cell.seed < 3:
-            aucs = easy + planted[cell.method] + rng.normal(0, 0.05, 300)
+        if cell.seed < 4:
+            aucs = easy + planted[cell.method] + rng.normal(0, 0.02, 300)
             np.savez(cell.values, shown=shown, aucs=np.where(nobody, np.nan, aucs))
     return planted
 
@@ -82,7 +82,7 @@ def stored(monkeypatch, tmp_path):
 def test_compared_figures_are_gauc_and_say_how_sure_they_are(stored):
     """Five pairs at six places are thirty chances of a lucky find; and "as good as DIN" needs a test of its own."""
     (found,) = rankers_compare.compared()
-    assert (found["data"], found["length"], found["seeds"]) == ("ml100k", 20, [1, 2])
+    assert (found["data"], found["length"], found["seeds"]) == ("ml100k", 20, [1, 2, 3])
     file = np.load(rankers.Cell("train", "din", 20, "ml100k", "grouped", 1).values)
     kept = Judged(pl.Series(file["shown"]), file["shown"], file["shown"], file["shown"], file["aucs"], 0.5, 0.0)
     one = rankers_compare.evaluation(rankers.Cell("train", "din", 20, "ml100k", "grouped", 1))

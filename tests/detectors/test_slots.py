@@ -75,5 +75,17 @@ def test_background_items_are_drawn_by_popularity() -> None:
     assert drawn_items(again).tolist() == drawn_items(drawn).tolist() != drawn_items(other).tolist()
 
 
+def test_items_are_drawn_from_users_of_the_same_fold() -> None:
+    """Of another fold they would be better known to the model that judges them than what the user did is."""
+    rng = np.random.default_rng(4)
+    fold = rng.integers(0, 3, 60)
+    log = Sequences.from_items(
+        (1 + 100 * np.repeat(fold, 5) + rng.integers(0, 50, 300)).astype(np.int32), np.full(60, 5)
+    )
+    drawn = replaced(log, log.owners, 300, 1, fold[log.owners])
+    assert len(drawn.owners) > 250
+    assert (drawn_items(drawn) // 100 == fold[drawn.owners]).all()
+
+
 def drawn_items(background: Background) -> np.ndarray:
     return background.histories.items[background.slots]

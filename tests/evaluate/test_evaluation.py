@@ -165,12 +165,21 @@ def test_a_notebook_shows_every_metric_with_its_interval(evaluation: Evaluation)
     assert f"<td>item_coverage@5</td>{told}" in html, "it is no mean over users"
 
 
-def test_a_mean_that_weighs_users_has_no_plain_interval_over_them() -> None:
+def test_a_mean_that_weighs_users_has_the_interval_of_a_ratio() -> None:
+    """The plain spread of weighted values takes their weights' mean for known, and may be off either way."""
     cut = impressions(sides(planted=False))
     found = evaluate(fit(Popularity(), cut), cut.test)
     html, means = found._repr_html_(), found.means("none")
-    for name in ("gauc", "auc", "recall@50/weighted"):
-        assert f"<td>{name}</td><td>{means[name]:.4f}</td>" in html
+    weight = found.weight
+    assert weight is not None
+    for name in ("gauc", "recall@50/weighted"):
+        off = found.per_user(name, "none") - weight * means[name]
+        around = 1.96 * off.std(ddof=1) / len(off) ** 0.5
+        assert (
+            f"<td>{name}</td><td>{means[name]:.4f} [{means[name] - around:.4f}, {means[name] + around:.4f}]</td>"
+            in html
+        )
+    assert f"<td>auc</td><td>{means['auc']:.4f}</td>" in html
     assert f"<td>precision@50/plain</td><td>{means['precision@50/plain']:.4f} [" in html
     judged = evaluate_impressions(fit(Popularity(), cut), cut.test)
     assert repr(judged) == f"Judged(auc {judged.auc:.4f}, gauc {means['gauc']:.4f}; 100 users, 600 impressions)"

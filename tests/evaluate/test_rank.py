@@ -109,12 +109,17 @@ def test_constant_scores_rank_by_code() -> None:
     assert ranking.tied.tolist() == [True, True]
 
 
+@pytest.mark.parametrize("k", [0, 3])
 @pytest.mark.parametrize("cell", [(0, 2), (1, 3)])
-def test_nan_is_refused_wherever_it_stands(cell: tuple[int, int]) -> None:
-    scores = torch.zeros(2, 9)
+def test_nan_is_refused_wherever_it_stands(cell: tuple[int, int], k: int) -> None:
+    """Also where only ranks are asked for, as at every epoch: a model that has diverged would be kept as the best."""
+    scores, part = torch.zeros(2, 9), questions([[2], [2]], [[], []])
     scores[cell] = torch.nan
     with pytest.raises(NonFiniteLossError, match="NaN"):
-        rank(Matrix(scores), 4, questions([[2], [2]], [[], []]), 3)
+        rank(Matrix(scores), 4, part, k)
+    for users, items in ((scores, torch.ones(9, 9)), (torch.ones(2, 2), scores.T.contiguous())):
+        with pytest.raises(NonFiniteLossError, match="NaN"):
+            rank(Vectors(users, items), 4, part, k)
 
 
 class Dropping(torch.nn.Module):

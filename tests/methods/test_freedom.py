@@ -107,6 +107,17 @@ def test_pruning_leaves_the_share_it_should_and_popular_ends_go_first():
     assert (itemgraph.pruned(edges, 0.0, seeds.rng(1, "edges")) != edges).nnz == 0
 
 
+def test_what_weighs_nothing_is_no_edge_and_moves_no_other_weight():
+    """A sifted log has weights of exactly 0; were they dropped on one side only, every edge would get another's weight."""
+    edges = edges_of(users=40)
+    edges.data = np.random.default_rng(4).uniform(0.1, 1, edges.nnz)
+    edges.data[::7] = 0
+    kept = itemgraph.pruned(edges, 0.5, seeds.rng(3, "edges"))
+    row, column = kept.nonzero()
+    assert kept.nnz == len(row) == (edges.data > 0).sum() - (edges.data > 0).sum() // 2
+    np.testing.assert_array_equal(kept[row, column], edges[row, column])
+
+
 def test_vectors_and_losses_are_those_of_the_formulas():
     """½ (h + P h) + S h by matrices, P of the pruned graph while training and of the whole one after; pairs by a loop."""
     row = np.arange(60)

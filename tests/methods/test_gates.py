@@ -185,6 +185,18 @@ def test_weights_kept_for_a_view_are_shared_out_among_what_it_left() -> None:
     torch.testing.assert_close(found.sum(dim=1), left.present_BML.any(dim=1).float())
 
 
+def test_an_item_put_where_its_modalities_had_no_weight_is_read_by_all_it_has() -> None:
+    """It would be a silent deletion otherwise, counted as the damage of a replacement."""
+    gate, items = gating(), histories(2)
+    seen = look(gate, items)
+    only_first = torch.zeros_like(seen.present_BML, dtype=torch.float32)
+    only_first[:, 0] = 1.0
+    left = replace_present(seen)
+    found = settled(left, only_first).weight_BML
+    present_BML = left.present_BML.float()
+    torch.testing.assert_close(found, present_BML / present_BML.sum(dim=1, keepdim=True).clamp_min(1))
+
+
 def replace_present(seen: Seen) -> Seen:
     """The same content without the first modality."""
     present = seen.present_BML.clone()

@@ -15,6 +15,7 @@ import torch
 from siftrec import files
 from siftrec.artifact import load, save
 from siftrec.data.catalog import Catalog, Modality
+from siftrec.data.loader import Batch
 from siftrec.data.split import TEST
 from siftrec.errors import (
     ArtifactError,
@@ -23,13 +24,14 @@ from siftrec.errors import (
     SettingsError,
     UsageError,
 )
-from siftrec.methods.base import Method
+from siftrec.methods.base import Losses, Method, Model
 from siftrec.methods.ccl4rec import CCL4Rec
 from siftrec.methods.demure import Demure
 from siftrec.methods.late import LateFusion
 from siftrec.methods.popularity import Popularity
 from siftrec.methods.sasrec import SASRec
 from siftrec.methods.slots import SlotViews
+from siftrec.settings import settings
 from siftrec.train.estimate import give_back_memory
 from siftrec.train.events import EpochEnded, Started, Stepped, Stopped, Warned
 from siftrec.train.fit import fit
@@ -259,6 +261,20 @@ try:
 except EnvironmentProblem as error:
     print(error)
 """
+
+
+def test_layers_draw_from_another_stream_than_losses() -> None:
+    """Of one stream, what dropout hides would hang on which negatives were drawn."""
+    drawn: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    @settings
+    class Drawing(Tiny):
+        def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
+            drawn.append((torch.rand(4), torch.rand(4, generator=rng)))
+            return super().loss(model, batch, rng)
+
+    tiny_fit(method=Drawing(), epochs=1)
+    assert all(not torch.equal(layers, losses) for layers, losses in drawn[-5:])
 
 
 def test_a_write_that_the_system_cuts_short_leaves_nothing_behind(tmp_path: Path) -> None:

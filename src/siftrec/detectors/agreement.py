@@ -66,6 +66,10 @@ class ContentAgreement(nn.Module):
         """See `Fitted`."""
         return {"agreement": self}
 
+    def fold(self, users_B: torch.Tensor) -> torch.Tensor:
+        """See `Fitted.fold`: what an item is like was not learned from who had it."""
+        return torch.zeros_like(users_B)
+
     def fit(
         self,
         log: Sequences,

@@ -114,9 +114,8 @@ class NoiseScores:
 
     @property
     def weight(self) -> np.ndarray:
-        """(E,) float32: 1 − noise; all 1 where that is 0 everywhere, for then nothing is known and nothing is taken."""
-        weight = 1 - self.noise
-        return weight if weight.any() else np.ones_like(weight)
+        """(E,) float32: 1 − noise; all 1 where the share of noise is not bounded below 1: nothing is known then."""
+        return 1 - self.noise if self.rho_interval[1] < 1 else np.ones_like(self.noise)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,10 @@ class PairCounts(nn.Module):
         """See `Fitted`."""
         return {"cooccurrence": self}
 
+    def fold(self, users_B: torch.Tensor) -> torch.Tensor:
+        """See `Fitted.fold`: a user is taken out of the counts."""
+        return torch.zeros_like(users_B)
+
     def get_extra_state(self) -> torch.Tensor:
         """The pairs."""
         size = len(self.get_buffer("popularity"))

@@ -33,6 +33,13 @@ class Fitted(Protocol):
     @property
     def parts(self) -> Mapping[str, Fitted]: ...
 
+    def fold(self, users_B: torch.Tensor) -> torch.Tensor:
+        """(B,) which users, by their row in the fitted log, are judged by one model, which has seen none of them.
+
+        All are of fold 0 where nobody's own part needs another model to be left out.
+        """
+        ...
+
     def fit(
         self, log: Sequences, content_NG: torch.Tensor, seed: int, on_fold: OnFold = ..., share: float = 1.0
     ) -> Fitted:
@@ -130,13 +137,30 @@ def calibrated(
         draws: how many interactions are replaced by background items, at most.
     """
     histories = pieces(log, LENGTH)
-    background = replaced(histories, log.owners, draws, seed)
+    background = drawn_for(fitted, histories, log.owners, users, draws, seed)
     drawn = judge_drawn(fitted, background, content_NG, users)
     score = judge(fitted, log, content_NG, users)
     # Where every user has every item there is nothing to compare with, and nothing can be said.
     evidence = np.where(score == 0, 0, others(histories)) if len(drawn) else np.zeros(len(score), np.int64)
     there = np.where(drawn == 0, 0, others(background.histories)[background.slots])
     return calibrate(score, evidence, log.owners, drawn, there, q=q, seed=seed)[0]
+
+
+def drawn_for(
+    fitted: Fitted, histories: Sequences, owners: np.ndarray, users: np.ndarray | None, count: int, seed: int
+) -> Background:
+    """The background that a detector's scores are compared with (see `replaced`).
+
+    Args:
+        fitted: the detector.
+        histories: of at most 20.
+        owners: (E,) the user of each event.
+        users: (R,) row of each of these users in the fitted log; None = they are not of it.
+        count: how many, at most.
+        seed: of the draws.
+    """
+    fold = None if users is None else fitted.fold(torch.from_numpy(users.astype(np.int64))).numpy()
+    return replaced(histories, owners, count, seed, None if fold is None else fold[owners])
 
 
 def _users(users: np.ndarray | None, rows: np.ndarray) -> torch.Tensor | None:

@@ -23,8 +23,8 @@ from torch import nn
 
 from siftrec import seeds
 from siftrec.data.sequences import Sequences
-from siftrec.detectors.fitted import DRAWS, LENGTH, Fitted, OnFold, judge, judge_drawn
-from siftrec.detectors.slots import others, pieces, replaced
+from siftrec.detectors.fitted import DRAWS, LENGTH, Fitted, OnFold, drawn_for, judge, judge_drawn
+from siftrec.detectors.slots import others, pieces
 from siftrec.errors import ArtifactError, UsageError
 
 _RIDGE = 1e-4
@@ -108,6 +108,10 @@ class Blended(nn.Module):
         own = {name: cast(Fitted, part) for name, part in self.detectors.items()}
         return own if len(own) == 1 else own | {"blend": self}
 
+    def fold(self, users_B: torch.Tensor) -> torch.Tensor:
+        """See `Fitted.fold`: as the first part's; the others need none."""
+        return next(iter(self.parts.values())).fold(users_B)
+
     def fit(
         self,
         log: Sequences,
@@ -123,7 +127,7 @@ class Blended(nn.Module):
         users = _some(log, int(share * _EVENTS), seed)
         some = log.take(users)
         histories = pieces(some, LENGTH)
-        background = replaced(histories, some.owners, int(share * DRAWS), seed)
+        background = drawn_for(self, histories, some.owners, users, int(share * DRAWS), seed)
         scores_ES = np.stack([judge(part, some, content_NG, users) for part in own], axis=1)
         drawn_SS = np.stack([judge_drawn(part, background, content_NG, users) for part in own], axis=1)
         evidence = others(histories) * scores_ES.any(axis=1)

@@ -50,7 +50,7 @@ def others(log: Sequences) -> np.ndarray:
     return np.asarray(np.repeat(log.lengths, log.lengths) - times[which])
 
 
-def replaced(log: Sequences, own: np.ndarray, count: int, seed: int) -> Background:
+def replaced(log: Sequences, own: np.ndarray, count: int, seed: int, folds: np.ndarray | None = None) -> Background:
     """Some histories with one interaction replaced by a popularity-drawn item that is not the user's own.
 
     Args:
@@ -58,13 +58,24 @@ def replaced(log: Sequences, own: np.ndarray, count: int, seed: int) -> Backgrou
         own: (E,) the user of each event, where a history is a part of what a user did.
         count: how many, at most; every event with a neighbour is as likely.
         seed: of the draws.
+        folds: (E,) int64 fold of each event's user, whose items come from users of the same: an event is judged by a model
+            that has not seen it, and were drawn items known from where they were drawn, noise would look like less.
+            None = all are of one.
     """
     rng = seeds.rng(seed, "background")
     able = np.flatnonzero(others(log) > 0)
     chosen = rng.permutation(able)[:count]
     size = int(log.items.max(initial=0)) + 1
     known = np.asarray(own * np.int64(size) + log.items)
-    drawn = draw(lambda slots: log.items[rng.integers(0, len(log.items), len(slots))], own[chosen], known, size)
+    fold = np.zeros(len(log.items), np.int64) if folds is None else folds
+    order, sizes = np.argsort(fold, kind="stable"), np.bincount(fold)
+    starts, drawn_from = np.cumsum(sizes) - sizes, fold[chosen]
+
+    def popular(slots: np.ndarray) -> np.ndarray:
+        here = drawn_from[slots]
+        return np.asarray(log.items[order[starts[here] + rng.integers(0, sizes[here])]])
+
+    drawn = draw(popular, own[chosen], known, size)
     chosen, drawn = chosen[drawn > 0], drawn[drawn > 0]
     rows = log.owners[chosen]
     taken = log.take(rows)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from siftrec.errors import DataError, UsageError
 from siftrec.evaluate.evaluation import Evaluation
+from siftrec.evaluate.impressions import weighted
 from siftrec.evaluate.rank import FILTERS, AnyFilter, Filter
-from siftrec.evaluate.significance import bootstrap_interval, effect_size, equivalence, holm, paired_t
+from siftrec.evaluate.significance import bootstrap_interval, effect_size, equivalence, holm, linear, paired_t
 
 MARGIN = 0.02
 ALPHA = 0.05
@@ -200,7 +201,7 @@ def _compared(
             if problem := run.lacks(metric):
                 raise UsageError(f"{name}: {problem}")
     values_a, values_b = _paired(left, right, metric, filter)
-    difference = values_a - values_b
+    difference = _spread(values_a - values_b, left[0], metric)
     if difference.shape[1] < 2:
         raise DataError("a comparison needs at least two users", f"{name_a} and {name_b}")
     mean_b, p = float(values_b.mean()), paired_t(difference)
@@ -225,6 +226,21 @@ def _compared(
         p_equivalent=equal,
         p_equivalent_holm=equal,
     )
+
+
+def _spread(difference_SQ: NDArray[np.float64], run: Evaluation, metric: str) -> NDArray[np.float64]:
+    """The differences, whose spread is that of their mean.
+
+    A weighted metric is a ratio of two means, Σ w d / Σ w, and values that hold w ÷ its mean alone would take that mean for
+    known. Of the values of its linear approximation, D + w (d − D), the mean is D too.
+    """
+    if not weighted(metric):
+        return difference_SQ
+    if run.weight is None:
+        raise DataError(
+            f"was written before it kept what {metric!r} needs to be compared; evaluate again", run.about.method
+        )
+    return linear(difference_SQ, run.weight)
 
 
 def _check_seeds(name: str, runs: list[Evaluation]) -> None:

@@ -77,12 +77,15 @@ class Evaluation:
         metrics: M names, e.g. `ndcg@10`.
         values: filter → (M, Q) float64; on impressions `none` alone.
         about: the rest.
+        weight: (Q,) by which the values of `gauc` and `…/weighted` were multiplied (`Judged.weight`); None where none was,
+            and in evaluations that were written before it was kept.
     """
 
     users: pl.Series
     metrics: tuple[str, ...]
     values: Mapping[Filter, np.ndarray]
     about: About
+    weight: np.ndarray | None = None
 
     def filter_named(self, filter: str) -> Filter:
         """The filter by its name, `seen` or `none`, or as reports spell it, `filtered` or `unfiltered`.
@@ -158,7 +161,7 @@ class Evaluation:
 
     @cached_property
     def table(self) -> pl.DataFrame:
-        """Columns user, metric, filter, value; one row per value."""
+        """Columns user, metric, filter, value; one row per value. Of impressions also `weight`, the user's."""
         users, metrics, filters = len(self.users), len(self.metrics), len(self.values)
         metric = np.tile(np.repeat(np.arange(metrics, dtype=np.uint32), users), filters)
         filter = np.repeat(np.arange(filters, dtype=np.uint32), metrics * users)
@@ -168,7 +171,9 @@ class Evaluation:
             "filter": _enum(self.values).gather(filter),
             "value": np.concatenate([values.ravel() for values in self.values.values()]),
         }
-        return pl.DataFrame(columns)
+        return pl.DataFrame(
+            columns if self.weight is None else columns | {"weight": np.tile(self.weight, filters * metrics)}
+        )
 
     def to_json(self, run: str) -> dict[str, Any]:
         """One entry of `runs` in the evaluation file."""
@@ -223,7 +228,8 @@ class Evaluation:
             filters = header.get("filters", list(FILTERS))  # older files have both and do not say so
             values = frame["value"].to_numpy().reshape(len(filters), len(metrics), -1)
             users = frame["user"].head(values.shape[2])
-            read = cls(users, metrics, dict(zip(filters, values, strict=True)), about)
+            weight = frame["weight"].head(len(users)).to_numpy() if "weight" in frame.columns else None
+            read = cls(users, metrics, dict(zip(filters, values, strict=True)), about, weight)
             frame = frame.cast({name: read.table.schema[name] for name in ("metric", "filter")})
         except FileNotFoundError:
             raise DataError("no such file; run `siftrec evaluate` first", str(path)) from None
@@ -335,7 +341,7 @@ def _of_impressions(trained: Trained, part: Impressions, split: str, unseen: boo
     values, means = judged.per_user, judged.means()
     other = {"unfiltered": {name: mean for name, mean in means.items() if name not in values}}
     about = _about(trained, part, split, judged.tied, other, {})
-    return Evaluation(judged.users, tuple(values), {"none": np.stack(list(values.values()))}, about)
+    return Evaluation(judged.users, tuple(values), {"none": np.stack(list(values.values()))}, about, judged.weight)
 
 
 def _about(

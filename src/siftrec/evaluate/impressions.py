@@ -63,14 +63,18 @@ class Judged:
         return f"Judged({told}; {len(self.users):,} users, {int(self.shown.sum()):,} impressions)"
 
     @property
+    def weight(self) -> np.ndarray:
+        """(Q,) impressions of each user ÷ their mean, users of one class having none; NaN where all are of one class."""
+        shown = np.where(np.isnan(self.aucs), 0, self.shown)
+        return shown / shown.mean() if shown.any() else np.full(len(shown), np.nan)
+
+    @property
     def per_user(self) -> dict[str, np.ndarray]:
         """Metric → (Q,) values whose plain mean is the metric; AUC and F1 are no such means.
 
-        In `gauc` and `…/weighted` a user's value is times its impressions ÷ their mean, users of one class counting 0.
+        In `gauc` and `…/weighted` a user's value is times `weight`.
         """
-        both, recall = ~np.isnan(self.aucs), self.best / np.maximum(self.clicked, 1)
-        shown = np.where(both, self.shown, 0)
-        weight = shown / shown.mean() if both.any() else np.full(len(shown), np.nan)
+        weight, recall = self.weight, self.best / np.maximum(self.clicked, 1)
         return {
             "gauc": weight * np.nan_to_num(self.aucs),
             f"precision@{DEPTH}/weighted": weight * self.best / DEPTH,

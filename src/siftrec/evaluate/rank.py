@@ -126,16 +126,24 @@ def _questions(
         for start in range(0, len(order), rows):
             here = order[start : start + rows]
             scores_BC = scorer.scores(pad(part.histories, here, length))[:, 1:]
+            _check(not bool(scores_BC.isnan().any()))  # -inf is a score: never to be recommended
             yield here, lambda scores_BC=scores_BC: [(0, scores_BC)]  # type: ignore[misc]
         return
     items_CD = scorer.items()[1:]
+    _check(bool(items_CD.isfinite().all()))
     width = min(len(items_CD), max(TILE, block_bytes // (_BYTES_PER_SCORE * ROWS) // TILE * TILE))
     space = items_CD.new_empty(ROWS * width)  # one buffer for all blocks: fresh pages cost as much as the product
     for start in range(0, len(order), ROWS):
         here = order[start : start + ROWS]
         items_BL, shown_BLM = pad(part.histories, here, length), pad_shown(part.histories, here, length)
         users_BD = scorer.users(items_BL) if shown_BLM is None else scorer.users(items_BL, shown_BLM)
+        _check(bool(users_BD.isfinite().all()))
         yield here, _products(users_BD, items_CD, width, space)
+
+
+def _check(comparable: bool) -> None:
+    if not comparable:
+        raise NonFiniteLossError("the model gives NaN as a score; its training diverged")
 
 
 def _products(users_BD: torch.Tensor, items_CD: torch.Tensor, width: int, space: torch.Tensor) -> Blocks:
@@ -156,8 +164,6 @@ def _products(users_BD: torch.Tensor, items_CD: torch.Tensor, width: int, space:
 def _places(blocks: Blocks, asked: Sequences, seen: Sequences) -> np.ndarray:
     """Unfiltered rank, filtered rank and number of tied items of each target of a block, (3, T)."""
     scores_T, scores_S = _gather(blocks, asked), _gather(blocks, seen)
-    if np.isnan(scores_T).any():
-        raise NonFiniteLossError("the model gives NaN as a score; its training diverged")
     place_T, tied_T = np.ones(len(scores_T), np.int64), np.full(len(scores_T), -1, np.int64)
     for first, scores_BC in blocks():
         rows = scores_BC.numpy()
@@ -202,8 +208,6 @@ def _tops(blocks: Blocks, seen: Sequences, k: int) -> np.ndarray:
         best = (values, codes) if best is None else _merged(best, (values, codes), wide)
     if best is None:
         return np.zeros((2, len(seen), k), np.int32)
-    if bool(best[0][:, 0].isnan().any()):
-        raise NonFiniteLossError("the model gives NaN as a score; its training diverged")
     codes_BW = best[1].numpy()
     width = int(max(codes_BW.max(initial=0), seen.items.max(initial=0))) + 1
     known_BW = np.isin(codes_BW + np.arange(len(codes_BW))[:, None] * width, seen.owners * width + seen.items)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from siftrec.display import html_table
 from siftrec.evaluate.impressions import weighted
 from siftrec.evaluate.rank import FILTERS, Filter
-from siftrec.evaluate.significance import estimate
+from siftrec.evaluate.significance import estimate, linear
 
 if TYPE_CHECKING:
     from siftrec.evaluate.evaluation import Evaluation
@@ -39,7 +41,8 @@ def html(evaluation: Evaluation) -> str:
 
 def _cell(evaluation: Evaluation, name: str, filter: Filter, mean: float) -> str:
     digits = 1 if name.startswith("arp") else 4
-    if name not in evaluation.metrics or weighted(name) or len(evaluation.users) < 2:
+    weight = evaluation.weight if weighted(name) else np.ones(1)
+    if name not in evaluation.metrics or weight is None or len(evaluation.users) < 2:
         return f"{mean:,.{digits}f}"
-    around = 1.96 * estimate(evaluation.per_user(name, filter)).error
+    around = 1.96 * estimate(linear(evaluation.per_user(name, filter), weight)).error
     return f"{mean:,.{digits}f} [{mean - around:,.{digits}f}, {mean + around:,.{digits}f}]"

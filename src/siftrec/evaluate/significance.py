@@ -57,6 +57,17 @@ def estimate(difference: Values) -> Estimate:
     return Estimate(mean, variance**0.5, variance**2 / doubt if doubt else users - 1)
 
 
+def linear(weighted_SQ: Values, weight_Q: Values) -> Values:
+    """(S, Q) values of the linear approximation of a weighted mean: their mean is the same, their spread is its own.
+
+    Args:
+        weighted_SQ: w v of each user, where w are weights of mean 1; or (Q,).
+        weight_Q: w.
+    """
+    mean_S1 = weighted_SQ.mean(axis=-1, keepdims=True)
+    return np.asarray(weighted_SQ - mean_S1 * (weight_Q - 1))
+
+
 def paired_t(difference: Values) -> float:
     """Two-sided p of the t test that the mean difference is zero; with one seed Student's paired test.
 
@@ -130,7 +141,7 @@ def equivalence(difference: Values, margin: float) -> float:
 
     Args:
         difference: see `estimate`.
-        margin: > 0 in the metric's own unit; 0 can never be shown, and gives 1.
+        margin: > 0 in the metric's own unit; 0 can never be shown, p is at least .5.
     """
     mean, error, freedom = estimate(difference)
     if error == 0:

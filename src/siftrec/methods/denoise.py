@@ -139,7 +139,7 @@ class Denoising(nn.Module):
             widths = [items_BT.shape[1] % LENGTH, *[LENGTH] * (items_BT.shape[1] // LENGTH)]
             pieces = [piece_BS for piece_BS in items_BT.split(widths, dim=1) if piece_BS.shape[1]]
             score_BP = torch.cat([self._judged(piece_BS, batch.user_B) for piece_BS in pieces], dim=1)[:, 1:]
-        noise_BP = self.get_buffer("rho") * (-score_BP).exp()
+        noise_BP = (self.get_buffer("rho").log() - score_BP).exp()
         return torch.where(score_BP == 0, 1.0, 1 - (self.how.severity * noise_BP).clamp(0, 1))
 
     def _judged(

@@ -75,9 +75,11 @@ class Gated(NamedTuple):
 def settled(seen: Seen, weight_BML: torch.Tensor) -> Gated:
     """Weights found earlier, on content of which some has been replaced since; shared out among what is present now.
 
-    They carry no gradient: what is learned from damage must not teach the gate.
+    An item that was put where none of its modalities had any weight is read by all of them alike. The weights carry no
+    gradient: what is learned from damage must not teach the gate.
     """
     left_BML = weight_BML.detach() * seen.present_BML
+    left_BML = torch.where(left_BML.sum(dim=1, keepdim=True) > 0, left_BML, seen.present_BML.to(left_BML.dtype))
     nothing = torch.zeros_like(weight_BML)
     shared_BML = left_BML / left_BML.sum(dim=1, keepdim=True).clamp_min(torch.finfo(left_BML.dtype).tiny)
     return Gated(seen, nothing, nothing, nothing.long(), shared_BML)

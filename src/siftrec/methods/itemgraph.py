@@ -39,6 +39,8 @@ def pruned(edges: sparse.csr_matrix, share: float, rng: np.random.Generator) -> 
         share: that is left out, in whole edges.
         rng: generator.
     """
+    edges = edges.copy()
+    edges.eliminate_zeros()  # as the product below does: an interaction of weight 0 is no edge
     odds = _normalised(edges).tocoo()
     # Who waits shortest at these rates is drawn so.
     waits = rng.exponential(size=odds.nnz) / np.maximum(odds.data, 1e-12)

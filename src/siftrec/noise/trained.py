@@ -18,6 +18,8 @@ _DRAWS = 50_000
 def judged_by(trained: Trained, log: Sequences, *, q: float = 0.2, seed: int = 7) -> tuple[NoiseScores, Calibration]:
     """Noise scores from how well the rest of its history vouches for each interaction, in the model's own geometry.
 
+    Of users it was trained on it remembers what they did, so their share of noise may lie above `rho_upper`.
+
     Args:
         trained: a trained CCL4Rec.
         log: histories in the codes of `trained.items`.

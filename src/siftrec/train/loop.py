@@ -108,9 +108,9 @@ def _set_rate(state: State, training: Training, steps: int) -> None:
 
 def _step(method: Learned, state: State, batch: Batch, training: Training, seed: int) -> None:
     model, progress = state.model, state.progress
-    name = (seed, "loss", progress.epoch, progress.step)
-    with seeds.initialised(*name):  # for layers that draw from torch's own generator, such as Dropout
-        losses = method.loss(model, batch, seeds.generator(*name))
+    step = (progress.epoch, progress.step)
+    with seeds.initialised(seed, "layers", *step):  # for those that draw from torch's own generator, such as Dropout
+        losses = method.loss(model, batch, seeds.generator(seed, "loss", *step))
     state.optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(total(losses))
     parts = _finite_parts(losses, model, progress)
