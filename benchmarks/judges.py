@@ -21,10 +21,10 @@ from siftrec.detectors.agreement import Agreement, ContentAgreement, space_of
 from siftrec.detectors.calibrate import NoiseScores, calibrate
 from siftrec.detectors.content import content_of, units
 from siftrec.detectors.cooccurrence import Cooccurrence, PairCounts
-from siftrec.detectors.fitted import Fitted, judge, judge_drawn
+from siftrec.detectors.fitted import Fitted, drawn_for, judge, judge_drawn
 from siftrec.detectors.likelihood import CrossFitted, Likelihood
 from siftrec.detectors.ratio import LogRatio
-from siftrec.detectors.slots import Background, others, pieces, replaced
+from siftrec.detectors.slots import Background, others, pieces
 from siftrec.methods.denoise import Denoise
 from siftrec.methods.judgement import Denoiser
 from siftrec.methods.model import SequenceModel
@@ -98,8 +98,9 @@ def noisy_log(data: str, mechanism: str, rho: float, seed: int, folder: Path) ->
 
 
 def background(log: Sequences, seed: int) -> Background:
-    """Histories of the log with one interaction replaced."""
-    return replaced(pieces(log, LONGEST), log.owners, _DRAWS, seed)
+    """Histories of the log with one interaction replaced, as the library's likelihood is compared with."""
+    users = np.arange(len(log))
+    return drawn_for(Likelihood().build(1, 0), pieces(log, LONGEST), log.owners, users, _DRAWS, seed)
 
 
 def _disliked(path: Path, rows: np.ndarray) -> np.ndarray:

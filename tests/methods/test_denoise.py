@@ -71,7 +71,7 @@ def test_contract_with_a_detector_as_importance():
 @pytest.mark.parametrize("importance", ["likelihood", "cooccurrence", "blend"])
 def test_importance_by_a_detector_needs_one_that_has_it(importance):
     catalog = behaviours("easy", users=20, items=1000).catalog
-    with pytest.raises(SettingsError, match=r"needs method\.denoise.*there is none"):
+    with pytest.raises(SettingsError, match=r"needs `denoise`.*there is none"):
         CCL4Rec(views=Views(importance=importance)).build(catalog)
     other = Denoise(detector=Cooccurrence() if importance == "likelihood" else Likelihood())
     with pytest.raises(SettingsError, match=r"there is one for (likelihood|cooccurrence)$"):
