@@ -28,7 +28,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 DOCS = ROOT / "docs"
 METHOD = (DOCS / "methods" / "ccl4rec.md").read_text("utf-8")
-RECBOLE = ROOT / "benchmarks" / "peers" / "recbole"
+PEERS = ROOT / "benchmarks" / "peers"
+RECBOLE = PEERS / "recbole"
 MICROLENS = ROOT.parent / "shared" / "data" / "microlens50k"
 
 
@@ -176,6 +177,39 @@ def test_recbole_learns_each_target_by_its_weight(data: Path, monkeypatch: pytes
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["targets"] == 150 * (9 - 3)
+
+
+LISTED = {
+    "rectools": """
+given = dataset.interactions.df
+assert abs(given[Columns.Weight].sum() - frame[Columns.Weight].sum()) < 1e-3 * len(frame)
+listed = model.recommend(["u0", "u1"], dataset, k=3, filter_viewed=True)
+assert len(listed) == 6 and set(listed[Columns.Item]) <= set(frame[Columns.Item])
+""",
+    "implicit": """
+assert abs(matrix.sum() - frame["weight"].sum()) < 1e-3 * len(frame) and matrix.nnz == len(frame)
+assert 0 < sampled.nnz < matrix.nnz and abs(sampled.nnz - matrix.sum()) < 4 * len(frame) ** 0.5
+assert len(best) == 3 and not set(best) & set(matrix[0].indices)
+""",
+}
+"""What must hold after a section of the page has been carried out in the library's own environment."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("peer", LISTED)
+def test_another_library_reads_the_weights_as_the_page_says(peer: str, data: Path) -> None:
+    """The page's own lines, where the library is: a changed argument there would otherwise be found by a reader."""
+    python = PEERS / peer / ".venv" / "bin" / "python"
+    if not python.exists():
+        pytest.skip(f"the environment of {peer} is missing: make peer-{peer}")
+    log = pl.read_parquet("events.parquet")
+    ranks = np.random.default_rng(3).permutation(len(log)) / len(log)
+    log.with_columns(weight=pl.Series(ranks)).write_parquet("weighted.parquet")
+    page = (DOCS / "howto" / "weights.md").read_text("utf-8")
+    (section,) = re.findall(rf"^## \d\. {peer}\n(.*?)^## ", page, re.MULTILINE | re.DOTALL | re.IGNORECASE)
+    code = "".join(re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL))
+    done = subprocess.run([python, "-c", code + LISTED[peer]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def flat(table: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
