@@ -174,7 +174,11 @@ def test_a_refused_setting_of_a_base_is_named_where_it_stands(method, key):
     assert refused.value.path == key
 
 
-@pytest.mark.parametrize("method", AROUND, ids=lambda method: type(method).__name__)
+FAST = (CL4SRec, CauseRec)
+ALL = [pytest.param(each, marks=[] if isinstance(each, FAST) else [pytest.mark.slow]) for each in AROUND]
+
+
+@pytest.mark.parametrize("method", ALL, ids=lambda method: type(method).__name__)
 def test_what_stands_around_a_base_has_its_rows(method):
     """Judged by other rows than its base, an opponent would win or lose by what it is trained on."""
     assert method.rows == "prefix"
