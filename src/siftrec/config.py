@@ -230,10 +230,13 @@ class Experiment:
 
 
 def _missing(catalog: Catalog, imputed: Mapping[str, np.ndarray], how: Mapping[str, Impute]) -> dict[str, int]:
-    """How many items lack each modality, and of how many it is imputed, in words."""
+    """How many items lack each modality, of how many it is imputed, and how many vectors nobody asks for, in words."""
     notes = {}
     for name, aligned in catalog.modalities.items():
         notes[f"items without {name}"] = int((~aligned.present[1:]).sum())
+        notes[f"{name} vectors of items that the log lacks"] = int(
+            aligned.modality.present.sum() - aligned.present.sum()
+        )
         notes[f"items whose {name} is imputed ({how[name]})"] = int(imputed[name].sum())
     return {note: count for note, count in notes.items() if count}
 

@@ -143,8 +143,9 @@ def test_a_label_is_a_number_or_a_truth(tmp_path, labels):
 
 def test_ids_that_were_hardly_meant_are_counted(tmp_path):
     """They stay what they are, for a film may be called None; unsaid, gaps would be recommended as an item."""
-    events = read(put(tmp_path, "a.csv", "user,item,time\nu,nan,1\nu,NaN,2\nv, x,3\nv,x,4\n"))
+    events = read(put(tmp_path, "a.csv", "user,item,time\nu,nan,1\nu,NaN,2\nv, x,3\nv,x,4\nw,007,5\nw,7,6\nw,0,7\n"))
     assert events.notes == {
+        "item ids with leading zeros, which are kept": 1,
         "item ids that read like a missing value, NaN, nan": 2,
         "item ids with a blank before or after": 1,
     }

@@ -168,11 +168,12 @@ def test_a_run_keeps_the_truth_beside_it(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = [(f"u{u}", f"i{i}", t) for u in range(30) for t, i in enumerate(rng.permutation(20)[:6])]
     pl.DataFrame(rows, schema=["user", "item", "time"], orient="row").write_csv(tmp_path / "events.csv")
-    np.save(tmp_path / "cover.npy", rng.standard_normal((20, 4)).astype("f4"))
-    np.save(tmp_path / "mask.npy", np.arange(20) > 3)
+    np.save(tmp_path / "cover.npy", rng.standard_normal((22, 4)).astype("f4"))
+    np.save(tmp_path / "mask.npy", np.arange(22) > 3)
+    (tmp_path / "ids.txt").write_text("".join(f"i{i}\n" for i in range(22)))
     (tmp_path / "exp.toml").write_text(
         '[data]\npath = "events.csv"\n[data.inject]\nrho = 0.1\n[data.foreign]\nrho = 0.4\nmodalities = ["cover"]\n'
-        '[modality.cover]\npath = "cover.npy"\nmask = "mask.npy"\nimpute = "mean"\n'
+        '[modality.cover]\npath = "cover.npy"\nids = "ids.txt"\nmask = "mask.npy"\nimpute = "mean"\n'
         '[method]\nuse = "siftrec:LateFusion"\ndim = 4\n[train]\nepochs = 1\n[evaluate]\ncutoffs = [5]\n'
     )
     experiment = config.load(tmp_path / "exp.toml")
@@ -181,7 +182,11 @@ def test_a_run_keeps_the_truth_beside_it(tmp_path: Path) -> None:
     prepared = experiment.prepare()
     assert prepared.foreign is not None
     assert prepared.injected is not None
-    assert prepared.notes == {"items without cover": 4, "items whose cover is imputed (mean)": 4}
+    assert prepared.notes == {
+        "items without cover": 4,
+        "cover vectors of items that the log lacks": 2,
+        "items whose cover is imputed (mean)": 4,
+    }
     assert prepared.catalog.coverage == {"cover": 1.0}
     run(experiment, tmp_path / "run")
     kept = pl.read_parquet(tmp_path / "run" / "foreign.parquet")

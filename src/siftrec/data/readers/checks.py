@@ -145,7 +145,7 @@ def _ids(raw: Raw, role: str) -> pl.Series:
 
 
 def _doubtful(ids: pl.Series, role: str) -> dict[str, int]:
-    """Ids that are taken as they are and were hardly meant so."""
+    """How many rows have ids that are taken as they are and were perhaps not meant so."""
     if ids.dtype != pl.String:
         return {}
     each = ids.unique()
@@ -153,6 +153,7 @@ def _doubtful(ids: pl.Series, role: str) -> dict[str, int]:
     padded = each.filter(each.str.strip_chars() != each)
     told = {f"{role} ids that read like a missing value, {', '.join(missing.sort())}": missing}
     told |= {f"{role} ids with a blank before or after": padded}
+    told |= {f"{role} ids with leading zeros, which are kept": each.filter(each.str.contains(r"^0\d+$"))}
     return {note: int(ids.is_in(found.implode()).sum()) for note, found in told.items() if len(found)}
 
 
