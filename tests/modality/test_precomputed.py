@@ -79,6 +79,8 @@ def id_files(folder: Path):
     yield folder / "i.tsv", {}
     (folder / "i.csv").write_text("key,title\n" + "".join(f'{i},"x, y"\n' for i in IDS), "utf-8")
     yield folder / "i.csv", {"id_column": "key"}
+    (folder / "above.csv").write_text("\n" + (folder / "i.csv").read_text("utf-8"), "utf-8")
+    yield folder / "above.csv", {"id_column": "key"}
     (folder / "i.txt").write_text("\n".join(IDS) + "\n", "utf-8")
     yield folder / "i.txt", {}
     (folder / "i.json").write_text(json.dumps(IDS), "utf-8")
