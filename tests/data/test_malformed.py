@@ -20,6 +20,7 @@ from siftrec.errors import DataError
 HEAD = "user,item,time\n"
 GOOD = HEAD + "a,x,1500000000\nb,y,1500000001\n"
 LATIN = "user,item,time\na,x,1500000000\nb,café,1500000001\n".encode("latin-1")
+JSON = '{"user": "a", "item": "x", "time": 1}\n'
 
 TEXTS = {
     # name: (file name, bytes, where after the file name, part of the problem)
@@ -84,6 +85,26 @@ TEXTS = {
     "JSON null user": ("a.jsonl", '{"user": null, "item": "x"}\n{"user": "a", "item": "x"}\n', ":1", "user is empty"),
     "JSON fraction as id": ("a.jsonl", '{"user": 1.5, "item": "x"}\n', ":1", "ids are text or whole numbers"),
     "JSON truth as time": ("a.jsonl", '{"user": 1, "item": 2, "time": true}\n', ":1", "numbers, ISO 8601 text or"),
+    "JSON NaN": (
+        "a.jsonl",
+        JSON + '{"user": "NaN", "item": "x", "time": NaN}\n',
+        ":2:38",
+        "NaN is not a finite number",
+    ),
+    "JSON too large": ("a.jsonl", JSON + '{"user": 1, "item": 2, "time": -1e999}\n', ":2:32", "-1e999 is not a finite"),
+    "JSON nested deep": ("a.jsonl", JSON + '{"x": ' + "[" * 3000 + "\n", ":2", "nested too deep"),
+    "JSON half a letter": (
+        "a.jsonl",
+        JSON + r'{"user": "u\ud83d", "item": "x"}',
+        ":2",
+        r"'user' is 'u\ud83d', where \ud83d",
+    ),
+    "JSON other half of one": (
+        "a.jsonl",
+        JSON + r'{"user": "u", "item": "\uDE00"}',
+        ":2",
+        r"'item' is '\ude00', where",
+    ),
     "pairs without a tab": ("a_pairs.tsv", "1\t5 6\n2 7 8\n", ":2:1", "1 fields where 2 are needed"),
     "pairs with two tabs": ("a_pairs.tsv", "1\t5 6\n2\t7\t8\n", ":2:3", "3 fields where 2 are needed"),
     "pairs without a user": ("a_pairs.tsv", "1\t5 6\n\t7 8\n", ":2:1", "user is empty"),

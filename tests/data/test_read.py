@@ -172,6 +172,12 @@ def test_typed_ids_keep_their_type_and_text_stays_text(tmp_path):
     assert events.frame["item"].to_list() == ["1e3", "NA"]
 
 
+def test_jsonl_letters_may_be_written_as_pairs_and_cut_in_what_is_not_read(tmp_path):
+    """Titles that were cut off in the middle of a letter are no reason to refuse a log."""
+    line = r'{"user": "\ud83d\ude00", "item": "\\ud83d", "title": "a\ud83d"}'
+    assert read(put(tmp_path, "a.jsonl", line)).frame.select("user", "item").rows() == [("😀", r"\ud83d")]
+
+
 def test_jsonl_ids_written_as_numbers_become_text(tmp_path):
     events = read(put(tmp_path, "a.jsonl", '{"user": 7, "item": "a"}\n\n{"item": 3, "user": "007", "more": [1]}\n'))
     assert events.frame.select("user", "item").rows() == [("007", "3"), ("7", "a")]

@@ -28,11 +28,13 @@ class Scan:
         bom: a byte-order mark, which is accepted and counted.
         quotes: double quotes.
         doubtful: the last of them stands where one may open a field that is never closed.
+        escapes: backslashes.
     """
 
     bom: bool
     quotes: bool
     doubtful: bool
+    escapes: bool
 
     @property
     def notes(self) -> dict[str, int]:
@@ -73,7 +75,7 @@ def scan(path: Path) -> Scan:
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     start, tail = 0, b""
-    bom = lf = cr = quotes = doubtful = False
+    bom = lf = cr = quotes = doubtful = escapes = False
     with readable(path), open_bytes(path) as file:
         while block := file.read(_BLOCK):
             if start == 0:
@@ -86,6 +88,7 @@ def scan(path: Path) -> Scan:
                 _decode(decoder, block, path, start - pending)
             if (at := block.rfind(b'"')) >= 0:
                 quotes, doubtful = True, (block[at - 1 : at] if at else tail) in _BEFORE_A_FIELD
+            escapes = escapes or b"\\" in block
             lf, cr = lf or b"\n" in block, cr or b"\r" in block
             start, tail = start + len(block), block[-1:]
         _decode(decoder, b"", path, start - len(decoder.getstate()[0]), final=True)
@@ -93,7 +96,7 @@ def scan(path: Path) -> Scan:
         raise DataError("is empty", str(path))
     if cr and not lf:
         raise DataError("lines end in CR alone; save it with LF or CRLF line ends", f"{path}:1")
-    return Scan(bom, quotes, doubtful)
+    return Scan(bom, quotes, doubtful, escapes)
 
 
 def _refuse_utf16(path: Path, block: bytes) -> None:
