@@ -14,6 +14,7 @@ import pytest
 from commanded import refused
 from siftrec.data.layout import sniff
 from siftrec.data.read import read
+from siftrec.data.readers.arrow import write_table
 from siftrec.data.titles import titles
 from siftrec.errors import DataError
 
@@ -194,11 +195,51 @@ def test_parquet_cut_off(tmp_path):
         ({"user": [1, 2], "item": [1, 2], "ts": [-1, 5]}, "row 1, column 'ts': time -1 is negative"),
         ({"user": [1, 2], "item": [1, 2], "label": [None, 1]}, "row 1, column 'label': label is empty"),
         ({"user": [1, 2], "item": [1, 2], "label": [[1], [1]]}, "label is List(Int64); numbers are needed"),
+        (
+            {"user": [1, 2], "item": [1, 2], "split": [["test"], []]},
+            "row 1, column 'split': split is List(String); text",
+        ),
         ({"user": [], "item": []}, "memory: has no interactions"),
     ],
 )
 def test_typed_tables_name_row_and_column(columns, problem):
     assert problem in refusal(lambda: read(pl.DataFrame(columns)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "times", "problem"),
+    [
+        (
+            "clock",
+            ["10", "9"],
+            "row 1, column 'time': times are String; the file says they are microseconds since 1970",
+        ),
+        ("order", [1.0, float("nan")], "row 1, column 'time': times are Float64; the file says they are positions"),
+        ("clock", [dt.datetime(2020, 1, 1)] * 2, "row 1, column 'time': times are Datetime"),
+        ("order", [[1], [2]], "row 1, column 'time': times are List(Int64)"),
+        ("order", [1, -1], "row 2, column 'time': time -1 is negative"),
+        (
+            "order",
+            pl.Series([1, 2**63], dtype=pl.UInt64),
+            "row 2, column 'time': time 9223372036854775808 is too large",
+        ),
+        ("clock", [0, 1_700_000_000 * 10**9], "row 2, column 'time': time 1700000000000000000 is after the year 2100"),
+        ("clock", [1, None], "row 2, column 'time': time is empty"),
+    ],
+)
+def test_times_of_a_file_that_says_what_they_are_are_checked_too(kind, times, problem, tmp_path):
+    """Whoever changed the column kept the metadata: text would be sorted as text, and noise judged in that order."""
+    write_table(pl.DataFrame({"user": ["a", "a"], "item": [1, 2], "time": times}), tmp_path / "a.parquet", kind)
+    pa.feather.write_feather(pa.parquet.read_table(tmp_path / "a.parquet"), tmp_path / "a.arrow")
+    for name in ("a.parquet", "a.arrow"):
+        assert problem in refusal(lambda name=name: read(tmp_path / name))
+
+
+def test_marked_times_may_be_narrow(tmp_path):
+    times = pl.Series([2, 1], dtype=pl.Int32)
+    write_table(pl.DataFrame({"user": ["a", "a"], "item": [1, 2], "time": times}), tmp_path / "a.parquet", "order")
+    events = read(tmp_path / "a.parquet")
+    assert (events.frame["item"].to_list(), events.frame["time"].dtype) == ([2, 1], pl.Int64)
 
 
 WHEN = [dt.datetime(2020, 1, 2), dt.datetime(2020, 1, 1)]
