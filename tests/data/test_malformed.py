@@ -17,10 +17,12 @@ from siftrec.data.read import read
 from siftrec.data.readers.arrow import write_table
 from siftrec.data.titles import titles
 from siftrec.errors import DataError
+from siftrec.modality.precomputed import features
 
 HEAD = "user,item,time\n"
 GOOD = HEAD + "a,x,1500000000\nb,y,1500000001\n"
 LATIN = "user,item,time\na,x,1500000000\nb,café,1500000001\n".encode("latin-1")
+NOTED = "user,item,note\n"
 JSON = '{"user": "a", "item": "x", "time": 1}\n'
 
 TEXTS = {
@@ -44,7 +46,12 @@ TEXTS = {
     "tabs in a csv": ("a.csv", GOOD.replace(",", "\t"), ":1", "separated by '\\t', not by ','"),
     "commas in a tsv": ("a.tsv", GOOD, ":1", "separated by ',', not by '\\t'"),
     "unbalanced quote": ("a.csv", HEAD + 'a,x,1500000000\nb,"y,1500000001\n', ":3", "a double quote is never closed"),
-    "unbalanced quote after one inside a field": ("a.csv", HEAD + 'a,5" x,1\nb,y,2\nc,"z,3\n', ":4", "never closed"),
+    "unbalanced quote after one inside a field": (
+        "a.csv",
+        NOTED + 'a,x,5" disk\nb,y,"q\nc,z,r\n',
+        ":3",
+        "never closed",
+    ),
     "unbalanced quote in the last line": ("a.csv.gz", gzip.compress((GOOD + 'c,z,"').encode()), ":4", "never closed"),
     "two unbalanced quotes": ("a.csv", HEAD + 'a,x,1\nb,"y,2\nc,z",3\n', ":3:3", "runs over a line end"),
     "extra field": ("a.csv", GOOD + "c,z,1500000002,9\n", ":4:5", "4 fields where 3 are needed"),
@@ -168,6 +175,51 @@ def test_parquet_cut_off(tmp_path):
         path = tmp_path / name
         path.write_bytes(path.read_bytes()[:-9])
         assert refusal(lambda path=path: read(path)).startswith(f"{path}: is not a readable")
+
+
+def damaged(offsets=(0, 1, 2), letters=b"a\xff"):
+    """Two texts that are none."""
+    return pa.StringArray.from_buffers(2, pa.array(offsets, pa.int32()).buffers()[1], pa.py_buffer(letters))
+
+
+@pytest.mark.parametrize("user", [damaged(), damaged((0, 9, 2), b"ab")], ids=["no UTF-8", "offsets outside"])
+def test_columns_that_are_damaged_inside_their_file(user, tmp_path):
+    """Polars takes them as they are: the process ended in a panic, or in a segmentation fault."""
+    path = tmp_path / "a.arrow"
+    pa.feather.write_feather(pa.table({"user": user, "item": [1, 2]}), path, compression="uncompressed")
+    assert refusal(lambda: read(path)).startswith(f"{path}: is not a readable Arrow file: ")
+    pa.feather.write_feather(pa.table({"item": user, "v": [[1.0], [2.0]]}), path, compression="uncompressed")
+    assert refusal(lambda: features(path)).startswith(f"{path}: is not a complete Arrow file: ")
+
+
+def test_text_of_parquet_that_is_no_utf8(tmp_path):
+    path = tmp_path / "a.parquet"
+    pa.parquet.write_table(pa.table({"user": damaged(), "item": [1, 2]}), path)
+    assert refusal(lambda: read(path)).startswith(f"{path}: is not a readable Parquet file: ")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"user", b"us\xffr"))
+    assert refusal(lambda: read(path)).startswith(f"{path}: is not a readable Parquet file: ")
+
+
+def test_metadata_that_is_no_text_is_nobodys_concern(tmp_path):
+    path = tmp_path / "a.parquet"
+    pa.parquet.write_table(pa.table({"user": ["a"], "item": ["x"], "title": ["one"]}), path)
+    path.write_bytes(path.read_bytes().replace(b"ARROW:schema", b"\xffRROW:schema"))
+    assert len(read(path)) == 1
+    assert titles(path).rows() == [("x", "one")]
+
+
+@pytest.mark.parametrize(
+    ("column", "problem"),
+    [
+        ([["one"], ["two"]], "column 'title' is List(String); text is needed"),
+        ([b"one", b"\xff"], "column 'title' is Binary; text is needed"),
+        (damaged(), "is not a readable Parquet file"),
+    ],
+)
+def test_titles_that_are_no_text(column, problem, tmp_path):
+    pa.parquet.write_table(pa.table({"item": [1, 2], "title": column}), tmp_path / "t.parquet")
+    assert refusal(lambda: titles(tmp_path / "t.parquet")).startswith(f"{tmp_path / 't.parquet'}: {problem}")
 
 
 @pytest.mark.parametrize(
