@@ -211,28 +211,6 @@ def test_truncated_files_are_refused(name, share, tmp_path):
     refusal(tmp_path / name, **arguments)
 
 
-@pytest.mark.parametrize("odd", [b"{'descr': ", b"(" * 300, b"{'shape': (" + b"9" * 5000])
-def test_headers_that_are_damaged_are_refused(odd, tmp_path):
-    """Python reads them as Python, and has more ways to say no than ValueError."""
-    np.save(tmp_path / "a.npy", VECTORS)
-    np.savez(tmp_path / "a.npz", VECTORS)
-    for name in ("a.npy", "a.npz"):
-        data = (tmp_path / name).read_bytes()
-        start, end = data.index(b"{'descr'"), data.index(b"\n", data.index(b"{'descr'"))
-        changed = data[:start] + (odd + b" " * (end - start))[: end - start] + data[end:]
-        (tmp_path / name).write_bytes(changed)
-        assert "is not a complete NumPy" in refusal(tmp_path / name)
-
-
-def test_numbers_of_the_other_byte_order_are_trained_on_as_others(tmp_path):
-    """Files of Java and of HDF5 tools have them, and torch takes none."""
-    for order in "<>":
-        np.save(tmp_path / "a.npy", VECTORS.astype(f"{order}f2"))
-        aligned = Catalog(pl.Series(IDS), text=features(tmp_path / "a.npy", ids=IDS)).modalities["text"]
-        vectors = torch.from_numpy(aligned.vectors(np.arange(1, 6)))
-        assert vectors.tolist() == VECTORS[np.argsort(IDS)].tolist()
-
-
 def written(write, thing) -> bytes:
     stream = io.BytesIO()
     write(stream, thing)
