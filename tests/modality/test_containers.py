@@ -1,5 +1,7 @@
 """Arrays inside files: headers that are damaged, and numbers as other machines write them."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -14,7 +16,7 @@ IDS = ["a", "007", "c", "d", "é"]
 
 
 @pytest.mark.parametrize("odd", [b"{'descr': ", b"(" * 300, b"{'shape': (" + b"9" * 5000])
-def test_headers_that_are_damaged_are_refused(odd, tmp_path):
+def test_headers_that_are_damaged_are_refused(odd: bytes, tmp_path: Path) -> None:
     """Python reads them as Python, and has more ways to say no than ValueError."""
     np.save(tmp_path / "a.npy", VECTORS)
     np.savez(tmp_path / "a.npz", VECTORS)
@@ -27,7 +29,7 @@ def test_headers_that_are_damaged_are_refused(odd, tmp_path):
             features(tmp_path / name)
 
 
-def test_numbers_of_the_other_byte_order_are_trained_on_as_others(tmp_path):
+def test_numbers_of_the_other_byte_order_are_trained_on_as_others(tmp_path: Path) -> None:
     """Files of Java and of HDF5 tools have them, and torch takes none."""
     for order in "<>":
         np.save(tmp_path / "a.npy", VECTORS.astype(f"{order}f2"))
