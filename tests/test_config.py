@@ -155,6 +155,19 @@ def test_broken_files_are_refused_with_their_place(tmp_path: Path) -> None:
         config.load(tmp_path / "latin.toml")
 
 
+def test_brackets_nested_too_deep_are_not_toml(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"exp\.toml: not TOML: its brackets are nested too deep"):
+        config.load(write(tmp_path, "x = " + "[" * 5000))
+
+
+@pytest.mark.parametrize("key", ["data.path", "data.titles", "modality.text.path", "modality.text.ids"])
+def test_the_home_of_nobody_is_named_by_key(tmp_path: Path, key: str) -> None:
+    paths = {"data.path": "a.csv", "data.titles": "t.csv", "modality.text.path": "a.npy", "modality.text.ids": "i.txt"}
+    lines = "".join(f"{each} = '{'~no-such-user/x' if each == key else path}'\n" for each, path in paths.items())
+    with pytest.raises(SettingsError, match=f"{key}: '~no-such-user/x' names a user who has no home here"):
+        config.load(write(tmp_path, f"{lines}[method]\nuse = 'siftrec:Popularity'\n"))
+
+
 @pytest.mark.parametrize("override", ["method.dim", "=3", "method..dim=3", ".a=1"])
 def test_an_override_without_key_or_value_is_a_usage_error(tmp_path: Path, override: str) -> None:
     with pytest.raises(UsageError, match="key=value"):

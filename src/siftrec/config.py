@@ -313,12 +313,16 @@ def parse(file: Path) -> dict[str, Any]:
         problem, _, place = str(error).rpartition(" (at ")
         where = ":".join([str(file), *re.findall(r"\d+", place)])
         raise SettingsError(where, f"not TOML: {problem[0].lower()}{problem[1:]}") from None
+    except RecursionError:
+        raise SettingsError(str(file), "not TOML: its brackets are nested too deep") from None
 
 
 def _experiment(table: Mapping[str, Any], folder: Path, trust: tuple[str, ...]) -> Experiment:
     _check_shape(table)
     data = construct(Data, table["data"], "data", trust)
-    data = replace(data, path=_absolute(data.path, folder), titles=_absolute(data.titles, folder))
+    data = replace(
+        data, **{part: _absolute(f"data.{part}", getattr(data, part), folder) for part in ("path", "titles")}
+    )
     modality = {name: _source(name, value, folder, trust) for name, value in table.get("modality", {}).items()}
     parts: dict[str, Any] = {"data": data, "method": build(table["method"], "method", trust)}
     problem = refusal(parts["method"])
@@ -356,12 +360,15 @@ def _source(name: str, table: Any, folder: Path, trust: tuple[str, ...]) -> Sour
     if not names_modality(name):
         raise SettingsError(key, f"{name!r} cannot name a modality; use letters, digits and _, e.g. 'text'")
     source = construct(Source, table, key, trust)
-    located = {part: _absolute(getattr(source, part), folder) for part in ("path", "ids", "mask")}
+    located = {part: _absolute(f"{key}.{part}", getattr(source, part), folder) for part in ("path", "ids", "mask")}
     return replace(source, **located)
 
 
-def _absolute(path: str | None, folder: Path) -> Any:
-    return None if path is None else os.path.abspath(folder / Path(path).expanduser())
+def _absolute(key: str, path: str | None, folder: Path) -> Any:
+    try:
+        return None if path is None else os.path.abspath(folder / Path(path).expanduser())
+    except RuntimeError:
+        raise SettingsError(key, f"{path!r} names a user who has no home here; write ./{path} for a folder") from None
 
 
 def _exists(key: str, path: str) -> None:

@@ -14,12 +14,16 @@ import pytest
 from commanded import refused
 from siftrec.data.layout import sniff
 from siftrec.data.read import read
+from siftrec.data.readers.arrow import write_table
 from siftrec.data.titles import titles
 from siftrec.errors import DataError
+from siftrec.modality.precomputed import features
 
 HEAD = "user,item,time\n"
 GOOD = HEAD + "a,x,1500000000\nb,y,1500000001\n"
 LATIN = "user,item,time\na,x,1500000000\nb,café,1500000001\n".encode("latin-1")
+NOTED = "user,item,note\n"
+JSON = '{"user": "a", "item": "x", "time": 1}\n'
 
 TEXTS = {
     # name: (file name, bytes, where after the file name, part of the problem)
@@ -41,9 +45,15 @@ TEXTS = {
     "wrong separator": ("a.csv", GOOD.replace(",", ";"), ":1", "separated by ';', not by ','"),
     "tabs in a csv": ("a.csv", GOOD.replace(",", "\t"), ":1", "separated by '\\t', not by ','"),
     "commas in a tsv": ("a.tsv", GOOD, ":1", "separated by ',', not by '\\t'"),
-    "unbalanced quote": ("a.csv", HEAD + 'a,x,1500000000\nb,"y,1500000001\n', ":3", "quote never closed"),
+    "unbalanced quote": ("a.csv", HEAD + 'a,x,1500000000\nb,"y,1500000001\n', ":3", "a double quote is never closed"),
+    "unbalanced quote after one inside a field": (
+        "a.csv",
+        NOTED + 'a,x,5" disk\nb,y,"q\nc,z,r\n',
+        ":3",
+        "never closed",
+    ),
+    "unbalanced quote in the last line": ("a.csv.gz", gzip.compress((GOOD + 'c,z,"').encode()), ":4", "never closed"),
     "two unbalanced quotes": ("a.csv", HEAD + 'a,x,1\nb,"y,2\nc,z",3\n', ":3:3", "runs over a line end"),
-    "text after a quote": ("a.csv", HEAD + 'a,x,1\nb,"y"y",2\n', ":3", "quote never closed"),
     "extra field": ("a.csv", GOOD + "c,z,1500000002,9\n", ":4:5", "4 fields where 3 are needed"),
     "missing field": ("a.csv", HEAD + "a,x\n" + "b,y,1500000001\n", ":2:3", "2 fields where 3 are needed"),
     "missing field after a quoted one": ("a.csv", HEAD + '"a,""b",xx\n', ":2:9", "2 fields where 3 are needed"),
@@ -83,6 +93,26 @@ TEXTS = {
     "JSON null user": ("a.jsonl", '{"user": null, "item": "x"}\n{"user": "a", "item": "x"}\n', ":1", "user is empty"),
     "JSON fraction as id": ("a.jsonl", '{"user": 1.5, "item": "x"}\n', ":1", "ids are text or whole numbers"),
     "JSON truth as time": ("a.jsonl", '{"user": 1, "item": 2, "time": true}\n', ":1", "numbers, ISO 8601 text or"),
+    "JSON NaN": (
+        "a.jsonl",
+        JSON + '{"user": "NaN", "item": "x", "time": NaN}\n',
+        ":2:38",
+        "NaN is not a finite number",
+    ),
+    "JSON too large": ("a.jsonl", JSON + '{"user": 1, "item": 2, "time": -1e999}\n', ":2:32", "-1e999 is not a finite"),
+    "JSON nested deep": ("a.jsonl", JSON + '{"x": ' + "[" * 3000 + "\n", ":2", "nested too deep"),
+    "JSON half a letter": (
+        "a.jsonl",
+        JSON + r'{"user": "u\ud83d", "item": "x"}',
+        ":2",
+        r"'user' is 'u\ud83d', where \ud83d",
+    ),
+    "JSON other half of one": (
+        "a.jsonl",
+        JSON + r'{"user": "u", "item": "\uDE00"}',
+        ":2",
+        r"'item' is '\ude00', where",
+    ),
     "pairs without a tab": ("a_pairs.tsv", "1\t5 6\n2 7 8\n", ":2:1", "1 fields where 2 are needed"),
     "pairs with two tabs": ("a_pairs.tsv", "1\t5 6\n2\t7\t8\n", ":2:3", "3 fields where 2 are needed"),
     "pairs without a user": ("a_pairs.tsv", "1\t5 6\n\t7 8\n", ":2:1", "user is empty"),
@@ -147,6 +177,51 @@ def test_parquet_cut_off(tmp_path):
         assert refusal(lambda path=path: read(path)).startswith(f"{path}: is not a readable")
 
 
+def damaged(offsets=(0, 1, 2), letters=b"a\xff"):
+    """Two texts that are none."""
+    return pa.StringArray.from_buffers(2, pa.array(offsets, pa.int32()).buffers()[1], pa.py_buffer(letters))
+
+
+@pytest.mark.parametrize("user", [damaged(), damaged((0, 9, 2), b"ab")], ids=["no UTF-8", "offsets outside"])
+def test_columns_that_are_damaged_inside_their_file(user, tmp_path):
+    """Polars takes them as they are: the process ended in a panic, or in a segmentation fault."""
+    path = tmp_path / "a.arrow"
+    pa.feather.write_feather(pa.table({"user": user, "item": [1, 2]}), path, compression="uncompressed")
+    assert refusal(lambda: read(path)).startswith(f"{path}: is not a readable Arrow file: ")
+    pa.feather.write_feather(pa.table({"item": user, "v": [[1.0], [2.0]]}), path, compression="uncompressed")
+    assert refusal(lambda: features(path)).startswith(f"{path}: is not a complete Arrow file: ")
+
+
+def test_text_of_parquet_that_is_no_utf8(tmp_path):
+    path = tmp_path / "a.parquet"
+    pa.parquet.write_table(pa.table({"user": damaged(), "item": [1, 2]}), path)
+    assert refusal(lambda: read(path)).startswith(f"{path}: is not a readable Parquet file: ")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"user", b"us\xffr"))
+    assert refusal(lambda: read(path)).startswith(f"{path}: is not a readable Parquet file: ")
+
+
+def test_metadata_that_is_no_text_is_nobodys_concern(tmp_path):
+    path = tmp_path / "a.parquet"
+    pa.parquet.write_table(pa.table({"user": ["a"], "item": ["x"], "title": ["one"]}), path)
+    path.write_bytes(path.read_bytes().replace(b"ARROW:schema", b"\xffRROW:schema"))
+    assert len(read(path)) == 1
+    assert titles(path).rows() == [("x", "one")]
+
+
+@pytest.mark.parametrize(
+    ("column", "problem"),
+    [
+        ([["one"], ["two"]], "column 'title' is List(String); text is needed"),
+        ([b"one", b"\xff"], "column 'title' is Binary; text is needed"),
+        (damaged(), "is not a readable Parquet file"),
+    ],
+)
+def test_titles_that_are_no_text(column, problem, tmp_path):
+    pa.parquet.write_table(pa.table({"item": [1, 2], "title": column}), tmp_path / "t.parquet")
+    assert refusal(lambda: titles(tmp_path / "t.parquet")).startswith(f"{tmp_path / 't.parquet'}: {problem}")
+
+
 @pytest.mark.parametrize(
     ("columns", "problem"),
     [
@@ -172,11 +247,51 @@ def test_parquet_cut_off(tmp_path):
         ({"user": [1, 2], "item": [1, 2], "ts": [-1, 5]}, "row 1, column 'ts': time -1 is negative"),
         ({"user": [1, 2], "item": [1, 2], "label": [None, 1]}, "row 1, column 'label': label is empty"),
         ({"user": [1, 2], "item": [1, 2], "label": [[1], [1]]}, "label is List(Int64); numbers are needed"),
+        (
+            {"user": [1, 2], "item": [1, 2], "split": [["test"], []]},
+            "row 1, column 'split': split is List(String); text",
+        ),
         ({"user": [], "item": []}, "memory: has no interactions"),
     ],
 )
 def test_typed_tables_name_row_and_column(columns, problem):
     assert problem in refusal(lambda: read(pl.DataFrame(columns)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "times", "problem"),
+    [
+        (
+            "clock",
+            ["10", "9"],
+            "row 1, column 'time': times are String; the file says they are microseconds since 1970",
+        ),
+        ("order", [1.0, float("nan")], "row 1, column 'time': times are Float64; the file says they are positions"),
+        ("clock", [dt.datetime(2020, 1, 1)] * 2, "row 1, column 'time': times are Datetime"),
+        ("order", [[1], [2]], "row 1, column 'time': times are List(Int64)"),
+        ("order", [1, -1], "row 2, column 'time': time -1 is negative"),
+        (
+            "order",
+            pl.Series([1, 2**63], dtype=pl.UInt64),
+            "row 2, column 'time': time 9223372036854775808 is too large",
+        ),
+        ("clock", [0, 1_700_000_000 * 10**9], "row 2, column 'time': time 1700000000000000000 is after the year 2100"),
+        ("clock", [1, None], "row 2, column 'time': time is empty"),
+    ],
+)
+def test_times_of_a_file_that_says_what_they_are_are_checked_too(kind, times, problem, tmp_path):
+    """Whoever changed the column kept the metadata: text would be sorted as text, and noise judged in that order."""
+    write_table(pl.DataFrame({"user": ["a", "a"], "item": [1, 2], "time": times}), tmp_path / "a.parquet", kind)
+    pa.feather.write_feather(pa.parquet.read_table(tmp_path / "a.parquet"), tmp_path / "a.arrow")
+    for name in ("a.parquet", "a.arrow"):
+        assert problem in refusal(lambda name=name: read(tmp_path / name))
+
+
+def test_marked_times_may_be_narrow(tmp_path):
+    times = pl.Series([2, 1], dtype=pl.Int32)
+    write_table(pl.DataFrame({"user": ["a", "a"], "item": [1, 2], "time": times}), tmp_path / "a.parquet", "order")
+    events = read(tmp_path / "a.parquet")
+    assert (events.frame["item"].to_list(), events.frame["time"].dtype) == ([2, 1], pl.Int64)
 
 
 WHEN = [dt.datetime(2020, 1, 2), dt.datetime(2020, 1, 1)]

@@ -58,6 +58,9 @@ def sources(folder: Path):
     yield put(folder, "bom.csv", b"\xef\xbb\xbf" + csv.encode())
     yield put(folder, "cut.csv", csv.rstrip("\n"))
     yield put(folder, "blank.csv", csv.replace("\n", "\n\n"))
+    for name, text in (("above.csv", csv), ("above.tsv", tsv), ("above.inter", tsv)):
+        yield put(folder, name, f"\n\n{text}")
+        yield put(folder, f"bom_{name}", ("\ufeff\r\n" + text.replace("\n", "\r\n")).encode())
     yield put(folder, "a.tsv", tsv)
     yield put(folder, "a.tsv.gz", gzip.compress(tsv.encode()))
     yield put(folder, "a.inter", tsv.replace("uid", "uid:token").replace("ts", "ts:float"))
@@ -87,6 +90,15 @@ def test_every_source_gives_the_same_log(tmp_path):
         assert events.time_kind == "clock", name
         assert events.notes.get("unsorted rows") == 1, name
         assert events.notes.get("byte-order mark", 0) == ("bom" in str(name)), name
+
+
+def test_blank_lines_above_a_header_are_no_rows(tmp_path):
+    """The header would be an interaction, a title and an id, and `sift` would weight the row before each."""
+    log = read(put(tmp_path, "a.csv", '\r\n\r\n"user",item\r\n\r\na,x\r\nb,y\r\n'))
+    assert log.frame.select("user", "item", "row").rows() == [("a", "x", 0), ("b", "y", 1)]
+    assert titles(put(tmp_path, "t.csv", "\nitem,title\n1,one\n")).rows() == [("1", "one")]
+    with pytest.raises(DataError, match="has no interactions"):
+        read(put(tmp_path, "b.csv", "\n\nuser,item\n"))
 
 
 def test_columns_may_be_named(tmp_path):
@@ -159,6 +171,12 @@ def test_typed_ids_keep_their_type_and_text_stays_text(tmp_path):
     events = read(put(tmp_path, "a.csv", "user,item\n007,1e3\n7,NA\n"))
     assert events.frame["user"].to_list() == ["007", "7"]
     assert events.frame["item"].to_list() == ["1e3", "NA"]
+
+
+def test_jsonl_letters_may_be_written_as_pairs_and_cut_in_what_is_not_read(tmp_path):
+    """Titles that were cut off in the middle of a letter are no reason to refuse a log."""
+    line = r'{"user": "\ud83d\ude00", "item": "\\ud83d", "title": "a\ud83d"}'
+    assert read(put(tmp_path, "a.jsonl", line)).frame.select("user", "item").rows() == [("😀", r"\ud83d")]
 
 
 def test_jsonl_ids_written_as_numbers_become_text(tmp_path):

@@ -50,6 +50,7 @@ def sources(folder: Path) -> Iterator[Path]:
         "bom.csv": "\ufeff" + csv,
         "cut.csv": csv.rstrip("\n"),
         "blank.csv": csv.replace("\n", "\n\n"),
+        "above.csv": "\n\n" + csv,
         "a.tsv": tsv,
         "a.inter": tsv.replace("uid", "user_id:token").replace("vid", "item_id:token").replace("ts", "timestamp:float"),
         "a.jsonl": lines,
@@ -199,7 +200,9 @@ def test_any_text_that_can_be_read_comes_back(rows: list[tuple[str, str, str]]) 
 ODD = {
     "text after a closed quote": '"one"two',
     "text and quotes after it": '"one"two"three"',
+    "text and one quote after it": '"one"two"',
     "quotes inside plain text": 'say "hi"',
+    "one quote inside plain text": '5" disk',
     "a separator behind a quote": '"one"two " "',
     "an empty field": '""',
     "two lines": '"one\ntwo""\n\n"',
@@ -236,6 +239,15 @@ def test_the_writer_counts_the_rows_that_the_reader_counts(notes: list[str]) -> 
         after = read(out)
         assert after.frame.drop("weight").equals(before.frame)
         np.testing.assert_array_equal(weights_by_row(after), weights)
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_what_is_left_of_a_log_can_be_read(tmp_path: Path, odd: str) -> None:
+    """Whether a record is read must not hang on the quotes of others: `sift --drop` leaves those out."""
+    (tmp_path / "a.csv").write_text(f"user,item,note\na,x,{odd}\nb,y,{odd}\n")
+    for kept in ([True, False], [False, True]):
+        rewrite(tmp_path / "a.csv", tmp_path / "b.csv", Marks(None, np.array(kept)))
+        assert read(tmp_path / "b.csv").frame["user"].to_list() == ["a" if kept[0] else "b"]
 
 
 def test_rows_that_were_never_scored_pass_with_weight_one(tmp_path: Path) -> None:

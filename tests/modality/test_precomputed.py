@@ -79,6 +79,8 @@ def id_files(folder: Path):
     yield folder / "i.tsv", {}
     (folder / "i.csv").write_text("key,title\n" + "".join(f'{i},"x, y"\n' for i in IDS), "utf-8")
     yield folder / "i.csv", {"id_column": "key"}
+    (folder / "above.csv").write_text("\n" + (folder / "i.csv").read_text("utf-8"), "utf-8")
+    yield folder / "above.csv", {"id_column": "key"}
     (folder / "i.txt").write_text("\n".join(IDS) + "\n", "utf-8")
     yield folder / "i.txt", {}
     (folder / "i.json").write_text(json.dumps(IDS), "utf-8")
@@ -310,6 +312,9 @@ def test_tables_that_are_no_features_are_refused(columns, arguments, problem, tm
         ("i.json", "[1,", ":1:4: broken JSON"),
         ("i.json", '[1, "a"]', "must be a list of ids, all text or all whole numbers"),
         ("i.json", "{}", "must be a list of ids"),
+        ("i.json", "[" * 9999, "its brackets are nested too deep"),
+        ("i.json", r'["\ud800", "a"]', "holds half a letter among its ids"),
+        ("i.json", f"[{10**50}, 1]", "holds a number that is too large among its ids"),
         ("i.txt", "", "is empty"),
         ("i.xlsx", "a", "unknown kind of id file"),
         ("i.npy", "no array", "is not a complete NumPy file"),

@@ -94,7 +94,8 @@ class Aligned:
         row = self.row[codes]
         if not len(self.modality.features):
             return np.zeros((len(codes), self.width), np.float32)
-        out = np.array(self.modality.features[np.maximum(row, 0)])
+        features = self.modality.features
+        out = np.array(features[np.maximum(row, 0)], features.dtype.newbyteorder("="))  # torch takes no other
         out[row < 0] = 0.0
         return out
 

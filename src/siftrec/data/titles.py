@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet
 
+from siftrec.data.readers import arrow
 from siftrec.data.readers.columns import recognised
 from siftrec.data.readers.delimited import CSV, header_of, table
 from siftrec.data.readers.recbole import ATOMIC
-from siftrec.data.readers.text import Dialect, readable, scan
+from siftrec.data.readers.text import Dialect, scan
 from siftrec.errors import DataError
 
 
@@ -26,20 +25,22 @@ def titles(path: Path | str) -> pl.DataFrame:
     """
     path = Path(path)
     if path.suffix == ".parquet":
-        with readable(path):
-            try:
-                names = pa.parquet.read_schema(path).names
-            except pa.ArrowInvalid:
-                raise DataError("is not a readable Parquet file", str(path)) from None
-            item, title = _columns(names, path)
-            frame = pl.DataFrame(pa.parquet.read_table(path, columns=[item, title]))
+        item, title = _columns(arrow.names(path), path)
+        frame = arrow.framed(arrow.whole(path, [item, title]))
     else:
         found = scan(path)
         names = header_of(path, _dialect(path))
         item, title = _columns(names, path)
         frame = table(path, names, (item, title), _dialect(path), found)
-    text = frame.select(pl.col(item).cast(pl.String).alias("item"), pl.col(title).cast(pl.String).alias("title"))
+    text = pl.DataFrame({"item": _text(frame[item], path), "title": _text(frame[title], path)})
     return text.drop_nulls().unique("item", keep="first", maintain_order=True)
+
+
+def _text(column: pl.Series, path: Path) -> pl.Series:
+    try:
+        return column.cast(pl.String)
+    except pl.exceptions.PolarsError:
+        raise DataError(f"column {column.name!r} is {column.dtype}; text is needed", str(path)) from None
 
 
 def has_titles(path: Path) -> bool:

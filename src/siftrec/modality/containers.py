@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tokenize
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
+from siftrec.data.readers.arrow import framed, sound
 from siftrec.data.readers.columns import recognised, refuse_twice
 from siftrec.data.readers.text import readable
 from siftrec.errors import DataError
@@ -25,7 +27,7 @@ from siftrec.settings import nearest
 _SAFETENSORS = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "BOOL": "|b1", "U8": "|u1"}
 _DAMAGE = (
     *(ValueError, TypeError, KeyError, AttributeError, OverflowError, EOFError, SyntaxError, RuntimeError),
-    zipfile.BadZipFile,
+    *(zipfile.BadZipFile, tokenize.TokenError, MemoryError),
 )
 """What the parsers of these formats raise on hostile bytes."""
 
@@ -186,7 +188,10 @@ def _table(path: Path, id_column: str | None, vector_column: str | None) -> Cont
     with readable(path):
         try:
             table, columns = _arrow(path, id_column, vector_column)
-        except pa.ArrowException as error:
+            sound(table.select(columns.all))
+        except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
             kind = "Parquet" if path.suffix == ".parquet" else "Arrow"
             raise DataError(f"is not a complete {kind} file: {str(error).splitlines()[0]}", str(path)) from None
     return _of_columns(table, columns, path)
@@ -223,7 +228,7 @@ def _side_by_side(table: pa.Table, ids: pl.Series | None, path: Path) -> Content
     if not table.num_rows:
         raise DataError("holds no vectors", str(path))
     short = all(pa.types.is_float16(field.type) or pa.types.is_float32(field.type) for field in table.schema)
-    frame = pl.DataFrame(table).cast(pl.Float32 if short else pl.Float64)
+    frame = framed(table).cast(pl.Float32 if short else pl.Float64)
     if ids is not None:
         known = frame.select(~pl.all_horizontal(pl.all().is_null())).to_series()
         frame, ids = frame.filter(known), ids.filter(known)

@@ -148,13 +148,19 @@ def _ids_of_json(path: Path) -> pl.Series:
     try:
         with open_text(path) as file:
             ids = json.load(file)
+    except RecursionError:
+        raise DataError("broken JSON: its brackets are nested too deep", str(path)) from None
     except ValueError as error:
         line, column = getattr(error, "lineno", 1), getattr(error, "colno", 1)
         raise DataError(f"broken JSON: {getattr(error, 'msg', error)}", f"{path}:{line}:{column}") from None
     kinds = {type(one) for one in ids} if isinstance(ids, list) else {type(ids)}
     if kinds not in ({str}, {int}):
         raise DataError("must be a list of ids, all text or all whole numbers", str(path))
-    return pl.Series("id", ids)
+    try:
+        return pl.Series("id", ids)
+    except (UnicodeEncodeError, OverflowError, TypeError):
+        odd = "half a letter" if kinds == {str} else "a number that is too large"
+        raise DataError(f"holds {odd} among its ids", str(path)) from None
 
 
 def _checked_ids(ids: pl.Series, rows: int, path: Path) -> pl.Series:

@@ -49,14 +49,17 @@ def read(path: Path, columns: Columns) -> Interactions:
         return _told(arrow.schema, arrow.select, columns, str(path))
 
 
-def whole(path: Path) -> pa.Table:
-    """A Parquet or Arrow file as it is, every column and its metadata.
+def whole(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """A Parquet or Arrow file as it is, with its metadata: every column, or those of these names.
 
     Raises:
         DataError: not what its name says, or damaged.
     """
     with _opened(path):
-        return pa.parquet.read_table(path) if path.suffix == ".parquet" else _ipc(path)
+        if path.suffix == ".parquet":
+            return sound(pa.parquet.read_table(path, columns=columns))
+        table = _ipc(path)
+        return sound(table if columns is None else table.select(columns))
 
 
 def names(path: Path) -> list[str]:
@@ -77,7 +80,7 @@ def _opened(path: Path) -> Iterator[None]:
             raise DataError("is empty", str(path))
         try:
             yield
-        except pa.ArrowException as error:
+        except (pa.ArrowException, UnicodeDecodeError) as error:
             raise _unreadable(path, error) from None
         except OSError as error:
             if error.errno is not None:
@@ -93,6 +96,21 @@ def _ipc(path: Path) -> pa.Table:
         return reader.read_all()
 
 
+def sound(table: pa.Table) -> pa.Table:
+    """The table, once its offsets lie inside it and its text is UTF-8: who reads one that is not may end the process.
+
+    Raises:
+        pa.ArrowInvalid: it is damaged.
+    """
+    table.validate(full=True)
+    return table
+
+
+def framed(table: pa.Table) -> pl.DataFrame:
+    """The table without its metadata, which anybody may have written and Polars takes for text."""
+    return pl.DataFrame(table.replace_schema_metadata(None))
+
+
 def _unreadable(path: Path, error: Exception) -> DataError:
     kind = "Parquet" if path.suffix == ".parquet" else "Arrow"
     return DataError(f"is not a readable {kind} file: {str(error).splitlines()[0]}", str(path))
@@ -104,7 +122,7 @@ def _told(schema: pa.Schema, take: Callable[[list[str]], pa.Table], columns: Col
     _refuse_untold_time(schema, roles, columns, source)
     kind = (schema.metadata or {}).get(TIME_KIND.encode(), b"") if roles.get("time") == "time" else b""
     known: TimeKind | None = "order" if kind == b"order" else "clock" if kind == b"clock" else None
-    return _checked(take(list(roles.values())), roles, source, known)
+    return _checked(sound(take(list(roles.values()))), roles, source, known)
 
 
 def table(frame: Any, columns: Columns, source: str = "memory") -> Interactions:
@@ -172,7 +190,7 @@ def _unreadable_frame(error: Exception) -> str:
 
 
 def _checked(arrow: Any, roles: dict[str, str], source: str, kind: TimeKind | None) -> Interactions:
-    frame = pl.DataFrame(arrow.select(list(roles.values())))
+    frame = framed(arrow.select(list(roles.values())))
     frame = frame.select(pl.col(name).alias(role) for role, name in roles.items())
     return interactions(Raw(frame, source, _Row(source, roles), {}, kind))
 

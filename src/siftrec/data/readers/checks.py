@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from siftrec.data.interactions import Interactions, TimeKind
-from siftrec.data.readers.times import microseconds
+from siftrec.data.readers.times import marked, microseconds
 from siftrec.data.vocab import Vocab, exact_ids
 from siftrec.errors import DataError
 
@@ -71,7 +71,10 @@ def _checked(raw: Raw) -> pl.DataFrame:
     if "rating" in names:
         columns.append(_numbers(raw, "rating"))
     if "split" in names:
-        split = raw.frame["split"].cast(pl.String)
+        split = raw.frame["split"]
+        if split.dtype.is_nested() or split.dtype == pl.Binary:
+            raise DataError(f"split is {split.dtype}; text is needed", raw.place(0, "split"))
+        split = split.cast(pl.String)
         raw.refuse(~split.is_in(SPLITS).fill_null(False), "split", "split {} is none of train, valid, test")
         columns.append(split)
     for name in names:
@@ -173,5 +176,4 @@ def _numbers(raw: Raw, role: str) -> pl.Series:
 def _times(raw: Raw) -> pl.Series:
     if raw.time_kind is None:
         return microseconds(raw.frame["time"], raw.refuse)
-    raw.refuse(raw.frame["time"].is_null(), "time", "time is empty")
-    return raw.frame["time"]
+    return marked(raw.frame["time"], raw.time_kind == "clock", raw.refuse)

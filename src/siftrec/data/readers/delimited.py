@@ -15,7 +15,7 @@ import pyarrow.csv
 from siftrec.data.interactions import Interactions
 from siftrec.data.readers.checks import Raw, interactions
 from siftrec.data.readers.columns import Columns
-from siftrec.data.readers.text import Dialect, Place, Scan, open_bytes, readable, records, scan
+from siftrec.data.readers.text import Dialect, Place, Scan, open_bytes, readable, records, refuse_open, scan
 from siftrec.errors import DataError
 
 CSV = Dialect(",", quoted=True)
@@ -84,16 +84,16 @@ def table(
         headed: False when the header is not in the file.
 
     Raises:
-        DataError: a line with too many or too few fields, a quote that is never closed.
+        DataError: a line with too many or too few fields, a quote that opens a field and is never closed.
     """
     names = list(wanted)
-    quoted = dialect.quoted and found.quotes > 0
-    if quoted and found.quotes % 2:
-        _refuse_ragged(path, dialect, len(header))
-        raise DataError("a double quote is never closed", str(path))
+    quoted = dialect.quoted and found.quotes
+    if quoted and found.doubtful:
+        refuse_open(path, dialect)
+    above = next(records(path, dialect)).line if headed else 0  # Arrow counts the blank lines above the header too
     options: dict[str, Any] = {
         "read_options": pa.csv.ReadOptions(
-            column_names=header, skip_rows_after_names=int(headed), block_size=_LONGEST_LINE, use_threads=False
+            column_names=header, skip_rows_after_names=above, block_size=_LONGEST_LINE, use_threads=False
         ),
         "parse_options": pa.csv.ParseOptions(
             delimiter=dialect.separator if len(dialect.separator) == 1 else "\t",

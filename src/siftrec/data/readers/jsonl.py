@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn
 
 import polars as pl
 
@@ -15,6 +19,9 @@ from siftrec.data.readers.columns import Columns
 from siftrec.data.readers.text import open_bytes, open_text, readable, scan
 from siftrec.data.vocab import exact_ids
 from siftrec.errors import DataError
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[-+.\w]+')
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -43,9 +50,15 @@ def read(path: Path, columns: Columns) -> Interactions:
                 file.read(3)
             frame = pl.read_ndjson(file, infer_schema_length=None)
     except pl.exceptions.PolarsError as error:
-        _refuse(path)
+        for number, line in _lines(path):
+            _refuse_halves(_object(line, number, path), number, path)
         raise DataError(f"cannot be read as JSON lines: {error}", str(path)) from None
     roles = columns.find(frame.columns, str(path))
+    if found.escapes:
+        for number, line in _lines(path):
+            if "\\ud" in line or "\\uD" in line:
+                value = _object(line, number, path)
+                _refuse_halves({name: value.get(name) for name in roles.values()}, number, path)
     frame = frame.select(pl.col(name).alias(role) for role, name in roles.items())
     frame = frame.with_columns(_as_text(frame[role]) for role in ("user", "item"))
     return interactions(Raw(frame, str(path), _Line(path), found.notes))
@@ -65,12 +78,37 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, line
 
 
-def _refuse(path: Path) -> None:
-    for number, line in _lines(path):
-        try:
-            value = json.loads(line)
-        except ValueError as error:
-            column = getattr(error, "colno", 1)
-            raise DataError(f"broken JSON: {getattr(error, 'msg', error)}", f"{path}:{number}:{column}") from None
-        if not isinstance(value, dict):
-            raise DataError('is not a JSON object like {"user": …, "item": …}', f"{path}:{number}:1")
+def _object(line: str, number: int, path: Path) -> dict[str, Any]:
+    """The object of a line.
+
+    Raises:
+        DataError: it holds none, or one that strict JSON has no place for.
+    """
+    try:
+        value = json.loads(line, parse_constant=partial(_refuse_number, line), parse_float=partial(_finite, line))
+    except RecursionError:
+        raise DataError("broken JSON: its brackets are nested too deep", f"{path}:{number}") from None
+    except ValueError as error:
+        column = getattr(error, "colno", 1)
+        raise DataError(f"broken JSON: {getattr(error, 'msg', error)}", f"{path}:{number}:{column}") from None
+    if not isinstance(value, dict):
+        raise DataError('is not a JSON object like {"user": …, "item": …}', f"{path}:{number}:1")
+    return value
+
+
+def _finite(line: str, number: str) -> float:
+    value = float(number)
+    return value if math.isfinite(value) else _refuse_number(line, number)
+
+
+def _refuse_number(line: str, number: str) -> NoReturn:
+    bare = (match for match in _TOKEN.finditer(line) if match[0] == number)
+    raise json.JSONDecodeError(f"{number} is not a finite number", line, next(bare).start())
+
+
+def _refuse_halves(value: Mapping[str, Any], number: int, path: Path) -> None:
+    """Refuse a surrogate without the other of its pair: Polars makes the same letter of all of them."""
+    for name, text in value.items():
+        if isinstance(text, str) and (half := _HALF.search(text)):
+            problem = f"{name!r} is {text!a}, where {ascii(half[0])[1:-1]} is half a letter; write it whole"
+            raise DataError(problem, f"{path}:{number}")

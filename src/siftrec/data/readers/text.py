@@ -16,15 +16,25 @@ from typing import IO, TextIO, cast
 from siftrec.errors import DataError
 
 _BLOCK = 1 << 24
+_BEFORE_A_FIELD = {b"", b",", b"\t", b"\n", b"\r", b'"', codecs.BOM_UTF8[-1:]}
 _MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What the checking pass saw: a byte-order mark (accepted and counted) and the number of double quotes."""
+    """What the checking pass saw.
+
+    Attributes:
+        bom: a byte-order mark, which is accepted and counted.
+        quotes: double quotes.
+        doubtful: the last of them stands where one may open a field that is never closed.
+        escapes: backslashes.
+    """
 
     bom: bool
-    quotes: int
+    quotes: bool
+    doubtful: bool
+    escapes: bool
 
     @property
     def notes(self) -> dict[str, int]:
@@ -64,8 +74,8 @@ def scan(path: Path) -> Scan:
         DataError: empty, UTF-16, not UTF-8, NUL bytes, CR alone as line end, damaged gzip; with line and byte column.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
-    start = quotes = 0
-    bom = lf = cr = False
+    start, tail = 0, b""
+    bom = lf = cr = quotes = doubtful = escapes = False
     with readable(path), open_bytes(path) as file:
         while block := file.read(_BLOCK):
             if start == 0:
@@ -76,15 +86,17 @@ def scan(path: Path) -> Scan:
             pending = len(decoder.getstate()[0])
             if pending or not block.isascii():
                 _decode(decoder, block, path, start - pending)
-            quotes += block.count(b'"')
+            if (at := block.rfind(b'"')) >= 0:
+                quotes, doubtful = True, (block[at - 1 : at] if at else tail) in _BEFORE_A_FIELD
+            escapes = escapes or b"\\" in block
             lf, cr = lf or b"\n" in block, cr or b"\r" in block
-            start += len(block)
+            start, tail = start + len(block), block[-1:]
         _decode(decoder, b"", path, start - len(decoder.getstate()[0]), final=True)
     if start <= (3 if bom else 0):
         raise DataError("is empty", str(path))
     if cr and not lf:
         raise DataError("lines end in CR alone; save it with LF or CRLF line ends", f"{path}:1")
-    return Scan(bom, quotes)
+    return Scan(bom, quotes, doubtful, escapes)
 
 
 def _refuse_utf16(path: Path, block: bytes) -> None:
@@ -164,6 +176,39 @@ def records(path: Path, dialect: Dialect) -> Iterator[Record]:
                 lines.clear()
         except csv.Error as error:
             raise DataError(f"{error}; is a quote never closed?", f"{path}:{first + 1}") from None
+
+
+def left_open(line: str, separator: str, inside: bool) -> bool:
+    """Whether a quoted field runs over the end of a line that starts `inside` one.
+
+    A quote opens a field only at its start, and after the closing one everything is plain text.
+    """
+    opening, at = f'{separator}"', 0
+    if not inside:
+        line = separator + line
+    while inside or (found := line.find(opening, at)) >= 0:
+        end = line.find('"', at if inside else found + len(opening))
+        while end >= 0 and line[end + 1 : end + 2] == '"':
+            end = line.find('"', end + 2)
+        if end < 0:
+            return True
+        inside, at = False, end + 1
+    return False
+
+
+def refuse_open(path: Path, dialect: Dialect) -> None:
+    """Walk a quoted file to its end.
+
+    Raises:
+        DataError: a quote that opens a field is never closed, with the line of its record.
+    """
+    inside, first = False, 0
+    with readable(path), open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            first = first if inside else number
+            inside = left_open(line, dialect.separator, inside)
+    if inside:
+        raise DataError("a double quote is never closed", f"{path}:{first}")
 
 
 def _kept(file: Iterable[str], lines: list[str]) -> Iterator[str]:

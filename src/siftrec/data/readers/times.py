@@ -69,6 +69,29 @@ def microseconds(times: pl.Series, refuse: Refuse) -> pl.Series:
     return _scaled(times, refuse)
 
 
+def marked(times: pl.Series, clock: bool, refuse: Refuse) -> pl.Series:
+    """Times of a file that says itself what they are, as int64.
+
+    Args:
+        times: µs since 1970 UTC, or positions.
+        clock: whether they are the former.
+        refuse: called with (bad rows, "time", problem).
+
+    Raises:
+        DataError: empty, no whole numbers, negative, after the year 2100.
+    """
+    refuse(times.is_null(), "time", "time is empty")
+    if not times.dtype.is_integer():
+        meant = "microseconds since 1970" if clock else "positions"
+        refuse(times.is_not_null(), "time", f"times are {times.dtype}; the file says they are {meant}, whole numbers")
+    whole = times.cast(pl.Int64, strict=False)
+    refuse(whole.is_null(), "time", "time {} is too large")
+    refuse(whole < 0, "time", "time {} is negative")
+    if clock:
+        refuse(whole > _YEAR_2100 * 1_000_000, "time", "time {} is after the year 2100; microseconds are needed")
+    return whole
+
+
 def _parsed(times: pl.Series, refuse: Refuse) -> pl.Series:
     times = times.str.strip_chars().str.strip_suffix(" UTC")
     for kind in (pl.Int64, pl.Float64):

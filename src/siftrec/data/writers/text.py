@@ -10,7 +10,7 @@ from siftrec.data.layout import suffix
 from siftrec.data.readers import movielens
 from siftrec.data.readers.delimited import CSV, TSV, header_of
 from siftrec.data.readers.recbole import ATOMIC
-from siftrec.data.readers.text import Dialect, open_text, readable, scan
+from siftrec.data.readers.text import Dialect, left_open, open_text, readable, scan
 from siftrec.data.writers.marks import WEIGHT, Marks, refuse_weight
 from siftrec.errors import DataError
 
@@ -69,7 +69,7 @@ def _rows(source: Path, records: Iterable[str], append: Append, headed: Dialect 
 
 def _records(source: Path, dialect: Dialect) -> Iterator[str]:
     """Records with their line ends, blank lines among them; a quoted field may run over several lines."""
-    quotes = dialect.quoted and scan(source).quotes > 0
+    quotes = dialect.quoted and scan(source).quotes
     with readable(source), open_text(source) as file:
         if not quotes:
             yield from file
@@ -78,30 +78,12 @@ def _records(source: Path, dialect: Dialect) -> Iterator[str]:
         inside = False
         for line in file:
             taken.append(line)
-            inside = _left_open(line, dialect.separator, inside)
+            inside = left_open(line, dialect.separator, inside)
             if not inside:
                 yield "".join(taken)
                 taken.clear()
         if taken:
             yield "".join(taken)
-
-
-def _left_open(line: str, separator: str, inside: bool) -> bool:
-    """Whether a quoted field runs over the end of a line that starts `inside` one.
-
-    As the reader has it, a quote opens a field only at its start, and after the closing one everything is plain text.
-    """
-    opening, at = f'{separator}"', 0
-    if not inside:
-        line = separator + line
-    while inside or (found := line.find(opening, at)) >= 0:
-        end = line.find('"', at if inside else found + len(opening))
-        while end >= 0 and line[end + 1 : end + 2] == '"':
-            end = line.find('"', end + 2)
-        if end < 0:
-            return True
-        inside, at = False, end + 1
-    return False
 
 
 def _header(bare: str, source: Path, dialect: Dialect) -> str:
