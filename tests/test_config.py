@@ -74,6 +74,7 @@ def test_defaults_are_filled_in_and_paths_are_relative_to_the_file(tmp_path: Pat
         ("[train]\nepochs = 2.5", "train.epochs", "not 2.5"),
         ("[train]\nepocs = 2", "train.epocs", "did you mean 'epochs'?"),
         ("[train]\nmetric = 'foo'", "train.metric", "with a cut-off, e.g. ndcg@10, or gauc or auc, not 'foo'"),
+        ("[train]\nthreads = 1025", "train.threads", "less than or equal to 1024"),
         ("[evaluate]\ncutoffs = 7", "evaluate.cutoffs", "must be a list, not 7"),
         ("[modality]\ntext = 3", "modality.text", "must be a table"),
         ("[modality.text]\nids = 'a.tsv'", "modality.text.path", "required"),
@@ -280,6 +281,16 @@ def test_a_cutoff_beyond_the_catalog_is_refused(tmp_path: Path) -> None:
     events(tmp_path)
     with pytest.raises(SettingsError, match=r"evaluate.cutoffs: 50 is more than the catalog's 9 items"):
         config.load(write(tmp_path, MINIMAL)).load_data()
+
+
+def test_a_metric_beyond_the_catalog_is_refused(tmp_path: Path) -> None:
+    """The best epoch would be chosen by a list that is the whole catalog; counted methods choose none."""
+    events(tmp_path)
+    settings = ["evaluate.cutoffs=[9]", "train.metric='ndcg@10'"]
+    path = write(tmp_path, MINIMAL)
+    with pytest.raises(SettingsError, match=r"train.metric: 10 is more than the catalog's 9 items"):
+        config.load(path, [*settings, "method.use=siftrec:SASRec"]).load_data()
+    config.load(path, [*settings, "method.use=siftrec:Popularity"]).load_data()
 
 
 def test_foreign_content_is_refused_where_nobody_reads_it(tmp_path: Path) -> None:

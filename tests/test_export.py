@@ -211,6 +211,8 @@ def test_a_detector_that_is_no_graph_is_refused_by_name() -> None:
 def test_an_export_replaces_an_export_and_nothing_else(demure: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("all I have")
+    with pytest.raises(EnvironmentProblem, match=r"thesis.tex: a file stands where a folder is needed"):
+        export(demure, tmp_path / "mine" / "thesis.tex")
     with pytest.raises(EnvironmentProblem, match=r"thesis.tex.*choose another folder"):
         export(demure, tmp_path / "mine")
     before = sr.load(demure).fingerprint

@@ -1,7 +1,10 @@
 import errno
 import os
+import signal
 import stat
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -188,3 +191,61 @@ def test_the_lock_may_be_entered_again_by_its_holder(tmp_path: Path) -> None:
     with files.locked(tmp_path), files.locked(tmp_path):
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
     enter(tmp_path)
+
+
+def elsewhere(work: Callable[[], object]) -> int:
+    """What another process does with it: its exit status."""
+    process = os.fork()
+    if process == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+@pytest.mark.parametrize("beside", ["process", "thread"])
+def test_two_that_write_one_target_do_not_mix_their_bytes(tmp_path: Path, beside: str) -> None:
+    """Two `siftrec evaluate` of one run wrote into one temporary: files of both, or an error that it is gone."""
+
+    def other(work: Callable[[], object]) -> int:
+        if beside == "process":
+            return elsewhere(work)
+        thread = threading.Thread(target=work)
+        thread.start()
+        return thread.join() or 0
+
+    def interrupted(path: Path, others: Callable[[], object]) -> None:
+        path.write_text("first, ")
+        assert other(others) == 0
+        with path.open("a") as file:
+            file.write("whole")
+
+    target, box = tmp_path / "x.txt", sealed(tmp_path / "box")
+    files.write_file(target, lambda path: interrupted(path, lambda: files.write_text(target, "second")))
+    assert target.read_text() == "first, whole"
+    files.seal(box, {"a.txt": lambda path: interrupted(path, lambda: sealed(box)), "b.txt": Path.touch}, "box", 3)
+    assert opened(box) == {"a.txt": "first, whole", "b.txt": ""}
+    assert sorted(os.listdir(tmp_path)) == ["box", "x.txt"]
+
+
+def test_what_the_killed_have_left_goes_with_the_next_writing(tmp_path: Path) -> None:
+    target, box = tmp_path / "x[1].txt", tmp_path / "box"
+
+    def killed(path: Path) -> None:
+        path.write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert elsewhere(lambda: files.write_file(target, killed)) == -signal.SIGKILL
+    assert elsewhere(lambda: files.seal(box, {"a.txt": killed}, "box", 3)) == -signal.SIGKILL
+    assert len(os.listdir(tmp_path)) == 2
+    files.write_text(target, "whole")
+    sealed(box)
+    assert sorted(os.listdir(tmp_path)) == ["box", "x[1].txt"]
+
+
+def test_the_root_folder_is_refused() -> None:
+    """`siftrec evaluate RUN --json /` was an internal error: it has no name to put another beside."""
+    with pytest.raises(EnvironmentProblem, match=r"^/: cannot be written: is the root folder$"):
+        files.write_text(Path("/"), "x")

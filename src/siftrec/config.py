@@ -197,9 +197,7 @@ class Experiment:
         else:
             if isinstance(self.method, Learned):
                 check_ranked(self.train)
-            if max(self.evaluate.cutoffs) >= len(catalog):
-                problem = f"{max(self.evaluate.cutoffs)} is more than the catalog's {len(catalog) - 1} items"
-                raise SettingsError("evaluate.cutoffs", problem)
+            self._check_cutoffs(len(catalog) - 1)
             injected = self.data.inject(parts, self.seed) if self.data.inject else None
             parts = injected.split if injected else parts
             foreign = self.data.foreign(parts, catalog, self.seed) if self.data.foreign else None
@@ -211,6 +209,15 @@ class Experiment:
         if injected and injected.taken_later:
             notes |= {"planted interactions with what their user takes in the test part": injected.taken_later}
         return Prepared(parts, filled, injected, foreign, imputed, notes, events.time_kind)
+
+    def _check_cutoffs(self, items: int) -> None:
+        """Refuse lists that are longer than the catalog."""
+        largest = {"evaluate.cutoffs": max(self.evaluate.cutoffs)}
+        if isinstance(self.method, Learned):
+            largest["train.metric"] = int(self.train.metric.partition("@")[2])
+        for key, cutoff in largest.items():
+            if cutoff > items:
+                raise SettingsError(key, f"{cutoff} is more than the catalog's {items} items")
 
     def _check_impressions(self) -> None:
         """Refuse what says nothing of impressions, before it costs a training."""

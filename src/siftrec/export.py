@@ -71,7 +71,8 @@ def export(run: Path, out: Path, trust: Iterable[str] = ()) -> Exported:
         EnvironmentProblem: the extra `export` is not installed, or `out` holds anything else.
     """
     trained = load(run, trust)
-    files.check_replaceable(out, KIND)
+    with files.clear_errors(out):
+        files.check_replaceable(out, KIND)
     vectors, tower, refused, difference = _vectors(trained), None, "", None
     try:
         graph = user_tower(trained)
@@ -79,7 +80,7 @@ def export(run: Path, out: Path, trust: Iterable[str] = ()) -> Exported:
         tower = graph
     except UsageError as error:
         refused = str(error)
-    folder = place(run).parent
+    folder = place(run).absolute().parent  # `.` has no parent
     text = card(trained, folder, _notes(trained, vectors, difference, refused))
     table = _items(trained, vectors)
     writers: dict[str, files.Writer] = {

@@ -1,8 +1,8 @@
 """Sealed folders: a folder of files that is either wholly there and unchanged, or refused.
 
 Artifacts and checkpoints are both sealed folders. Writing goes to a hidden neighbour, is flushed to disk and renamed,
-so a crash leaves the old folder or the new one. `manifest.json` holds the SHA-256 and size of every file and is written
-last.
+so a crash leaves the old folder or the new one, and of several that write at once the last one's stays. `manifest.json`
+holds the SHA-256 and size of every file and is written last.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from siftrec import beside
 from siftrec.errors import ArtifactError, EnvironmentProblem
 
 if TYPE_CHECKING:
@@ -44,11 +45,12 @@ def seal(folder: Path, writers: Mapping[str, Writer], kind: str, version: int) -
             stays.
     """
     folder = folder.absolute()
-    work = _beside(folder, "writing")
     with clear_errors(folder):
+        work = beside.working(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _tidy(folder)
-        check_replaceable(folder, kind)
+        with beside.alone(folder.parent):
+            _tidy(folder)
+            check_replaceable(folder, kind)
         try:
             work.mkdir()
             for name, write in writers.items():
@@ -58,22 +60,18 @@ def seal(folder: Path, writers: Mapping[str, Writer], kind: str, version: int) -
             write_text(work / MANIFEST, json.dumps({"kind": kind, "version": version, "files": files}, indent=1))
             _swap(work, folder)
         except BaseException:
-            _tidy(folder)
+            with beside.alone(folder.parent):
+                _tidy(folder)
             raise
-
-
-def _beside(folder: Path, role: str) -> Path:
-    folder = folder.absolute()  # `.` has no name
-    return folder.with_name(f".{folder.name}.{role}")
 
 
 def _tidy(folder: Path) -> None:
     """Undo what a crash left beside `folder`: the folder comes back if it was on its way out, temporaries go."""
-    old = _beside(folder, "old")
+    old = beside.old(folder)
     if old.exists() and not folder.exists():
         os.rename(old, folder)
-    for left in (old, _beside(folder, "writing")):
-        shutil.rmtree(left, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+    beside.remove_left(folder)
 
 
 def check_replaceable(folder: Path, kind: str) -> None:
@@ -106,18 +104,19 @@ def check_replaceable(folder: Path, kind: str) -> None:
 
 
 def _swap(new: Path, folder: Path) -> None:
-    old = _beside(folder, "old")
-    if folder.exists():
-        os.rename(folder, old)
-    os.rename(new, folder)
-    _sync(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    old = beside.old(folder)
+    with beside.alone(folder.parent):
+        if folder.exists():
+            os.rename(folder, old)
+        os.rename(new, folder)
+        _sync(folder.parent)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def discard(folder: Path) -> None:
     """Remove a sealed folder; a crash half-way leaves no folder of that name."""
     with clear_errors(folder):
-        gone = _beside(folder, "writing")
+        gone = beside.working(folder)
         shutil.rmtree(gone, ignore_errors=True)
         os.rename(folder, gone)
         shutil.rmtree(gone, ignore_errors=True)
@@ -154,7 +153,7 @@ def standing(folder: Path) -> Path:
     """What `unseal` checks: the folder, or the one that a crash was about to replace."""
     if folder.exists():  # asked first: "." has no name to put another beside
         return folder
-    old = _beside(folder, "old")
+    old = beside.old(folder)
     return old if old.exists() else folder
 
 
@@ -210,9 +209,10 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         EnvironmentProblem: disk full, read-only folder; the old file is untouched.
     """
-    work = _beside(path, "writing")
     with clear_errors(path):
+        work = beside.working(path)
         path.parent.mkdir(parents=True, exist_ok=True)
+        beside.remove_left(path)
         try:
             write(work)
             _sync(work)

@@ -16,6 +16,7 @@ import pytest
 from cli.modal import modal_run
 from siftrec.cli import main
 from siftrec.cli.doctor import EXTRAS
+from siftrec.cli.runs import folder
 
 
 def batch(run_folder: Path, histories: pl.DataFrame, folder: Path) -> pl.DataFrame:
@@ -68,6 +69,22 @@ def test_a_file_of_histories_is_not_written_over(
     )
     assert "is the file of histories itself; name another" in capsys.readouterr().err
     assert file.read_bytes() == before
+
+
+def test_a_run_may_be_called_as_the_model_in_it_is(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run folder `artifact` was looked for in its parent, and `.` in a run's artifact was a model alone."""
+    run = tmp_path / "artifact"
+    shutil.copytree(run_folder, run)
+    assert folder(run) == run
+    assert folder(run / "artifact") == run
+    monkeypatch.chdir(run)
+    assert folder(Path()) == Path()
+    monkeypatch.chdir(run / "artifact")
+    assert folder(Path()) == run
+    (run / "artifact").rename(run / ".artifact.old")
+    assert folder(run / "artifact") == run  # killed while the model was replaced
 
 
 def test_what_stands_in_place_of_a_run_is_named(

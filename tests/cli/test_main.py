@@ -110,6 +110,9 @@ def test_errors_are_one_line_with_their_exit_code(
         (NonFiniteLossError("nan"), 5, "error: nan\n"),
         (Terminated("saved"), 143, "error: saved\n"),
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
+        (MemoryError(), 6, "error: memory is short; smaller method.dim, method.length or train.batch_size need less"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you"), 6, "error: memory is short"),
+        (RuntimeError("else"), 1, "error: internal error: RuntimeError: else"),
         (ZeroDivisionError("division"), 1, "error: internal error: ZeroDivisionError: division; `siftrec --traceback"),
     ],
 )
@@ -223,6 +226,22 @@ def test_training_was_short_only_if_more_would_have_been_better(
     assert training_was_short(tmp_path / "log.jsonl") == told
 
 
+def test_a_damaged_line_of_the_log_does_not_fail_a_run_that_has_ended(tmp_path: Path) -> None:
+    """A resumed run was trained to its end, then exit 1, for a hint."""
+    log = Log(tmp_path / "log.jsonl")
+    log.write(Started("siftrec:SASRec", 9, 0, 0, 2, 100, Estimate(), {}))
+    log.write(Stopped("done", 1, 0, "ndcg@10", 0.1))
+    log.write(EpochEnded(0, "ndcg@10", 0.1, True, 0.1))
+    log.close()
+    whole = log.path.read_bytes()
+    told = training_was_short(log.path)
+    assert told
+    log.path.write_bytes(b'{"event": "sta\n\xff\xfe\n3\n{}\n\n' + whole)
+    assert training_was_short(log.path) == told
+    log.path.write_bytes(whole.partition(b"\n")[2])
+    assert training_was_short(log.path) == ""
+
+
 def test_a_used_folder_is_refused(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["train", str(run_folder.parent / "exp.toml"), "-o", str(run_folder)]) == 2
     assert "already holds a run" in capsys.readouterr().err
@@ -291,6 +310,16 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_standard_output_is_one_line(unbuffered: str) -> None:
+    """`siftrec evaluate RUN --json - > full/disk` was an internal error, or Python's own words and exit code 120."""
+    with Path("/dev/full").open("w") as full:
+        command, environment = [*SIFTREC, "--version"], os.environ | {"PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (6, "error: standard output: No space left on device\n")
 
 
 def test_tables_align_numbers_to_the_right() -> None:

@@ -16,6 +16,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import siftrec
 from siftrec.data.interactions import Interactions
 from siftrec.data.loader import pad
 from siftrec.data.sequences import Sequences
@@ -99,6 +100,13 @@ def test_itemknn_keeps_the_nearest_only() -> None:
     scores = scored(ItemKNN(neighbours=1, shrinkage=0.0), rows, [1])
     assert scores[2] > 0.5
     assert scores[3] < 1e-3
+
+
+def test_a_catalog_of_one_item_has_a_fingerprint() -> None:
+    """Item-kNN on a log of one item was trained and then not to be evaluated or saved, with an error from inside torch."""
+    table = pl.DataFrame({"user": [1, 1, 1, 2, 2], "item": [5, 5, 5, 5, 5], "time": [1, 2, 3, 1, 2]})
+    split = siftrec.leave_one_out(siftrec.read(table))
+    assert len(siftrec.fit(ItemKNN(), split).fingerprint) == 64
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations([2, 3, 4, 5], 4))[::5])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -25,6 +27,8 @@ from siftrec.cli.train import train_command
 from siftrec.errors import EnvironmentProblem, SiftrecError
 
 INTERRUPTED = 130
+_NO_MEMORY = re.compile("can't allocate memory|CUDA out of memory|Storage size calculation overflowed")
+"""As torch words it, in errors that have no class of their own."""
 
 app = typer.Typer(
     name="siftrec",
@@ -72,17 +76,22 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and give its exit code (the table is in `siftrec.errors`)."""
     try:
         code = app(list(arguments), prog_name="siftrec", standalone_mode=False)
+        print(end="", flush=True)  # a full disk is told here, not as Python ends
         return _interrupted() if code == INTERRUPTED else code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except BrokenPipeError:
-        # Whoever read our output has gone; give Python a place to flush what is left.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go()  # whoever read our output has gone
         return 1
     except Exception as error:
         if "--traceback" in arguments:
             traceback.print_exc()
         return _explain(error)
+
+
+def _let_go() -> None:
+    """Give Python a place to flush what is left of our output."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupted() -> int:
@@ -102,6 +111,13 @@ def _explain(error: Exception) -> int:
         return 2
     if isinstance(error, OSError) and error.filename is not None:
         complain(f"{error.filename}: {error.strerror}")
+        return EnvironmentProblem.exit_code
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        _let_go()
+        complain(f"standard output: {error.strerror}")
+        return EnvironmentProblem.exit_code
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
+        complain("memory is short; smaller method.dim, method.length or train.batch_size need less of it")
         return EnvironmentProblem.exit_code
     complain(f"internal error: {type(error).__name__}: {error}; `siftrec --traceback …` shows where")
     return 1

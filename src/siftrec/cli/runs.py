@@ -28,8 +28,11 @@ Trust = Annotated[
 
 
 def folder(run: Path) -> Path:
-    """RUN, given RUN or RUN/artifact."""
-    return run.parent if run.name == "artifact" else run
+    """RUN, given RUN or RUN/artifact; a run may be called `artifact` itself."""
+    from siftrec.files import MANIFEST, standing
+
+    named = run.resolve() if run.name in ("", "..") else run
+    return named.parent if named.name == "artifact" and (standing(named) / MANIFEST).is_file() else run
 
 
 def plain_config(run: Path) -> dict[str, Any]:
@@ -48,9 +51,11 @@ def use_threads(run: Path) -> None:
     """Compute with as many threads as the run was trained with, one where it does not say, on every machine alike."""
     import torch
 
+    from siftrec.train.settings import MOST_THREADS
+
     train = plain_config(run).get("train")
     threads = train.get("threads") if isinstance(train, dict) else None
-    torch.set_num_threads(threads if isinstance(threads, int) and threads > 0 else 1)
+    torch.set_num_threads(threads if isinstance(threads, int) and 0 < threads <= MOST_THREADS else 1)
 
 
 def look_here() -> None:

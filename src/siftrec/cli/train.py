@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -57,10 +58,10 @@ def training_was_short(log: Path) -> str:
     Args:
         log: `log.jsonl` of a run that has ended, in one go or in several.
     """
-    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    lines = _whole_lines(log)
     last = {line["event"]: line for line in lines}
     values = {line["epoch"]: line["value"] for line in lines if line["event"] == "epoch_ended"}
-    if "stopped" not in last or not (epochs := last["stopped"]["epochs"]):
+    if not {"started", "stopped"} <= last.keys() or not (epochs := last["stopped"]["epochs"]):
         return ""
     value, before = values.get(epochs - 1), values.get(epochs - 2)
     if value is None or last["stopped"]["best_epoch"] != epochs - 1:
@@ -70,6 +71,15 @@ def training_was_short(log: Path) -> str:
     if before is not None and value > before * (1 + _STILL_RISING):
         why.append(f"still up from {before:.4f} to {value:.4f}")
     return f"the last epoch has the best {last['stopped']['metric']}, {', '.join(why)}" if why else ""
+
+
+def _whole_lines(log: Path) -> list[dict[str, Any]]:
+    """Those that parse: an early one may be damaged, and a run goes on from its checkpoint all the same."""
+    lines = []
+    for line in log.read_bytes().splitlines():
+        with suppress(ValueError):  # neither JSON nor UTF-8
+            lines.append(json.loads(line))
+    return [line for line in lines if isinstance(line, dict) and "event" in line]
 
 
 def return_large_blocks() -> None:

@@ -255,7 +255,8 @@ class Trained:
         learned = self.scorer.named_parameters() if isinstance(self.scorer, Model) else self.scorer.tensors().items()
         for name, tensor in sorted(learned):
             digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+            flat = tensor.detach().cpu().reshape(-1).clone(memory_format=torch.contiguous_format)  # of one number, too
+            digest.update(flat.view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
     def codes(self, ids: Iterable[Any]) -> np.ndarray:

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from siftrec.settings import Count, Rate, Size, Weight, settings
 
@@ -20,6 +20,9 @@ def _metric(name: str) -> str:
 
 
 MetricName = Annotated[str, AfterValidator(_metric)]
+
+MOST_THREADS = 1024
+"""Torch takes any number, and the process ends without a word where the system starts no more."""
 
 _LAST = 1 / 50
 """What a falling rate comes down to, as a share of the highest."""
@@ -45,7 +48,7 @@ class Training:
         rows_per_user: at most so many training rows of each user per epoch, drawn anew each epoch. None: all. It bounds
             methods that make every prefix a row; those that read whole windows, such as `SASRec`, read all of them. On
             impressions a row is a group.
-        threads: CPU threads; results are reproducible for an equal number of them.
+        threads: CPU threads, at most 1,024; results are reproducible for an equal number of them.
         log_steps: steps between two lines of the log.
         checkpoint_steps: steps between checkpoints within an epoch; its end always makes one. None: only that.
         checkpoints: how many checkpoints are kept.
@@ -61,7 +64,7 @@ class Training:
     metric: MetricName = "ndcg@10"
     validate_users: Size = 20_000
     rows_per_user: Size | None = None
-    threads: Size = 1
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] = 1
     log_steps: Size = 50
     checkpoint_steps: Size | None = None
     checkpoints: Size = 2
