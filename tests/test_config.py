@@ -284,13 +284,15 @@ def test_a_cutoff_beyond_the_catalog_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_metric_beyond_the_catalog_is_refused(tmp_path: Path) -> None:
-    """The best epoch would be chosen by a list that is the whole catalog; counted methods choose none."""
+    """The best epoch would be chosen by a list that is the whole catalog; counted methods choose none, and nobody chose
+    the default."""
     events(tmp_path)
-    settings = ["evaluate.cutoffs=[9]", "train.metric='ndcg@10'"]
+    settings = ["evaluate.cutoffs=[9]", "train.metric='ndcg@20'"]
     path = write(tmp_path, MINIMAL)
-    with pytest.raises(SettingsError, match=r"train.metric: 10 is more than the catalog's 9 items"):
+    with pytest.raises(SettingsError, match=r"train.metric: 20 is more than the catalog's 9 items"):
         config.load(path, [*settings, "method.use=siftrec:SASRec"]).load_data()
     config.load(path, [*settings, "method.use=siftrec:Popularity"]).load_data()
+    config.load(path, [settings[0], "method.use=siftrec:SASRec"]).load_data()
 
 
 def test_foreign_content_is_refused_where_nobody_reads_it(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ class Experiment:
     def _check_cutoffs(self, items: int) -> None:
         """Refuse lists that are longer than the catalog."""
         largest = {"evaluate.cutoffs": max(self.evaluate.cutoffs)}
-        if isinstance(self.method, Learned):
+        if isinstance(self.method, Learned) and self.train.metric != Training().metric:  # nobody asked for the default
             largest["train.metric"] = int(self.train.metric.partition("@")[2])
         for key, cutoff in largest.items():
             if cutoff > items:
