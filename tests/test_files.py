@@ -164,6 +164,29 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert os.listdir(target.parent) == ["x.json"]
 
 
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for link, to in (("link", "there/x"), ("again", "link"), ("to nothing yet", "there/y")):
+        (tmp_path / link).symlink_to(to)
+        files.write_text(tmp_path / link, link)
+        assert (tmp_path / link).is_symlink()
+        assert (tmp_path / to).read_text() == link
+    assert sorted(os.listdir(tmp_path / "there")) == ["x", "y"]
+    assert sorted(os.listdir(tmp_path)) == ["again", "link", "there", "to nothing yet"]
+
+
+def test_only_regular_files_are_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "round").symlink_to("round")
+    with (tmp_path / "open").open("w") as file:
+        for path in (tmp_path / "pipe", tmp_path / "link", tmp_path / "round", Path(f"/proc/self/fd/{file.fileno()}")):
+            with pytest.raises(EnvironmentProblem, match=f"{path}: .*is no regular file; name another"):
+                files.write_text(path, "text")
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(os.listdir(tmp_path)) == ["link", "open", "pipe", "round"]
+
+
 def test_tensors_keep_their_bits_share_memory_and_are_readable_by_all(tmp_path: Path) -> None:
     whole = torch.arange(12, dtype=torch.float16).reshape(3, 4)
     tensors = {"a": whole, "tied": whole, "turned": whole.T, "none": torch.empty(0, 3), "n": torch.tensor(2**60)}

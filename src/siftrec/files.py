@@ -203,13 +203,14 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """Replace a file atomically and durably.
 
     Args:
-        path: final place; folders above it are made.
+        path: final place; folders above it are made. Of a link, the file that it leads to is replaced.
         write: writes the file at the path given to it.
 
     Raises:
-        EnvironmentProblem: disk full, read-only folder; the old file is untouched.
+        EnvironmentProblem: disk full, read-only folder, a pipe or a device; the old file is untouched.
     """
     with clear_errors(path):
+        path = beside.final(path)
         work = beside.working(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.remove_left(path)
