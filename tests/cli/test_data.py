@@ -176,9 +176,10 @@ def test_init_writes_defaults_as_they_are(folder, tmp_path):
 def test_init_keeps_what_is_there_and_names_columns(tmp_path, capsys):
     log = tmp_path / 'odd "name".csv'
     log.write_text("who,what,split\na,x,train\na,y,valid\na,z,test\n")
-    target = tmp_path / "exp.toml"
+    target = tmp_path / "odd folder" / "exp.toml"
     arguments = ["init", str(log), "-o", str(target), "--user", "who", "--item", "what"]
     assert run(arguments) == 0
+    assert f"next: siftrec train '{target}' -o run\n" in capsys.readouterr().err
     experiment = config.load(target)
     assert (experiment.data.user, experiment.data.item) == ("who", "what")
     assert experiment.split == Predefined()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -124,7 +125,7 @@ def init_command(  # noqa: PLR0913
     lines = experiment(source, layout, output.parent, data, events)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_text(output, "\n".join(lines) + "\n")
-    say(f"wrote {output}; next: siftrec train {output} -o run")
+    say(f"wrote {output}; next: siftrec train {shlex.quote(str(output))} -o run")
 
 
 def experiment(source: Path, layout: Layout, folder: Path, data: Data, events: Interactions) -> list[str]:

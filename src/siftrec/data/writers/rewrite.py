@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -76,9 +77,8 @@ def check_target(source: str | Path, out: Path, drop: bool) -> None:
     layout = sniff(source)
     log, kind = layout.log, layout.kind
     if log.is_dir():
-        raise UsageError(
-            f"{log} is published in several files; make one of them: siftrec data {log} --write log.parquet"
-        )
+        command = f"siftrec data {shlex.quote(str(log))} --write log.parquet"
+        raise UsageError(f"{log} is published in several files; make one of them: {command}")
     refuse_log(log, out)
     ending, own = suffix(out), suffix(log)
     alike = ending == own or any({ending, own} <= endings for endings in _ALIKE)
