@@ -125,6 +125,15 @@ def test_a_folder_is_replaced_by_its_own_kind_alone(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["box"]
 
 
+def test_a_run_folder_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / files.LOCK).touch()
+    with pytest.raises(
+        EnvironmentProblem, match=f"{tmp_path}: is a run folder; choose another .*, e.g. {tmp_path}/box$"
+    ):
+        sealed(tmp_path)
+    assert opened(sealed(tmp_path / "box")) == CONTENT
+
+
 @pytest.mark.parametrize("name", [".", "../box"])
 def test_the_current_folder_is_not_swapped_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Whoever stands in it would be left in a folder that is gone."""

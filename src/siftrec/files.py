@@ -95,6 +95,8 @@ def check_replaceable(folder: Path, kind: str) -> None:
     except ArtifactError:
         known, held = set(), kind  # whatever it holds is foreign
     foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in known)
+    if LOCK in foreign:
+        raise EnvironmentProblem(f"{folder}: is a run folder; choose another folder, e.g. {folder / kind}")
     if foreign:
         raise EnvironmentProblem(f"{folder}: holds {foreign[0]!r}, which siftrec did not write; choose another folder")
     if held != kind:  # a trained model may have taken days, and what would replace it is made of it
