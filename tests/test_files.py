@@ -125,6 +125,15 @@ def test_a_folder_is_replaced_by_its_own_kind_alone(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["box"]
 
 
+def test_a_run_folder_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / files.LOCK).touch()
+    with pytest.raises(
+        EnvironmentProblem, match=f"{tmp_path}: is a run folder; choose another .*, e.g. {tmp_path}/box$"
+    ):
+        sealed(tmp_path)
+    assert opened(sealed(tmp_path / "box")) == CONTENT
+
+
 @pytest.mark.parametrize("name", [".", "../box"])
 def test_the_current_folder_is_not_swapped_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Whoever stands in it would be left in a folder that is gone."""
@@ -162,6 +171,29 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         files.write_file(target, fail_to_write)
     assert files.read_json(target) == {"a": 1}
     assert os.listdir(target.parent) == ["x.json"]
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for link, to in (("link", "there/x"), ("again", "link"), ("to nothing yet", "there/y")):
+        (tmp_path / link).symlink_to(to)
+        files.write_text(tmp_path / link, link)
+        assert (tmp_path / link).is_symlink()
+        assert (tmp_path / to).read_text() == link
+    assert sorted(os.listdir(tmp_path / "there")) == ["x", "y"]
+    assert sorted(os.listdir(tmp_path)) == ["again", "link", "there", "to nothing yet"]
+
+
+def test_only_regular_files_are_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "round").symlink_to("round")
+    with (tmp_path / "open").open("w") as file:
+        for path in (tmp_path / "pipe", tmp_path / "link", tmp_path / "round", Path(f"/proc/self/fd/{file.fileno()}")):
+            with pytest.raises(EnvironmentProblem, match=f"{path}: .*is no regular file; name another"):
+                files.write_text(path, "text")
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(os.listdir(tmp_path)) == ["link", "open", "pipe", "round"]
 
 
 def test_tensors_keep_their_bits_share_memory_and_are_readable_by_all(tmp_path: Path) -> None:

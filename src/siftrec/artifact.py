@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -103,7 +104,7 @@ def load(folder: str | Path, trust: Iterable[str] = ()) -> Trained:
     if _trained_in(standing):
         again, ended = f"fit(..., folder={str(standing)!r}, resume=True)", ""
         if (standing / _CONFIG).is_file():
-            again = f"siftrec train {standing / _CONFIG} -o {standing} --resume"
+            again = shlex.join(["siftrec", "train", str(standing / _CONFIG), "-o", str(standing), "--resume"])
         else:
             ended = f", or siftrec.save(model, {str(standing)!r}) was not called"
         raise ArtifactError(f"{standing}: its training has not ended{ended}; `{again}` goes on with it")

@@ -17,6 +17,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
+def final(path: Path) -> Path:
+    """Where a file stands that is to be replaced: itself, or what a link leads to.
+
+    Raises:
+        OSError: it is a pipe, a device, a link to itself, or an open file such as `/dev/stdout`, whatever that leads to.
+    """
+    folder = os.path.realpath(path.parent)
+    there = Path(os.path.realpath(path))
+    opened = path.is_symlink() and (folder == "/dev" or folder.startswith("/proc/"))
+    odd = there.is_symlink() or (there.exists() and not there.is_file() and not there.is_dir())
+    if opened or odd:
+        raise OSError(errno.EINVAL, "is no regular file; name another (for --json, - is standard output)")
+    return there if path.is_symlink() else path
+
+
 def old(path: Path) -> Path:
     """Where a folder stands while another takes its place.
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from siftrec.artifact import parameters
 from siftrec.errors import ArtifactError, DataError
-from siftrec.evaluate.evaluation import Evaluation, kept, kept_at
+from siftrec.evaluate.evaluation import Evaluation
 from siftrec.evaluate.impressions import weighted
+from siftrec.evaluate.kept import kept, kept_at
 from siftrec.evaluate.rank import FILTERS
 from siftrec.files import read_json
 from siftrec.methods.trained import Trained

@@ -95,6 +95,8 @@ def check_replaceable(folder: Path, kind: str) -> None:
     except ArtifactError:
         known, held = set(), kind  # whatever it holds is foreign
     foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in known)
+    if LOCK in foreign:
+        raise EnvironmentProblem(f"{folder}: is a run folder; choose another folder, e.g. {folder / kind}")
     if foreign:
         raise EnvironmentProblem(f"{folder}: holds {foreign[0]!r}, which siftrec did not write; choose another folder")
     if held != kind:  # a trained model may have taken days, and what would replace it is made of it
@@ -203,13 +205,14 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """Replace a file atomically and durably.
 
     Args:
-        path: final place; folders above it are made.
+        path: final place; folders above it are made. Of a link, the file that it leads to is replaced.
         write: writes the file at the path given to it.
 
     Raises:
-        EnvironmentProblem: disk full, read-only folder; the old file is untouched.
+        EnvironmentProblem: disk full, read-only folder, a pipe or a device; the old file is untouched.
     """
     with clear_errors(path):
+        path = beside.final(path)
         work = beside.working(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.remove_left(path)

@@ -69,6 +69,29 @@ def test_parquet_is_written_under_its_own_name_alone(tmp_path, name, capsys):
     assert not (tmp_path / name).exists()
 
 
+@pytest.mark.parametrize("way", ["log.{}", "link.{}", "deep/../log.{}", "hard.{}"])
+def test_the_log_itself_is_never_overwritten(tmp_path, monkeypatch, capsys, way):
+    monkeypatch.chdir(tmp_path)
+    Path("deep").mkdir()
+    pl.DataFrame({"user": ["a", "b"], "item": ["x", "y"]}).write_parquet("log.parquet")
+    Path("log.csv").write_text("user,item\na,x\nb,y\n")
+    for ending, command in (
+        ("parquet", ["data", "log.parquet", "--write"]),
+        ("csv", ["data", "log.csv", "--json"]),
+        ("csv", ["init", "log.csv", "--force", "-o"]),
+    ):
+        before, out = Path(f"log.{ending}").read_bytes(), Path(way.format(ending))
+        if "link" in way and not out.exists():
+            out.symlink_to(f"log.{ending}")
+        if "hard" in way and not out.exists():
+            out.hardlink_to(f"log.{ending}")
+        assert run([*command, str(out)]) == 2
+        assert capsys.readouterr().err == (
+            f"error: {out} is the log itself, which is never overwritten; name another file\n"
+        )
+        assert Path(f"log.{ending}").read_bytes() == before
+
+
 def test_what_was_only_shown_is_told_apart(tmp_path, capsys):
     """Or a log of impressions looks as if every one of them had been clicked."""
     path = tmp_path / "shown.csv"
@@ -153,9 +176,10 @@ def test_init_writes_defaults_as_they_are(folder, tmp_path):
 def test_init_keeps_what_is_there_and_names_columns(tmp_path, capsys):
     log = tmp_path / 'odd "name".csv'
     log.write_text("who,what,split\na,x,train\na,y,valid\na,z,test\n")
-    target = tmp_path / "exp.toml"
+    target = tmp_path / "odd folder" / "exp.toml"
     arguments = ["init", str(log), "-o", str(target), "--user", "who", "--item", "what"]
     assert run(arguments) == 0
+    assert f"next: siftrec train '{target}' -o run\n" in capsys.readouterr().err
     experiment = config.load(target)
     assert (experiment.data.user, experiment.data.item) == ("who", "what")
     assert experiment.split == Predefined()

@@ -242,6 +242,21 @@ def test_a_damaged_line_of_the_log_does_not_fail_a_run_that_has_ended(tmp_path: 
     assert training_was_short(log.path) == ""
 
 
+def test_an_interrupted_run_says_how_to_go_on(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("siftrec.run.run", stop)
+    for told in ("", "stopped by Ctrl-C; run again with --resume to go on from the last step\n"):
+        assert main.run(["train", str(run_folder.parent / "exp.toml"), "-o", str(tmp_path / "run")]) == 130
+        err = capsys.readouterr().err
+        assert err.endswith(f"{told}error: interrupted\n")
+        assert ("--resume" in err) == bool(told)
+        (tmp_path / "run" / "checkpoints" / "e00000-s00000001").mkdir(parents=True, exist_ok=True)
+
+
 def test_a_used_folder_is_refused(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["train", str(run_folder.parent / "exp.toml"), "-o", str(run_folder)]) == 2
     assert "already holds a run" in capsys.readouterr().err

@@ -59,6 +59,18 @@ TEXTS = {
     "missing field after a quoted one": ("a.csv", HEAD + '"a,""b",xx\n', ":2:9", "2 fields where 3 are needed"),
     "duplicate column": ("a.csv", "user,item,user\na,x,b\n", "", "column 'user' occurs twice"),
     "two users": ("a.csv", "user,uid,item\na,b,x\n", "", "'user' and 'uid' could both be the user"),
+    "no header but numbers": (
+        "a.tsv",
+        "196\t196\t881250949\n186\t302\t891717742\n",
+        "",
+        "its columns are called '196', '196', '881250949': a header line seems to be missing; write one above all others",
+    ),
+    "columns that are counted": (
+        "a.csv",
+        "0,1,2\n5,6,7\n",
+        "",
+        "no column is recognised as the user among '0', '1', '2'",
+    ),
     "no item column": ("a.csv", "user,thing\na,x\n", "", "no column is recognised as the item"),
     "empty user": ("a.csv", GOOD + ",z,1500000002\n", ":4:1", "user is empty"),
     "empty item": ("a.csv", GOOD + "cc,,1500000002\n", ":4:4", "item is empty"),

@@ -88,6 +88,7 @@ def test_a_family_is_every_pair_and_metric_corrected_together() -> None:
     assert [(c.a, c.b, c.metric) for c in family] == [(*pair, m) for pair in pairs for m in ("ndcg@10", "recall@5")]
     assert [c.p_holm for c in family] == holm([c.p for c in family])
     assert [c.p_equivalent_holm for c in family] == holm([c.p_equivalent for c in family])
+    assert compare_family(models, ["ndcg@10", "recall@5", "ndcg@10"]) == family
     alone = replace(family[0], p_holm=family[0].p, p_equivalent_holm=family[0].p_equivalent, a="", b="")
     assert alone == replace(compare(models["x"], models["y"]), a="", b="")
 

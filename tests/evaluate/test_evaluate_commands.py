@@ -10,7 +10,8 @@ from siftrec import artifact, config
 from siftrec.card import card
 from siftrec.cli.main import run
 from siftrec.errors import DataError
-from siftrec.evaluate.evaluation import Evaluation, evaluate, kept
+from siftrec.evaluate.evaluation import Evaluation, evaluate
+from siftrec.evaluate.kept import kept
 from siftrec.methods.base import Method
 from siftrec.methods.markov import Markov
 from siftrec.methods.popularity import Popularity
@@ -235,8 +236,16 @@ def test_a_model_alone_has_nothing_to_be_evaluated_on(
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [
-        (["compare", "{}/markov", "{}/nothing"], 3, "siftrec evaluate"),
-        (["compare", "{}/markov", "{}/markov", "--metric", "ndcg@10"], 2, "two models"),
+        (["compare", "{}/markov", "{}/nothing"], 3, "run `siftrec evaluate {}/nothing --split test` first"),
+        (
+            ["compare", "{}/markov", "{}/a b", "--split", "valid"],
+            3,
+            "run `siftrec evaluate '{}/a b' --split valid` first",
+        ),
+        (["compare", "{}/markov"], 2, "two models and a metric; given 1 and 1"),
+        (["compare", "{}/markov", "{}/markov", "--metric", "ndcg@10"], 2, "{}/markov and {}/markov are one run"),
+        (["compare", "{}/markov", "{}/./markov/artifact"], 2, "are one run; a comparison needs two models"),
+        (["compare", "{}/a,{}/b", "{}/b,{}/a"], 2, "are the same runs; a comparison needs two models"),
         (["evaluate", "{}/nothing"], 4, "nothing"),
         (["evaluate", "{}/markov", "--split", "train"], 2, "--split"),
     ],
@@ -244,11 +253,11 @@ def test_a_model_alone_has_nothing_to_be_evaluated_on(
 def test_mistakes_are_one_line_with_the_right_exit_code(
     runs: Path, capsys: pytest.CaptureFixture[str], command: list[str], code: int, message: str
 ) -> None:
-    run(["evaluate", str(runs / "markov")])
+    run(["evaluate", str(runs / "markov"), "--split", command[-1] if command[-1] == "valid" else "test"])
     capsys.readouterr()
-    assert run([part.format(runs) for part in command]) == code
+    assert run([part.replace("{}", str(runs)) for part in command]) == code
     printed = capsys.readouterr()
     assert printed.out == ""
     errors = [line for line in printed.err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
-    assert message in errors[0]
+    assert message.replace("{}", str(runs)) in errors[0]

@@ -24,6 +24,7 @@ HELD = {
     "index": (WIDE, None),
     "index with a name": (WIDE.rename_axis("my key"), None),
     "column": (NAMED, None),
+    "column beside columns that are counted": (pd.DataFrame(ROWS).assign(item=["c", "a", "b"]), None),
     "column of polars": (pl.DataFrame(NAMED.to_dict("list")), None),
     "column among rows that were chosen": (pd.concat([NAMED[:1], NAMED])[1:].iloc[[0, 1, 2]], None),
     "whole numbers": (WIDE.astype({"x": int, "y": np.float16}), None),

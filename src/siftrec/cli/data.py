@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -37,12 +38,16 @@ def data_command(  # noqa: PLR0913
     from siftrec.data.describe import describe
     from siftrec.data.layout import sniff
     from siftrec.data.read import read
+    from siftrec.data.writers.rewrite import refuse_log
     from siftrec.errors import UsageError
     from siftrec.modality.precomputed import features
 
     if write is not None and write.suffix != ".parquet":  # another ending could not be read back
         raise UsageError(f"{write} must end in .parquet: the log is written as Parquet")
     layout = sniff(source)
+    for out in (write, None if json in (None, "-") else Path(json)):
+        if out is not None:
+            refuse_log(layout.log, out)
     vectors = layout.named()
     events = read(source, user=user, item=item, time=time, label=label, weight=weight, rating=rating, split=split)
     events = events.core(core) if core > 1 else events
@@ -102,6 +107,7 @@ def init_command(  # noqa: PLR0913
     """Sniff the data's layout and write a commented experiment file."""
     from siftrec.config import Data
     from siftrec.data.layout import sniff
+    from siftrec.data.writers.rewrite import refuse_log
     from siftrec.errors import UsageError
     from siftrec.files import write_text
     from siftrec.settings import construct
@@ -109,6 +115,7 @@ def init_command(  # noqa: PLR0913
     if output.exists() and not force:
         raise UsageError(f"{output} exists; choose another name or pass --force")
     layout = sniff(source)
+    refuse_log(layout.log, output)
     named: dict[str, Any] = {"user": user, "item": item, "time": time, "label": label, "weight": weight}
     named |= {"rating": rating, "split": split, "liked": liked}
     data = construct(Data, {"path": str(source)} | named, "data")
@@ -118,7 +125,7 @@ def init_command(  # noqa: PLR0913
     lines = experiment(source, layout, output.parent, data, events)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_text(output, "\n".join(lines) + "\n")
-    say(f"wrote {output}; next: siftrec train {output} -o run")
+    say(f"wrote {output}; next: siftrec train {shlex.quote(str(output))} -o run")
 
 
 def experiment(source: Path, layout: Layout, folder: Path, data: Data, events: Interactions) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -50,9 +51,9 @@ def text(found: Demo) -> str:
         *(_person(person) for person in found.people),
         f"Audit of the noisy log, which knows nothing of what was planted\n{_filled(found.audit.verdict.sentences)}",
         f"Run folder: {found.folder}\n"
-        f"Ask it:     siftrec recommend {found.folder} --history 260,1196 -k 5\n"
+        f"Ask it:     siftrec recommend {shlex.quote(str(found.folder))} --history 260,1196 -k 5\n"
         f"The audit:  {found.folder / 'audit' / 'audit.html'}\n"
-        f"Serve it:   siftrec serve {found.folder}",
+        f"Serve it:   siftrec serve {shlex.quote(str(found.folder))}",
     ]
     return "\n\n".join(blocks)
 

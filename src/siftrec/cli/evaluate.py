@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -57,7 +58,7 @@ def evaluate_command(
     trust: Trust = None,
 ) -> None:
     """Rank the whole catalog, filtered and unfiltered, or the impressions of every user; keep the values per user."""
-    from siftrec.evaluate.evaluation import kept_at
+    from siftrec.evaluate.kept import kept_at
 
     wanted = [] if cutoffs is None else [f"evaluate.cutoffs={_numbers(cutoffs)}"]
     evaluations = {}
@@ -86,9 +87,10 @@ def compare_command(
 ) -> None:
     """Test every pair of runs on every metric: paired t, bootstrap interval, equivalence; Holm over all lines."""
     from siftrec.evaluate.compare import compare_family
-    from siftrec.evaluate.evaluation import kept
+    from siftrec.evaluate.kept import kept
     from siftrec.evaluate.tables import as_json, as_latex, as_text
 
+    _check_apart(runs)
     each = {run: kept(folder(Path(run)), split.value) for name in runs for run in name.split(",")}
     _check_cutoffs(each, metric, split)
     models = {name: [each[run] for run in name.split(",")] for name in runs}
@@ -111,6 +113,19 @@ def _numbers(text: str) -> list[int]:
         raise UsageError(f"--cutoffs {text!r} must be whole numbers with commas between them, e.g. 15,100") from None
 
 
+def _check_apart(names: Iterable[str]) -> None:
+    """Whether no two names are of the same runs, by whatever way these are named."""
+    from siftrec.errors import UsageError
+
+    known: dict[tuple[Path, ...], str] = {}
+    for name in names:
+        places = tuple(sorted(folder(Path(run)).resolve() for run in name.split(",")))
+        if places in known:
+            what = "one run" if len(places) == 1 else "the same runs"
+            raise UsageError(f"{known[places]} and {name} are {what}; a comparison needs two models")
+        known[places] = name
+
+
 def _check_cutoffs(runs: Mapping[str, Evaluation], metrics: Iterable[str], split: SplitName) -> None:
     """Whether what every run kept has the cut-offs asked for; says how to get them if not."""
     from siftrec.errors import UsageError
@@ -122,7 +137,7 @@ def _check_cutoffs(runs: Mapping[str, Evaluation], metrics: Iterable[str], split
         every = sorted({*new, *(k for run in lacking for k in runs[run].cutoffs)})
         raise UsageError(
             f"{' and '.join(lacking)}: not evaluated at {', '.join(f'@{k}' for k in new)}; run `siftrec evaluate "
-            f"{' '.join(lacking)} --split {split.value} --cutoffs {','.join(map(str, every))}`"
+            f"{shlex.join(lacking)} --split {split.value} --cutoffs {','.join(map(str, every))}`"
         )
 
 

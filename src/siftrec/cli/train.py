@@ -34,13 +34,19 @@ def train_command(
     from siftrec import config
     from siftrec.files import read_json
     from siftrec.run import METRICS, run
-    from siftrec.train.folder import LOG
+    from siftrec.train.checkpoint import listed
+    from siftrec.train.folder import CHECKPOINTS, LOG
 
     look_here()
     loaded = config.load(experiment, overrides or [], on_note=lambda text: say(f"note: {text}"))
     note_leak(loaded.split)
-    with Reporter() as reporter:
-        run(loaded, output, resume, reporter, shlex.join(["siftrec", *sys.argv[1:]]))
+    try:
+        with Reporter() as reporter:
+            run(loaded, output, resume, reporter, shlex.join(["siftrec", *sys.argv[1:]]))
+    except KeyboardInterrupt:
+        if listed(output / CHECKPOINTS):
+            say("stopped by Ctrl-C; run again with --resume to go on from the last step")
+        raise
     metrics = read_json(output / METRICS)["metrics"]
     if metrics:
         typer.echo(metrics_table("validation", metrics))

@@ -148,7 +148,7 @@ def compare_family(
 
     Args:
         models: name → evaluation, or one per seed. In each pair the earlier model is a, the later one b.
-        metrics: names, e.g. `ndcg@10`.
+        metrics: names, e.g. `ndcg@10`; one that is repeated counts once.
         filter: `seen` or `none`, or as reports spell them.
         seed: of the bootstrap.
 
@@ -160,6 +160,7 @@ def compare_family(
         raise UsageError(f"models: {type(models).__name__} has no names; give {{name: evaluation, ...}}")
     if len(models) < 2 or not metrics:
         raise UsageError(f"a comparison needs two models and a metric; given {len(models)} and {len(metrics)}")
+    metrics = list(dict.fromkeys(metrics))
     listed = [(name, _listed(name, runs)) for name, runs in models.items()]
     pairs = itertools.combinations(listed, 2)
     found = [_compared(a, b, metric, filter, seed) for a, b in pairs for metric in metrics]

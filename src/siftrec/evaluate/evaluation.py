@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 
 from siftrec.data.impressions import Impressions
 from siftrec.data.split import Part
-from siftrec.errors import ArtifactError, DataError, SettingsError, UsageError
+from siftrec.errors import DataError, SettingsError, UsageError
 from siftrec.evaluate.asked import check_asks, check_unseen, name_of
 from siftrec.evaluate.impressions import evaluate_impressions
 from siftrec.evaluate.metrics import METRICS, Ranks, accuracy, arp, item_coverage, names, parse
 from siftrec.evaluate.rank import BLOCK_BYTES, FILTERS, AnyFilter, Filter, Progress, Ranking, rank
 from siftrec.evaluate.shown import html, line
 from siftrec.evaluate.slices import by_history, cold_items
-from siftrec.files import read_json, write_file
+from siftrec.files import write_file
 from siftrec.methods.base import Scorer
 from siftrec.methods.trained import Trained
 from siftrec.settings import nearest, spelled
@@ -238,40 +238,6 @@ class Evaluation:
         if not read.table.drop("value").equals(frame.drop("value")):
             raise DataError("its rows were reordered or changed; evaluate again", str(path))
         return read
-
-
-def kept_at(run: Path, split: str) -> Path:
-    """Where a run folder keeps the evaluation of a part."""
-    return run / "evaluations" / f"{split}.parquet"
-
-
-def kept(run: Path, split: str) -> Evaluation:
-    """The evaluation of a part that a run folder keeps, of the model that is there now.
-
-    A folder without `run.json` does not say which model that is, so its evaluation is taken as it is. So is one that is
-    newer than the artifact: another artifact may have been put in the place of the one that `run.json` tells of.
-
-    Args:
-        run: the run folder.
-        split: `test` or `valid`.
-
-    Raises:
-        DataError: none is kept, it is damaged, or the run was trained on since.
-    """
-    found, record = Evaluation.read(kept_at(run, split)), run / "run.json"
-    try:
-        now = read_json(record)["fingerprints"]["model"] if record.exists() else found.about.model
-    except (ArtifactError, KeyError, TypeError):
-        raise DataError("does not say which model the run holds; train it again", str(record)) from None
-    if found.about.model != now and not _newer(kept_at(run, split), run / "artifact" / "manifest.json"):
-        raise DataError(
-            f"was evaluated before it was trained on; run `siftrec evaluate {run} --split {split}`", str(run)
-        )
-    return found
-
-
-def _newer(path: Path, other: Path) -> bool:
-    return other.exists() and path.stat().st_mtime_ns > other.stat().st_mtime_ns
 
 
 def evaluate(

@@ -168,6 +168,8 @@ def in_memory(frame: Any, source: str) -> pa.Table:
         return frame.to_arrow()
     if not hasattr(frame, "__arrow_c_stream__"):
         raise DataError(f"{type(frame).__name__} is no path and no table; give a polars, pandas or pyarrow table")
+    if hasattr(frame, "set_axis") and not all(isinstance(name, str) for name in getattr(frame, "columns", [])):
+        frame = frame.set_axis([str(name) for name in frame.columns], axis=1)  # of pandas; pyarrow warns of mixed names
     names = getattr(getattr(frame, "index", None), "names", [])
     try:
         if any(name is not None for name in names):  # an index may be a range, which would not be among the columns

@@ -86,8 +86,11 @@ class Columns:
             where: the source, for messages.
 
         Raises:
-            DataError: a duplicate column, a named column that is missing, two candidates, no user or no item.
+            DataError: numbers for names, a duplicate column, a named column that is missing, two candidates, no user or no
+                item.
         """
+        if not (self.user and self.item):
+            _refuse_numbers(names, where)
         refuse_twice(names, where)
         shown = [name for name in names if not is_index(name)]
         roles: dict[str, str] = {}
@@ -110,6 +113,15 @@ class Columns:
             if list(roles.values()).count(name) > 1:
                 raise DataError(f"column {name!r} is named for more than one part, {role} among them", where)
         return roles
+
+
+def _refuse_numbers(names: Sequence[str], where: str) -> None:
+    """Refuse a header that is a row of the log; a table whose columns are merely counted from 0 is not meant."""
+    numbers = all(re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?", name.strip(), re.IGNORECASE) for name in names)
+    if numbers and names and list(names) != [str(each) for each in range(len(names))]:
+        listed = ", ".join(repr(name) for name in names[:8])
+        problem = f"its columns are called {listed}: a header line seems to be missing"
+        raise DataError(f"{problem}; write one above all others, with the names user, item and time", where)
 
 
 def _exactly(role: str, name: str, names: Sequence[str], where: str) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -76,11 +77,9 @@ def check_target(source: str | Path, out: Path, drop: bool) -> None:
     layout = sniff(source)
     log, kind = layout.log, layout.kind
     if log.is_dir():
-        raise UsageError(
-            f"{log} is published in several files; make one of them: siftrec data {log} --write log.parquet"
-        )
-    if out.exists() and out.samefile(log):
-        raise UsageError(f"{out} is the log itself, which is never overwritten; name another file")
+        command = f"siftrec data {shlex.quote(str(log))} --write log.parquet"
+        raise UsageError(f"{log} is published in several files; make one of them: {command}")
+    refuse_log(log, out)
     ending, own = suffix(out), suffix(log)
     alike = ending == own or any({ending, own} <= endings for endings in _ALIKE)
     if ending != ".parquet" and not alike:
@@ -90,6 +89,20 @@ def check_target(source: str | Path, out: Path, drop: bool) -> None:
     listed = kind == "pairs" and drop and ending != ".parquet"
     if listed and not any(out.match(pattern) for pattern in LISTS):
         raise UsageError(f"{out} would hold one list per user; such files are called *_pairs.tsv")
+
+
+def refuse_log(log: Path, out: Path) -> None:
+    """Refuse to write where the log stands.
+
+    Args:
+        log: as `sniff` finds it.
+        out: the new file, by whatever way it is named.
+
+    Raises:
+        UsageError: `out` is the log itself.
+    """
+    if out.exists() and out.samefile(log):
+        raise UsageError(f"{out} is the log itself, which is never overwritten; name another file")
 
 
 def check_unweighted(source: str | Path) -> None:
