@@ -237,6 +237,24 @@ def test_saving_replaces_an_artifact_and_nothing_else(trained: Trained, folder: 
         save(trained, folder.parent)
 
 
+def test_a_run_folder_takes_its_own_model_alone(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    own = tiny_fit(run, epochs=1)
+    save(own, run)
+    (run / "run.json").write_text(json.dumps({"fingerprints": {"train": own.facts.train}}))
+    save(own, run)
+    others = {
+        "method.use is 'train.tiny:Tiny', that of the model 'siftrec:Popularity'": fit(Popularity(), split()),
+        "method.dim is '8', that of the model '4'": tiny_fit(epochs=0, method=Tiny(dim=4)),
+        "seed is 7, that of the model 8": tiny_fit(epochs=0, seed=8),
+        "training data is": fit(Tiny(), split(seed=3), epochs=0),
+    }
+    for told, other in others.items():
+        with pytest.raises(UsageError, match=f"holds another run: its {told}"):
+            save(other, run)
+    assert weights_hash(load(run, trust=TRUST)) == weights_hash(own)
+
+
 def test_the_file_says_what_the_model_is(trained: Trained, folder: Path) -> None:
     table = json.loads((folder / ABOUT).read_text())
     assert table["method"]["use"] == "train.tiny:Tiny"

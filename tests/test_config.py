@@ -16,7 +16,7 @@ from siftrec.errors import SettingsError, UsageError
 from siftrec.methods.itemknn import ItemKNN
 from siftrec.methods.popularity import Popularity
 from siftrec.methods.sasrec import SASRec
-from siftrec.settings import describe, settings, toml_lines
+from siftrec.settings import describe, resolve, settings, toml_lines
 
 MINIMAL = '[data]\npath = "events.csv"\n[method]\nuse = "siftrec:Popularity"\n'
 
@@ -134,6 +134,25 @@ def test_a_typo_in_a_nested_method_is_named_in_full(tmp_path: Path) -> None:
         config.load(write(tmp_path, text + '[method.base]\nuse = "siftrec:ItemKNN"\nlenth = 3\n'))
     assert caught.value.path == "method.base.lenth"
     assert "did you mean 'length'?" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "known", "others"),
+    [
+        ("method.use", {"SASRec", "Popularity", "CCL4Rec"}, {"Likelihood", "Training", "LeaveOneOut"}),
+        ("method.base.use", {"GRU4Rec"}, {"Denoise"}),
+        ("split.use", {"LeaveOneOut", "ImpressionCut"}, {"SASRec", "Split", "Inject"}),
+        ("method.denoise.detector.use", {"Likelihood"}, {"DataError", "Trained"}),
+    ],
+)
+def test_a_name_that_is_not_there_is_answered_by_those_that_would_do(
+    path: str, known: set[str], others: set[str]
+) -> None:
+    with pytest.raises(SettingsError, match="has no 'Zzz'; known: ") as caught:
+        resolve("siftrec:Zzz", path)
+    named = set(str(caught.value).partition("known: ")[2].split(", "))
+    assert known <= named
+    assert not named & (others | {"fit", "UsageError"})
 
 
 @pytest.mark.parametrize("section", ["data", "method"])

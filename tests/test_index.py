@@ -104,6 +104,14 @@ def test_an_allow_list_keeps_scores_and_order(method: object, history: list[str]
     assert "v3" not in model.recommend(history, seen=True, only=stock, exclude=["v3"]).items
 
 
+def test_what_is_no_list_is_refused_and_a_generator_will_do(model: Trained) -> None:
+    for wrong in (17, None):
+        for ask in (model.recommend, lambda ids: model.recommend(["v1"], exclude=ids)):
+            with pytest.raises(UsageError, match=f"{wrong} is no list; a list of item ids is needed"):
+                ask(wrong)
+    assert model.recommend_many((v for v in ["v1"]) for _ in range(2)) == model.recommend_many([["v1"]] * 2)
+
+
 def test_similar_is_the_cosine_of_item_vectors(model: Trained) -> None:
     vectors = model.scorer.items().numpy().astype(np.float64)  # type: ignore[attr-defined]
     own, rest = vectors[model.codes(["v4"])[0]], {raw: vectors[model.codes([raw])[0]] for raw in model.items.ids}

@@ -24,15 +24,15 @@ from siftrec import files, seeds
 from siftrec.data.catalog import Catalog, Content
 from siftrec.data.vocab import Vocab
 from siftrec.detectors.state import check_state
-from siftrec.errors import ArtifactError, DataError, SettingsError
+from siftrec.errors import ArtifactError, DataError, SettingsError, UsageError
 from siftrec.methods.base import Counted, Extensible, Method, Model, Scorer, refusal
 from siftrec.methods.trained import Facts, Trained
 from siftrec.settings import build, describe, trusting
 
 KIND, VERSION = "artifact", 1
 ABOUT, WEIGHTS, CATALOG = "artifact.json", "weights.safetensors", "catalog.arrow"
-_CONFIG, _CHECKPOINTS = "config.toml", "checkpoints"
-"""What a run folder holds before it holds an artifact."""
+_CONFIG, _CHECKPOINTS, _STATE, _RECORD = "config.toml", "checkpoints", "state.json", "run.json"
+"""What a run folder holds beside an artifact."""
 _ID_TYPES = (pl.String, pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
 T = TypeVar("T", Facts, Content)
 
@@ -47,6 +47,7 @@ def save(trained: Trained, folder: str | Path) -> None:
 
     Raises:
         ArtifactError: a weight that is NaN or infinite.
+        UsageError: a run folder, and a model that another run trained.
         EnvironmentProblem: disk full, read-only folder, or a folder that holds anything else, be it an export.
     """
     about = {
@@ -68,8 +69,11 @@ def save(trained: Trained, folder: str | Path) -> None:
         }
     )
     standing = Path(folder)
+    if _trained_in(standing):
+        _check_own(trained, standing)
+        standing = standing / KIND
     files.seal(
-        standing / KIND if _trained_in(standing) else standing,
+        standing,
         {
             ABOUT: lambda path: path.write_text(text, "utf-8"),
             WEIGHTS: lambda path: files.write_tensors(path, trained.scorer.tensors()),
@@ -133,6 +137,38 @@ def place(folder: Path) -> Path:
 def _trained_in(folder: Path) -> bool:
     """Whether a folder holds the checkpoints of a run, and is no artifact itself."""
     return not (folder / files.MANIFEST).exists() and (folder / _CHECKPOINTS).is_dir()
+
+
+def _check_own(trained: Trained, run: Path) -> None:
+    """Refuse a model that is not the one whose checkpoints and record stand there."""
+    states = sorted((run / _CHECKPOINTS).glob(f"e*-s*/{_STATE}"))
+    identity = _read(states[-1]) if states else {}
+    prints = _read(run / _RECORD).get("fingerprints") if (run / _RECORD).exists() else None
+    was = {"method": identity.get("method"), "seed": identity.get("seed")}
+    was |= {"training data": prints.get("train") if isinstance(prints, dict) else None}
+    now = {"method": describe(trained.method), "seed": trained.facts.seed, "training data": trained.facts.train}
+    for what, theirs in was.items():
+        if theirs is not None and theirs != now[what]:
+            told = _told(what, theirs, now[what])
+            raise UsageError(f"{run} holds another run: {told}; save the model in a folder of its own")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a run says that it is; {} where that cannot be read, for then it says nothing."""
+    try:
+        about = files.read_json(path)
+    except ArtifactError:
+        return {}
+    inner = about.get("identity", about)
+    return inner if isinstance(inner, dict) else {}
+
+
+def _told(what: str, theirs: Any, ours: Any) -> str:
+    if not isinstance(theirs, dict):
+        return f"its {what} is {theirs!r}, that of the model {ours!r}"
+    keys = ["use", *sorted(theirs.keys() | ours.keys())]
+    key = next(each for each in keys if theirs.get(each) != ours.get(each))
+    return _told(f"{what}.{key}", str(theirs.get(key)), str(ours.get(key)))
 
 
 def _method(about: dict[str, Any], path: Path, trust: tuple[str, ...]) -> Method:

@@ -46,6 +46,9 @@ Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ANY = ("*",)
 """Trust in every package: for what the person at hand has written."""
 
+_PARTS = {"method": ("loss", "fit"), "base": ("loss", "fit"), "split": ("leaks_time",)}
+"""What a class has, by the table that names it."""
+
 _CONFIG = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
 
 
@@ -107,13 +110,21 @@ def resolve(name: str, path: str, trust: tuple[str, ...] = ("siftrec",)) -> type
         )
     home = _imported(module, path)
     if not hasattr(home, attribute):
-        known = getattr(home, "__all__", None) or [each for each in vars(home) if _is_settings(getattr(home, each))]
+        known = _offered(home, path)
         where = "" if package == "siftrec" else f" ({getattr(home, '__file__', 'built in')})"
         raise SettingsError(path, f"{module!r}{where} has no {attribute!r}{nearest(attribute, known)}")
     found = getattr(home, attribute)
     if not _is_settings(found):
         raise SettingsError(path, f"{name!r} is not a settings class: one with @settings of siftrec.settings above it")
     return typing.cast(type[Any], found)
+
+
+def _offered(home: ModuleType, path: str) -> list[str]:
+    """The names of a module's settings classes that a key may mean: for a method methods alone."""
+    names = getattr(home, "__all__", None) or vars(home)
+    known = {name: thing for name in names if _is_settings(thing := getattr(home, name, None))}
+    parts = _PARTS.get(path.removesuffix(".use").split(".")[-1], ("__pydantic_validator__",))
+    return [name for name, thing in known.items() if any(hasattr(thing, part) for part in parts)] or list(known)
 
 
 def _is_settings(thing: Any) -> bool:

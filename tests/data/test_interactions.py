@@ -14,7 +14,7 @@ from siftrec.data.describe import describe
 from siftrec.data.interactions import Interactions
 from siftrec.data.read import read
 from siftrec.data.vocab import Vocab
-from siftrec.errors import DataError
+from siftrec.errors import DataError, UsageError
 
 logs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 50)), min_size=1, max_size=60)
 
@@ -75,6 +75,12 @@ def test_core_says_what_it_left_out(log, k):
     events = events_of(log)
     assert events.core(k).notes == events.notes | {f"{note} {k}": count for note, count in lost.items() if count}
     assert events.core(k).core(k).notes == events.core(k).notes
+
+
+@pytest.mark.parametrize("k", ["5", 1.5, None, True])
+def test_a_core_is_of_a_whole_number(k):
+    with pytest.raises(UsageError, match="core: k must be a whole number, not"):
+        events_of([("a", "x", 1)]).core(k)
 
 
 def test_what_a_core_leaves_out_twice_is_added_up():

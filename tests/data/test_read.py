@@ -163,6 +163,12 @@ def test_ids_that_were_hardly_meant_are_counted(tmp_path):
     }
 
 
+def test_weights_that_were_not_asked_for_are_noted():
+    frame = pl.DataFrame({"user": [1, 2], "item": [1, 2], "time": [1, 2], "weight": [0.5, 1.0]})
+    assert read(frame).notes == {"rows with weights, read from the column 'weight' for its name": 2}
+    assert read(frame, weight="weight").notes == read(frame, weight="").notes == {}
+
+
 def test_typed_ids_keep_their_type_and_text_stays_text(tmp_path):
     frame = pl.DataFrame({"user": [3, 1], "item": [7, 8]}, schema={"user": pl.UInt32, "item": pl.Int64})
     events = read(frame)

@@ -103,10 +103,19 @@ def test_predefined_follows_the_column(log, data):
 
 def test_predefined_refuses_what_cannot_be():
     frame = pl.DataFrame({"user": [1, 1, 1], "item": [1, 2, 3], "time": [1, 2, 3], "split": ["test", "train", "valid"]})
-    with pytest.raises(DataError, match="out of order in time"):
+    with pytest.raises(DataError, match=r"parts of user 1 are out of order in time: row 1 \(from 0\) is 'train'"):
         Predefined()(read(frame))
     with pytest.raises(DataError, match="has no column 'split'"):
         Predefined()(read(frame.drop("split")))
+
+
+def test_predefined_orders_equal_times_by_part():
+    """Dates of one day say nothing of the order in it; the parts do."""
+    rows = [(1, 4, 2, "test"), (1, 3, 2, "valid"), (1, 2, 2, "train"), (1, 1, 1, "train"), (2, 1, 1, "train")]
+    split = Predefined()(read(pl.DataFrame(rows, schema=["user", "item", "time", "split"], orient="row")))
+    assert split.role.tolist() == [0, 0, 1, 2, 0]
+    assert split.log.items.tolist() == [1, 2, 3, 4, 1]
+    assert split.log.rows.tolist() == [3, 2, 1, 0, 4]
 
 
 def test_predefined_needs_no_validation():

@@ -201,6 +201,14 @@ def test_without_evidence_nothing_is_said() -> None:
     assert (none.weight == 1).all()
 
 
+@pytest.mark.parametrize(("events", "draws", "low"), [(2, 400, 1), (16, 400, 1), (400, 2, 1), (400, 400, 0)])
+def test_few_events_or_draws_bound_nothing(events: int, draws: int, low: float) -> None:
+    ones = np.ones(events, int)
+    found, _ = calibrate(np.full(events, 9.0), ones, np.arange(events), np.zeros(draws), np.ones(draws, int))
+    assert found.rho_upper == low
+    assert found.rho_interval == ((0.0, 1.0) if low else (0.0, pytest.approx(0.046, abs=1e-3)))
+
+
 def test_scores_are_compared_at_equal_evidence() -> None:
     """Pooled over everything, loud scores of much evidence would pass for genuine."""
     planted = mixture(100_000, 0.3, 4)

@@ -14,6 +14,7 @@ from siftrec.detectors.agreement import Agreement
 from siftrec.detectors.blend import Blend, Detector
 from siftrec.detectors.cooccurrence import Cooccurrence
 from siftrec.detectors.likelihood import Likelihood
+from siftrec.errors import UsageError
 from siftrec.noise.judge import judge
 from siftrec.noise.measure import auroc
 
@@ -123,4 +124,6 @@ def test_a_log_fitted_on_itself_is_nobodys_own_witness() -> None:
     """Named or not: who learned from a log leaves everybody's own part out of what they are judged by."""
     small = world("easy", users=120, items=400, length=8)
     one, same = (judge(small.log, small.catalog, detector=Cooccurrence(), fitted_on=on) for on in (None, small.log))
+    with pytest.raises(UsageError, match="catalog: NoneType is no Catalog"):
+        judge(small.log, None)  # type: ignore[arg-type]
     assert (one.score == same.score).all()

@@ -148,6 +148,16 @@ def test_resume_names_what_differs(tmp_path: Path) -> None:
         fit(Tiny(), split(seed=3), folder=tmp_path, resume=True, epochs=1, batch_size=32, learning_rate=0.01)
 
 
+def test_resume_with_fewer_epochs_than_were_trained_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    """The checkpoint was taken as it stood: a finished model gave way to one that its settings did not describe."""
+    steady: dict[str, Any] = {"schedule": "constant", "learning_rate": 0.01}
+    right, log = weights_hash(tiny_fit(tmp_path, epochs=3, **steady)), (tmp_path / "log.jsonl").read_bytes()
+    with pytest.raises(SettingsError, match=r"train\.epochs: is 1, but .* has trained 3; resume with 3 or more"):
+        tiny_fit(tmp_path, epochs=1, resume=True, **steady)
+    assert (tmp_path / "log.jsonl").read_bytes() == log
+    assert weights_hash(tiny_fit(tmp_path, epochs=3, resume=True, **steady)) == right
+
+
 def test_resume_tells_content_by_its_vectors_and_rows_not_by_its_place(tmp_path: Path) -> None:
     whole = split()
     n = len(whole.items) - 1

@@ -12,7 +12,7 @@ from siftrec.data.readers.times import UNITLESS, Moment, iso, moment
 from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
 from siftrec.display import html_table
-from siftrec.errors import DataError
+from siftrec.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,6 +106,8 @@ class Interactions:
 
     def core(self, k: int) -> Interactions:
         """The k-core: users and items with fewer than k interactions are removed until none is left to remove."""
+        if isinstance(k, bool) or not isinstance(k, int | np.integer):
+            raise UsageError(f"core: k must be a whole number, not {k!r}")
         frame = self.frame
         while True:
             dense = pl.len().over("user").ge(k) & pl.len().over("item").ge(k)

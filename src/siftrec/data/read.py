@@ -61,7 +61,7 @@ def read(
         time: column with times: s, ms, µs or ns since 1970, 20240131, ISO 8601 or datetimes. Without one, the order in the
             source counts; where a typed table has datetimes that are not recognised, it does only if "" says so.
         label: column with 1 (clicked) or 0 (shown, not clicked); of KuaiRand `is_click` or `long_view`.
-        weight: column with weights in [0, 1].
+        weight: column with weights in [0, 1]; a note says where it was not given and taken by its name.
         rating: column with ratings; kept, not interpreted.
         split: column with `train`, `valid` or `test`.
 
@@ -70,6 +70,10 @@ def read(
     """
     columns = Columns(user, item, time, label, weight, rating, split)
     if not isinstance(source, str | Path):
-        return arrow.table(source, columns)
-    layout = sniff(source)
-    return READERS[layout.kind](layout.log, columns)
+        events = arrow.table(source, columns)
+    else:
+        layout = sniff(source)
+        events = READERS[layout.kind](layout.log, columns)
+    if weight is None and "weight" in events.frame.columns:
+        events.notes["rows with weights, read from the column 'weight' for its name"] = len(events)
+    return events

@@ -72,6 +72,10 @@ class Sequences:
         counts = np.concatenate([[0], np.cumsum(keep)]).astype(np.int64)
         return self._events(np.flatnonzero(keep), counts[self.offsets])
 
+    def ordered(self, order: np.ndarray) -> Sequences:
+        """The events in another order, (E,) int64, in which each stays in its row."""
+        return self._events(order, self.offsets)
+
     def _events(self, event: np.ndarray, offsets: np.ndarray) -> Sequences:
         weights = None if self.weights is None else self.weights[event]
         shown = None if self.shown is None else self.shown[event]

@@ -304,6 +304,7 @@ class Everything:
 class Predefined:
     """The parts named by a column of the log: `train`, `valid` or `test` in `split`.
 
+    Of a user's interactions at one time, those of training come first, those of the test last.
     Without `valid` in any row every epoch is trained and the last one is kept.
     """
 
@@ -323,10 +324,16 @@ class Predefined:
         if (role < 0).any():
             wrong = events.positives().frame["split"].gather(np.flatnonzero(role < 0)[:1])[0]
             raise DataError(f"split label {wrong!r} is none of train, valid, test", events.source)
+        order = np.lexsort((role, log.times, log.owners))
+        log, role = log.ordered(order), role[order]
         backwards = (np.diff(role) < 0) & (np.diff(log.owners) == 0)
         if backwards.any():
+            late = int(backwards.argmax()) + 1
+            name = ("train", "valid")[role[late]]
             raise DataError(
-                "a user's parts are out of order in time: train must come before valid before test", events.source
+                f"the parts of user {users[int(log.owners[late])]!r} are out of order in time: row {log.rows[late]} "
+                f"(from 0) is {name!r} and later than what is not; train must come before valid before test",
+                events.source,
             )
         split = Split(log, role, users, items, "predefined")
         return checked(split, events, (TRAIN, TEST), "no row of its column 'split' says so")

@@ -13,13 +13,14 @@ ENOUGH = 1000
 """Events and background draws that an estimate needs."""
 
 _RESAMPLES = 1000
+_CHANCE = 0.025
 
 
 def upper_bound(
     p: np.ndarray, user: np.ndarray, pool: np.ndarray, draws: np.ndarray, seed: int
 ) -> tuple[float, tuple[float, float]]:
-    """The smallest upper bound of the share of noise, and its 95 % interval; 1 where nothing has evidence."""
-    if not len(p):
+    """The smallest upper bound of the share of noise, and its 95 % interval; 1 and (0, 1) where too little has evidence."""
+    if not len(p) or _by_chance(len(p), int(draws.sum()), 1 - ABOVE[0]) >= 1:
         return 1.0, (0.0, 1.0)
     events, drawn = np.bincount(pool, minlength=len(draws))[::-1].cumsum()[::-1], draws[::-1].cumsum()[::-1]
     large = [(k, above) for above in ABOVE for k in range(len(draws)) if _wide(events[k], drawn[k], 1 - above)]
@@ -28,12 +29,18 @@ def upper_bound(
     chosen = min(options, key=lambda option: option.share + 3 * option.error)
     luck = chosen.error if len(options) > 1 else 0.0
     low, most = np.quantile(chosen.resampled(seeds.rng(seed, "noise share")) + luck, [0.025, 0.975])
-    return min(chosen.share + luck, 1.0), (float(np.clip(low, 0, 1)), float(np.clip(most, 0, 1)))
+    most = max(float(most), chosen.least)
+    return min(chosen.share + luck, 1.0), (float(np.clip(low, 0, 1)), min(most, 1.0))
 
 
 def _wide(events: int, draws: int, width: float) -> bool:
     """Whether a tail of this width would hold enough of uniform events and draws."""
     return events * width >= ENOUGH and draws * width >= ENOUGH / 4
+
+
+def _by_chance(events: int, draws: int, width: float) -> float:
+    """The least upper end that so few can have: up to this share, none of them in the tail may be chance (2.5 %)."""
+    return float(1 - _CHANCE ** (1 / max(min(events, draws), 1))) / width
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class _Tail:
         moved: that part of the error which comes from the background.
         users: (2, U) of each user: events with such a p, events.
         width: 1 minus that value of p.
+        least: lowest upper end of the interval; resamples of a tail without events would all say 0.
     """
 
     share: float
@@ -53,6 +61,7 @@ class _Tail:
     moved: float
     users: np.ndarray
     width: float
+    least: float
 
     @classmethod
     def of(
@@ -66,7 +75,8 @@ class _Tail:
         held = np.bincount(pool[high], minlength=len(draws)) / count / width
         moved = float(np.sqrt((above * width / draws * (held / width) ** 2).sum()))
         spread = float(np.sqrt(((users[0] / width - share * users[1]) ** 2).sum())) / count
-        return cls(share, float(np.hypot(moved, spread)), moved, users, width)
+        least_end = _by_chance(count, int(draws[least:].sum()), width)
+        return cls(share, float(np.hypot(moved, spread)), moved, users, width, least_end)
 
     def resampled(self, rng: np.random.Generator) -> np.ndarray:
         """(S,) the bound for resampled users and a background drawn anew."""

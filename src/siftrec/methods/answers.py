@@ -37,6 +37,21 @@ class Recommendations:
         return iter(zip(self.items, self.scores, strict=True))
 
 
+def listed(ids: Any) -> list[Any]:
+    """A list of what is one, or can be made one.
+
+    Raises:
+        UsageError: text, or nothing that can be gone through.
+    """
+    if isinstance(ids, str):
+        raise UsageError(f"{ids!r} is text; a list of item ids is needed, [{ids!r}]")
+    try:
+        each = iter(ids)
+    except TypeError:
+        raise UsageError(f"{ids!r} is no list; a list of item ids is needed, e.g. [{ids!r}]") from None
+    return list(each)
+
+
 def histories_of(given: Any, where: str | None = None) -> pl.DataFrame:
     """Columns `user` and `history`, a list of item ids, oldest first.
 

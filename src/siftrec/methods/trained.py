@@ -21,7 +21,7 @@ from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError, UsageError
 from siftrec.index import Approximate, Exact, Found, Index, allowed, best
 from siftrec.methods.added import check_near, covered, new_titles, newcomers
-from siftrec.methods.answers import Recommendations, histories_of, tabled
+from siftrec.methods.answers import Recommendations, histories_of, listed, tabled
 from siftrec.methods.base import Counted, Extensible, Method, Model, Scorer, VectorScorer
 from siftrec.settings import describe
 
@@ -99,20 +99,19 @@ class Trained:
         Raises:
             UsageError: k below 1, or text where a list of ids is needed.
         """
-        asked = history if isinstance(history, str) else list(history)
-        return self.recommend_many([asked], k, exclude, seen, only)[0]
+        return self.recommend_many([history], k, exclude, seen, only)[0]
 
     def recommend_many(
         self,
-        histories: Sequence[Sequence[Any]],
+        histories: Iterable[Iterable[Any]],
         k: int = 10,
         exclude: Iterable[Any] = (),
         seen: bool = False,
         only: Iterable[Any] | None = None,
     ) -> list[Recommendations]:
         """`recommend` for many histories: the same numbers."""
-        banned = self._limit(exclude)
-        return self._answers(histories, k, [banned] * len(histories), seen, only)
+        asked = [listed(history) for history in listed(histories)]
+        return self._answers(asked, k, [self._limit(exclude)] * len(asked), seen, only)
 
     def recommend_table(
         self,
@@ -263,17 +262,15 @@ class Trained:
         """(n,) int32 item codes of raw ids; 0 = unknown.
 
         Raises:
-            UsageError: text in place of a list.
+            UsageError: text or a single number in place of a list.
             DataError: ids that are neither text nor numbers, or some of each.
         """
-        if isinstance(ids, str):
-            raise UsageError(f"{ids!r} is text; a list of item ids is needed, [{ids!r}]")
-        listed = list(ids)
+        raw = listed(ids)
         try:
-            typed = pl.Series(listed, dtype=None if listed else self.items.ids.dtype)
+            typed = pl.Series(raw, dtype=None if raw else self.items.ids.dtype)
             return self.items.encode(typed, unknown=0)
         except (TypeError, UnicodeEncodeError, pl.exceptions.PolarsError):
-            raise DataError(f"ids are all text or all whole numbers, not {listed[:3]!r}") from None
+            raise DataError(f"ids are all text or all whole numbers, not {raw[:3]!r}") from None
 
     def padded(self, coded: list[np.ndarray]) -> torch.Tensor:
         """At most BLOCK histories as they are read, without unknown items: items_BL of one shape for all.
@@ -288,9 +285,9 @@ class Trained:
 
     def _limit(self, ids: Iterable[Any]) -> tuple[np.ndarray, tuple[Any, ...]]:
         """The codes of those that the catalog holds, and the others."""
-        listed = ids if isinstance(ids, str) else list(ids)
-        codes = self.codes(listed)
-        return np.unique(codes[codes > 0]), tuple(raw for raw, code in zip(listed, codes, strict=True) if not code)
+        given = listed(ids)
+        codes = self.codes(given)
+        return np.unique(codes[codes > 0]), tuple(raw for raw, code in zip(given, codes, strict=True) if not code)
 
     def _answers(
         self,

@@ -51,6 +51,8 @@ def judge(
         SettingsError: `Agreement` without content.
         UsageError: a log that is not histories in codes, items that the catalog lacks, or what is no detector.
     """
+    if not isinstance(catalog, Catalog):
+        raise UsageError(f"catalog: {type(catalog).__name__} is no Catalog; try siftrec.Catalog(events.items)")
     for each in (log,) if fitted_on is None else (log, fitted_on):
         check_coded(each, len(catalog))
     _check_detector(detector)

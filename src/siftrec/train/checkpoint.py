@@ -19,7 +19,7 @@ import torch
 
 from siftrec import files
 from siftrec.detectors.state import check_state
-from siftrec.errors import ArtifactError
+from siftrec.errors import ArtifactError, SettingsError
 from siftrec.methods.base import Model
 from siftrec.train.settings import Training
 
@@ -180,7 +180,7 @@ def listed(folder: Path) -> list[Path]:
     return sorted((path for path in folder.glob("e*-s*") if path.is_dir()), reverse=True)
 
 
-def resume(folder: Path, state: State, identity: Mapping[str, Any]) -> tuple[int, list[str]]:
+def resume(folder: Path, state: State, identity: Mapping[str, Any], epochs: int) -> tuple[int, list[str]]:
     """Bring `state` to the newest checkpoint that is whole.
 
     Damaged ones that are newer are reported and removed, for training will write them again.
@@ -189,19 +189,23 @@ def resume(folder: Path, state: State, identity: Mapping[str, Any]) -> tuple[int
         folder: `RUN/checkpoints`.
         state: fresh; changed in place.
         identity: what this run is.
+        epochs: how many it is to train.
 
     Returns:
         The length of the log at that point, and one message per damaged checkpoint. (0, []) when there is none at all.
 
     Raises:
         ArtifactError: checkpoints of another run, or none that is whole.
+        SettingsError: more epochs were begun than are asked for.
     """
     damaged: list[tuple[Path, str]] = []
     for path in listed(folder):
         try:
             tensors, about = _read(path)
             _check_identity(folder, about["identity"], identity)
-            state.restore(tensors, Progress(**about["progress"]))
+            progress = Progress(**about["progress"])
+            _check_epochs(folder, progress, epochs)
+            state.restore(tensors, progress)
         except _OtherRunError:
             raise
         except ArtifactError as error:
@@ -237,6 +241,13 @@ def _read(path: Path) -> tuple[Tensors, dict[str, Any]]:
     if any(type(about["progress"][name]) is not int for name, kind in kinds.items() if kind == "int"):
         raise ArtifactError(f"{found[STATE]}: progress must be in whole numbers")
     return files.read_tensors(found[TENSORS]), about
+
+
+def _check_epochs(folder: Path, progress: Progress, epochs: int) -> None:
+    begun = progress.epoch + (progress.step > 0)
+    if begun > epochs:
+        problem = f"is {epochs}, but the run in {folder.parent} has trained {begun}"
+        raise SettingsError("train.epochs", f"{problem}; resume with {begun} or more, or choose another output folder")
 
 
 def _check_identity(folder: Path, saved: dict[str, Any], now: Mapping[str, Any], path: str = "") -> None:

@@ -59,7 +59,7 @@ def fit(
         overrides: single settings of `training`, e.g. `epochs=5`.
 
     Raises:
-        SettingsError: an override that is no training setting.
+        SettingsError: an override that is no training setting, or fewer epochs than a run to be resumed has trained.
         UsageError: `folder` already holds checkpoints and `resume` is false; what is no method, or a log that is not cut.
         EnvironmentProblem: another process trains in `folder`, or it cannot be written.
         NonFiniteLossError: training diverged.
@@ -159,7 +159,7 @@ class Run:
         """Everything that happens; the cost is estimated only where somebody is told it."""
         if kept is not None and not resume:
             kept.refuse_used()
-        for message in kept.resume(state) if kept is not None and resume else ():
+        for message in kept.resume(state, self.training.epochs) if kept is not None and resume else ():
             yield Warned(message)
         yield Started(
             method=spelled(type(method)),

@@ -45,9 +45,9 @@ class RunFolder:
         if checkpoint.listed(self.path / CHECKPOINTS):
             raise UsageError(f"{self.path}: holds a run already; resume it, or choose another output folder")
 
-    def resume(self, state: State) -> list[str]:
-        """Bring `state` to the newest whole checkpoint and the log to the same point; gives warnings."""
-        length, warnings = checkpoint.resume(self.path / CHECKPOINTS, state, self._identity)
+    def resume(self, state: State, epochs: int) -> list[str]:
+        """Bring `state` to the newest whole checkpoint, within `epochs`, and the log to the same point; gives warnings."""
+        length, warnings = checkpoint.resume(self.path / CHECKPOINTS, state, self._identity, epochs)
         self._log = Log(self.path / LOG, length)
         if self._log.lost:
             warnings.append(f"{self.path / LOG}: is shorter than it was; its first lines are lost")

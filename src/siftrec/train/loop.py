@@ -153,7 +153,8 @@ def check_impressed(method: Learned, training: Training) -> None:
         problem = f"{name} with these settings is not trained on impressions; DIN and CCL4Rec can be"
         raise SettingsError("method.use", problem)
     if training.metric not in _OF_IMPRESSIONS:
-        raise SettingsError("train.metric", f"impressions are judged by 'gauc' or 'auc', not by {training.metric!r}")
+        problem = f"impressions are judged by 'gauc' or 'auc', not by {training.metric!r}"
+        raise SettingsError("train.metric", f'{problem}; write metric = "gauc" under [train], or metric="gauc" to fit')
 
 
 def check_ranked(training: Training) -> None:
