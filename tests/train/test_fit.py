@@ -1,5 +1,4 @@
 import errno
-import json
 import os
 import subprocess
 import sys
@@ -15,25 +14,21 @@ import torch
 from siftrec import files
 from siftrec.artifact import load, save
 from siftrec.data.catalog import Catalog, Modality
-from siftrec.data.loader import Batch
 from siftrec.data.split import TEST
 from siftrec.errors import (
-    ArtifactError,
     EnvironmentProblem,
     NonFiniteLossError,
     SettingsError,
-    UsageError,
 )
-from siftrec.methods.base import Losses, Method, Model
+from siftrec.methods.base import Method
 from siftrec.methods.ccl4rec import CCL4Rec
 from siftrec.methods.demure import Demure
 from siftrec.methods.late import LateFusion
 from siftrec.methods.popularity import Popularity
 from siftrec.methods.sasrec import SASRec
 from siftrec.methods.slots import SlotViews
-from siftrec.settings import settings
 from siftrec.train.estimate import give_back_memory
-from siftrec.train.events import EpochEnded, Started, Stepped, Stopped, Warned
+from siftrec.train.events import EpochEnded, Started, Stepped, Stopped
 from siftrec.train.fit import fit
 from siftrec.train.settings import Training
 from train.tiny import Collected, Tiny, content_fit, split, tiny_fit, weights_hash
@@ -132,80 +127,6 @@ def test_the_rate_falls_along_half_a_cosine_to_a_fiftieth(monkeypatch: pytest.Mo
     assert set(rates) == {0.01}
 
 
-def test_resume_names_what_differs(tmp_path: Path) -> None:
-    tiny_fit(tmp_path, epochs=1)
-    with pytest.raises(ArtifactError, match=r"method\.dim = 8, now it is 4"):
-        tiny_fit(tmp_path, epochs=1, resume=True, method=Tiny(dim=4))
-    with pytest.raises(ArtifactError, match=r"train\.batch_size = 32, now it is 16"):
-        tiny_fit(tmp_path, epochs=1, resume=True, batch_size=16)
-    with pytest.raises(
-        ArtifactError, match=r"train\.schedule = 'cosine over 1 epochs', now it is 'cosine over 2 epochs'"
-    ):
-        tiny_fit(tmp_path, epochs=2, resume=True)
-    with pytest.raises(ArtifactError, match="seed = 7, now it is 8"):
-        tiny_fit(tmp_path, epochs=1, resume=True, seed=8)
-    with pytest.raises(ArtifactError, match=r"data\.training"):
-        fit(Tiny(), split(seed=3), folder=tmp_path, resume=True, epochs=1, batch_size=32, learning_rate=0.01)
-
-
-def test_resume_with_fewer_epochs_than_were_trained_is_refused_and_changes_nothing(tmp_path: Path) -> None:
-    """The checkpoint was taken as it stood: a finished model gave way to one that its settings did not describe."""
-    steady: dict[str, Any] = {"schedule": "constant", "learning_rate": 0.01}
-    right, log = weights_hash(tiny_fit(tmp_path, epochs=3, **steady)), (tmp_path / "log.jsonl").read_bytes()
-    with pytest.raises(SettingsError, match=r"train\.epochs: is 1, but .* has trained 3; resume with 3 or more"):
-        tiny_fit(tmp_path, epochs=1, resume=True, **steady)
-    assert (tmp_path / "log.jsonl").read_bytes() == log
-    assert weights_hash(tiny_fit(tmp_path, epochs=3, resume=True, **steady)) == right
-
-
-def test_resume_tells_content_by_its_vectors_and_rows_not_by_its_place(tmp_path: Path) -> None:
-    whole = split()
-    n = len(whole.items) - 1
-    vectors = np.random.default_rng(0).normal(size=(n, 4)).astype(np.float32)
-    read = Modality(vectors, np.ones(n, bool), whole.items.ids, "old/feat.npy", "5ha")
-
-    def go_on(content: Modality, resume: bool = True) -> None:
-        catalog = Catalog(whole.items.ids, text=content)
-        fit(Tiny(), whole, catalog, folder=tmp_path / content.sha256, resume=resume, epochs=1)
-
-    go_on(read, resume=False)
-    go_on(replace(read, source="new/feat.npy"))
-    missing = np.arange(n) != 2
-    for other in (replace(read, ids=read.ids.reverse()), replace(read, present=missing)):
-        with pytest.raises(ArtifactError, match=r"modality\.text\.rows"):
-            go_on(other)
-    made = replace(read, sha256="")
-    go_on(made, resume=False)
-    go_on(replace(made, features=vectors.copy()))
-    with pytest.raises(ArtifactError, match=r"modality\.text\.vectors"):
-        go_on(replace(made, features=vectors + 1))
-
-
-def test_a_used_folder_is_refused_and_resume_needs_one(tmp_path: Path) -> None:
-    tiny_fit(tmp_path, epochs=1)
-    with pytest.raises(UsageError, match="holds a run already"):
-        tiny_fit(tmp_path, epochs=1)
-    with pytest.raises(UsageError, match="resume needs"):
-        tiny_fit(resume=True)
-
-
-def test_resume_without_a_checkpoint_starts(tmp_path: Path) -> None:
-    (tmp_path / "log.jsonl").write_text('{"event": "started", "half a li')
-    assert weights_hash(tiny_fit(tmp_path, resume=True)) == weights_hash(tiny_fit())
-    lines = (tmp_path / "log.jsonl").read_text().splitlines()
-    assert [json.loads(line)["event"] for line in lines].count("started") == 1
-
-
-def test_a_lost_log_is_said(tmp_path: Path) -> None:
-    tiny_fit(tmp_path)
-    (tmp_path / "log.jsonl").unlink()
-    seen = Collected()
-    tiny_fit(tmp_path, resume=True, on_event=seen)
-    assert [event.message for event in seen if isinstance(event, Warned)] == [
-        f"{tmp_path / 'log.jsonl'}: is shorter than it was; its first lines are lost"
-    ]
-
-
 def test_a_loss_that_is_not_finite_names_its_place_and_keeps_the_checkpoint(tmp_path: Path) -> None:
     poisoned = Tiny(poison=(1, 2))
     with pytest.raises(
@@ -271,20 +192,6 @@ try:
 except EnvironmentProblem as error:
     print(error)
 """
-
-
-def test_layers_draw_from_another_stream_than_losses() -> None:
-    """Of one stream, what dropout hides would hang on which negatives were drawn."""
-    drawn: list[tuple[torch.Tensor, torch.Tensor]] = []
-
-    @settings
-    class Drawing(Tiny):
-        def loss(self, model: Model, batch: Batch, rng: torch.Generator) -> Losses:
-            drawn.append((torch.rand(4), torch.rand(4, generator=rng)))
-            return super().loss(model, batch, rng)
-
-    tiny_fit(method=Drawing(), epochs=1)
-    assert all(not torch.equal(layers, losses) for layers, losses in drawn[-5:])
 
 
 def test_a_write_that_the_system_cuts_short_leaves_nothing_behind(tmp_path: Path) -> None:

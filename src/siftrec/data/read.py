@@ -75,5 +75,6 @@ def read(
         layout = sniff(source)
         events = READERS[layout.kind](layout.log, columns)
     if weight is None and "weight" in events.frame.columns:
-        events.notes["rows with weights, read from the column 'weight' for its name"] = len(events)
+        noted = {"rows with weights, read from the column 'weight' for its name": len(events)}
+        events = replace(events, notes=events.notes | noted)
     return events
