@@ -198,6 +198,7 @@ def test_between_rounds_planted_noise_loses_weight() -> None:
     np.testing.assert_allclose(found._weighed(own, easy.content, 7, 1.0).weights, 0.5 * weighed, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_second_round_makes_nothing_of_nothing() -> None:
     assert in_rounds(2, null=True)[1] == pytest.approx(0.5, abs=0.03)
 
