@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from methods.content import batch_of, fresh, log, small
 from siftrec import seeds
 from siftrec.data.loader import Batch
+from siftrec.methods.ccl4rec import CCL4Rec
 from siftrec.methods.contrast import Contrast
 from siftrec.methods.demure import Demure
 from siftrec.methods.gates import Gated
 from siftrec.methods.late import LateFusion
 from siftrec.methods.model import SequenceModel
-from siftrec.methods.slots import Damage, SlotViews, damaged, drawn_rows, offered, slots_of
+from siftrec.methods.slots import Damage, SlotViews, damaged, drawn_rows, important, offered, slots_of
 from siftrec.nn.towers import Seen
 
 LATE = LateFusion(dim=16, length=8, negatives=64)
@@ -45,10 +46,46 @@ def test_damage_is_what_it_says_where_half_the_items_lack_a_modality(damage: Dam
     assert not gated.seen.present_BML[batch.items_BL.unsqueeze(1).expand(-1, 2, -1) > 0].all()
     offers = offered(gated.seen, 16, seeds.generator(1, "offers"))
     assert offers.present_MX.all()
-    slots = slots_of(damage, gated.seen, gated.weight_BML, offers, batch, torch.arange(len(batch)))
+    importance_BML = important(gated.weight_BML, gated.seen.present_BML, None)
+    slots = slots_of(damage, gated.seen, importance_BML, offers, batch, torch.arange(len(batch)))
     if damage != "foreign":
         assert slots.allowed_BO.all()
         assert slots.pair_BSO.unique().numel() == 1
+
+
+@pytest.mark.parametrize("base", [LATE, CCL4Rec(dim=16, length=8, negatives=64, contrast=Contrast(warmup=0))])
+def test_a_slot_is_as_important_as_its_modality_times_its_interaction_where_the_base_judges_interactions(
+    base: LateFusion | CCL4Rec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Around CCL4Rec a view that spares what matters must spare it by both judges, not by the gate's alone."""
+    method = Demure(base=base, views=SlotViews(row_share=1, contrast=Contrast(warmup=0)))
+    seen: list[torch.Tensor] = []
+    batch, model = batch_of(base, log()), fresh(method, small()).train()
+    monkeypatch.setattr(
+        "siftrec.methods.slots.contrast_losses", lambda slots, *rest: seen.append(slots.importance_BS) or {}
+    )
+    done = method.step(model, batch, seeds.generator(1, "loss"))
+    gated = done.history.gated
+    assert gated is not None
+    rows = (gated.seen.present_BML.any(dim=1).sum(dim=1) >= 3).nonzero().squeeze(1)
+    judged_RL = torch.ones(len(rows), batch.items_BL.shape[1]) if done.importance is None else done.importance(rows)
+    assert (done.importance is None) == (base is LATE)
+    expected = torch.zeros(len(rows), *gated.weight_BML.shape[1:])
+    for r, row in enumerate(rows.tolist()):
+        there = gated.seen.present_BML[row].any(dim=0)
+        for column in there.nonzero().squeeze(1).tolist():
+            share = judged_RL[r, column] / judged_RL[r, there].sum()
+            expected[r, :, column] = gated.weight_BML[row, :, column] * share
+    torch.testing.assert_close(seen[-1], expected.flatten(1))
+    torch.testing.assert_close(seen[-1].sum(dim=1), torch.ones(len(rows)))
+
+
+def test_slots_are_alike_where_the_base_believes_in_no_interaction_that_has_content() -> None:
+    present = torch.tensor([[[False, True, True]]])
+    found = important(present.float(), present, torch.tensor([[1.0, 0.0, 0.0]]))
+    torch.testing.assert_close(found, torch.tensor([[[0.0, 0.5, 0.5]]]))
+    nothing = important(torch.zeros(1, 1, 3), torch.zeros(1, 1, 3, dtype=torch.bool), None)
+    assert not nothing.any()
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -10,13 +10,15 @@ from siftrec.nn.encoders import make_encoder
 from siftrec.nn.pooling import reading_logits
 from siftrec.nn.towers import ItemTower
 
-ENCODERS = ["context", "recent", "mean", "gru", "transformer"]
+ENCODERS = ["context", "recent", "mean", "gru", "transformer", "context of 3", "recent of 3", "mean of 3"]
 
 
 def made(name: str, dim: int = 8, length: int = 12) -> torch.nn.Module:
+    """The named encoder; `of H` = with layers of width H."""
+    name, _, hidden = name.partition(" of ")
     with torch.random.fork_rng():
         torch.manual_seed(0)  # a test's own weights
-        return make_encoder(name, dim, length, 0.3, 2, 2)
+        return make_encoder(name, dim, length, 0.3, 2, 2, int(hidden) if hidden else None)
 
 
 def rows(lengths: list[int], width: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -54,7 +56,7 @@ def test_order_matters_where_it_should(name):
     assert (encoder(vectors, real, None) - encoder(vectors.flip(1), real, None)).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("name", ["context", "recent", "gru"])
+@pytest.mark.parametrize("name", ["context", "recent", "gru", "context of 3"])
 def test_states_are_what_the_encoder_makes_of_every_prefix(name):
     """Trained on states, it is asked with whole histories. (The transformer's positions count from the window's end.)"""
     encoder = made(name)
@@ -70,10 +72,33 @@ def test_states_are_what_the_encoder_makes_of_every_prefix(name):
         torch.testing.assert_close(states[asked, end - 1], alone[asked], rtol=1e-5, atol=1e-6)
 
 
-def test_logits_of_every_column_have_the_gradients_autograd_finds():
+@pytest.mark.parametrize("name", ["context", "recent", "context of 3"])
+def test_answers_are_those_that_training_sees(name, monkeypatch):
+    """Training reads through one formula, answers through another that is quicker without a gradient."""
+    monkeypatch.setattr("siftrec.nn.pooling.BLOCK_BYTES", 8 * 8 * 4 * 2)  # several blocks, the last not full
+    encoder = made(name)
+    with torch.no_grad():
+        encoder.position.normal_(generator=torch.Generator().manual_seed(2))
+    vectors, real = rows([6, 4, 1, 0, 5], 6)
+    for trust in (None, torch.linspace(-3, 0, 30).view(5, 6)):
+        trained = encoder(vectors, real, None, trust).detach()
+        with torch.no_grad():
+            answered = encoder(vectors, real, None, trust)
+            alone = torch.cat(
+                [
+                    encoder(vectors[r, None], real[r, None], None, None if trust is None else trust[r, None])
+                    for r in range(5)
+                ]
+            )
+        torch.testing.assert_close(answered, trained, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(alone, trained, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("hidden", [4, 2])
+def test_logits_of_every_column_have_the_gradients_autograd_finds(hidden):
     """The fused backward pass against the formula, pair by pair."""
     rng = torch.Generator().manual_seed(4)
-    shapes = [(3, 5, 4)] * 4 + [(5, 4), (4, 4), (4,)]
+    shapes = [(3, 5, 4)] * 2 + [(3, 5, hidden)] * 2 + [(5, hidden), (hidden, 4), (hidden,)]
     given = [torch.randn(shape, generator=rng, dtype=torch.float64, requires_grad=True) for shape in shapes]
 
     def plain(e, c, own, around, position, product, ask):

@@ -20,7 +20,7 @@ from siftrec.detectors.fitted import LENGTH
 from siftrec.detectors.slots import pieces
 from siftrec.errors import SettingsError
 from siftrec.methods.base import Losses, Model
-from siftrec.methods.contrast import Contrast, Head, Slots, Views, contrast_losses
+from siftrec.methods.contrast import Contrast, Head, Slots, Views, contrast_losses, drawn_rows
 from siftrec.methods.denoise import Denoise, Denoising
 from siftrec.methods.model import Local, SequenceModel, Step
 from siftrec.methods.positions import Causal
@@ -49,6 +49,7 @@ class CCL4Rec:
             recent interaction apart as well, for logs where what comes next hangs on what came last; compare on validation.
         blocks: transformer blocks (encoder `transformer` only).
         heads: attention heads (encoder `transformer` only).
+        hidden: H, width of the layers of an encoder that pools (`context`, `recent`, `mean`); None: D. See `Context`.
         ids: whether items have an id embedding beside their content; without it every new item works at once.
         dropout: probability, on item vectors of histories.
         scale: expected norm of a fresh item vector.
@@ -66,6 +67,7 @@ class CCL4Rec:
     encoder: EncoderName = "context"
     blocks: Size = 1
     heads: Size = 2
+    hidden: Size | None = None
     ids: bool = True
     dropout: Fraction = 0.2
     scale: Rate = 1.0
@@ -84,6 +86,8 @@ class CCL4Rec:
             raise SettingsError("method.views.importance", "'attention' needs encoder = 'context' or 'recent'")
         if self.encoder == "transformer" and self.dim % self.heads:
             raise SettingsError("method.heads", f"must divide dim={self.dim}, {self.heads} does not")
+        if self.hidden is not None and self.encoder in ("gru", "transformer"):
+            raise SettingsError("method.hidden", f"needs an encoder that pools, not {self.encoder!r}")
         if self.rows == "sequence":
             self._check_sequence()
         if self.length > LENGTH and self._judges_histories:
@@ -93,7 +97,7 @@ class CCL4Rec:
         if self.denoise is not None:
             self.denoise.check(bool(widths))
         tower = ItemTower(widths, self.dim, len(catalog) if self.ids else 0, self.scale)
-        encoder = make_encoder(self.encoder, self.dim, self.length, self.dropout, self.blocks, self.heads)
+        encoder = make_encoder(self.encoder, self.dim, self.length, self.dropout, self.blocks, self.heads, self.hidden)
         head = Head(self.dim, self.contrast.projection)
         relation = Relation(len(catalog), list(widths), self.dim, self.views.queue, head)
         content = len(widths) * DIRECTIONS
@@ -151,8 +155,8 @@ class CCL4Rec:
         long_B = ends[some] >= self.views.fewest
         among = f"share of rows augmented among histories of {self.views.fewest} or more"
         return {
-            "share of rows augmented": able_B.mean().item(),
-            among: able_B.sum().item() / max(long_B.sum().item(), 1),
+            "share of rows augmented": self.views.row_share * able_B.mean().item(),
+            among: self.views.row_share * able_B.sum().item() / max(long_B.sum().item(), 1),
         }
 
     def start_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
@@ -190,7 +194,7 @@ class CCL4Rec:
         relation = cast(Relation, model.extra)
         exposed = batch.exposed
         drawn = NOTHING if exposed is not None else model.negatives(self.negatives, self.full_up_to, rng)
-        rows = self._augmented(relation, batch)
+        rows = self._augmented(relation, batch, rng)
         offers_O = relation.offers(self.views.offers, rng)
         extra = (offers_O,) if len(rows) else ()
         shown_BC = None if exposed is None else exposed.codes_BC
@@ -210,18 +214,22 @@ class CCL4Rec:
             losses = {"clicks": model.clicks(local, users_BD, exposed)}
         else:
             losses = {"next_item": model.next_item(local, states_BPD[asked_BP], targets_R, weights_BP[asked_BP], drawn)}
-        if len(rows):
-            losses |= self._contrast(
-                model, Step(losses, local, history, users_BD, trust_BL), batch, rows, offers_O, rng
-            )
-        relation.remember(targets_R)
-        return Step(losses, local, history, users_BD, trust_BL)
 
-    def _augmented(self, relation: Relation, batch: Batch) -> torch.Tensor:
-        """Rows that take part in contrast: enough distinct items, and the warm-up is over."""
+        def importance(rows_R: torch.Tensor) -> torch.Tensor:
+            score_RL = self._scores(model, local, batch, rows_R, rng)
+            return shares(score_RL * self.views.sharpness, batch.items_BL[rows_R] > 0)
+
+        done = Step(losses, local, history, users_BD, trust_BL, importance)
+        if len(rows):
+            losses |= self._contrast(model, done, batch, rows, offers_O, rng)
+        relation.remember(targets_R)
+        return done
+
+    def _augmented(self, relation: Relation, batch: Batch, rng: torch.Generator) -> torch.Tensor:
+        """Rows that take part in contrast: a share of those with enough distinct items, once the warm-up is over."""
         if not self.contrast.on or int(relation.get_buffer("epoch")) < self.contrast.warmup:
             return torch.empty(0, dtype=torch.int64)
-        return (distinct(batch.items_BL) >= self.views.fewest).nonzero().squeeze(1)
+        return drawn_rows(distinct(batch.items_BL) >= self.views.fewest, self.views.row_share, rng)
 
     def _contrast(
         self,
@@ -232,11 +240,11 @@ class CCL4Rec:
         offers_O: torch.Tensor,
         rng: torch.Generator,
     ) -> Losses:
-        local, history, users_BD, trust_BL = clean[1:]
+        local, history, users_BD, trust_BL = clean[1:5]
         items_BL, targets_B = batch.items_BL[rows], batch.targets_BP[rows, -1]
         relation = cast(Relation, model.extra)
         with torch.no_grad():
-            slots = self._slots(model, local, batch, rows, offers_O, rng)
+            slots = self._slots(model, clean, batch, rows, offers_O)
 
         def encode(choice_BVL: torch.Tensor) -> torch.Tensor:
             views_BVL = torch.where(choice_BVL >= 0, offers_O[choice_BVL], items_BL.unsqueeze(1))
@@ -251,18 +259,12 @@ class CCL4Rec:
         return contrast_losses(slots, users_BD[rows], encode, relation.head, (self.views, self.contrast), hardness, rng)
 
     def _slots(
-        self,
-        model: SequenceModel,
-        local: Local,
-        batch: Batch,
-        rows: torch.Tensor,
-        offers_O: torch.Tensor,
-        rng: torch.Generator,
+        self, model: SequenceModel, clean: Step, batch: Batch, rows: torch.Tensor, offers_O: torch.Tensor
     ) -> Slots:
         items_BL, targets_B, user_B = batch.items_BL[rows], batch.targets_BP[rows, -1], batch.user_B[rows]
         relation = cast(Relation, model.extra)
-        score_BL = self._importance(model, local, batch, rows, rng)
-        importance_BL = shares(score_BL * self.views.sharpness, items_BL > 0)
+        assert clean.importance is not None
+        importance_BL = clean.importance(rows)
         own_BO = (items_BL.unsqueeze(2) == offers_O).any(dim=1) | (targets_B.unsqueeze(1) == offers_O)
         vectors_BLG = rows_of(relation.space.vectors_NG, items_BL)
         content_BG = torch.bmm(importance_BL.unsqueeze(1), vectors_BLG).squeeze(1)
@@ -270,7 +272,7 @@ class CCL4Rec:
         pair_BLO = relation.space.cosine(items_BL, offers_O)
         return Slots(importance_BL, items_BL > 0, pair_BLO, ~own_BO, content_BG, same_BB)
 
-    def _importance(
+    def _scores(
         self, model: SequenceModel, local: Local, batch: Batch, rows: torch.Tensor, rng: torch.Generator
     ) -> torch.Tensor:
         """score_BL: higher = more important; the mode decides where it comes from."""

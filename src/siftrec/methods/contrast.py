@@ -6,6 +6,7 @@ losses) happens here, once. CCL4Rec (arXiv 2208.08024) publishes the ideas, not 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -48,6 +49,8 @@ class Views:
         queue: size of the memory queue of recent items from which offers come.
         random_share: share of slots replaced by the two views of the vanilla contrast.
         fewest: rows with fewer distinct items are not augmented.
+        row_share: share of the other rows that are augmented, drawn anew at every step. A step's views cost in proportion;
+            those of two histories are compared only where both were drawn.
         most_positive_damage: positives that lost more are dropped.
         least_negative_damage: negatives that lost less are dropped.
     """
@@ -63,6 +66,7 @@ class Views:
     queue: Size = 4096
     random_share: Fraction = 0.3
     fewest: Size = 3
+    row_share: Fraction = 1.0
     most_positive_damage: Fraction = 0.3
     least_negative_damage: Fraction = 0.05
 
@@ -175,6 +179,15 @@ def contrast_losses(
         similar_BV = (z_BVD[:, random:] * z_BD.unsqueeze(1)).sum(dim=2)
         losses |= _graded_losses(similar_BV, damage_BV, z_BD @ z_BD.T, negative_BB, views, contrast)
     return losses
+
+
+def drawn_rows(able_B: torch.Tensor, share: float, rng: torch.Generator) -> torch.Tensor:
+    """Rows that are able, in order: a random `share` of them, rounded up; nothing is drawn where it is all of them."""
+    rows = able_B.nonzero().squeeze(1)
+    if share == 1:
+        return rows
+    chosen = torch.randperm(len(rows), generator=rng)[: math.ceil(share * len(rows) - 1e-6)]
+    return rows[chosen.sort().values]
 
 
 def _graded_losses(

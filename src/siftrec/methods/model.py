@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -70,6 +70,8 @@ class Step(NamedTuple):
         history: the batch's histories.
         users_BD: vectors after the whole histories.
         log_trust_BL: how far each interaction was believed (see `Denoising.log_trust`); None: all fully.
+        importance: places of rows in the batch → π_RL, how important the interactions of these histories are, each row
+            summing to 1; None: they were not judged.
     """
 
     losses: Losses
@@ -77,6 +79,7 @@ class Step(NamedTuple):
     history: History
     users_BD: torch.Tensor
     log_trust_BL: torch.Tensor | None = None
+    importance: Callable[[torch.Tensor], torch.Tensor] | None = None
 
 
 @runtime_checkable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Literal, cast
 
@@ -12,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812  the usual name
 
 from siftrec.data.loader import Batch
 from siftrec.methods.base import Losses
-from siftrec.methods.contrast import Contrast, Slots, Views, contrast_losses
+from siftrec.methods.contrast import Contrast, Slots, Views, contrast_losses, drawn_rows
 from siftrec.methods.gates import Drawn, Gating, content_of, settled
 from siftrec.methods.model import SequenceModel, Step
 from siftrec.nn.towers import Seen
@@ -74,7 +73,8 @@ def slot_losses(
     with torch.no_grad():
         offers = offered(gated.seen, how.offers, rng)
         seen = Seen(*(each[rows] for each in gated.seen))
-        slots = slots_of(how.damage, seen, gated.weight_BML[rows], offers, batch, rows)
+        importance_BML = important(gated.weight_BML[rows], seen.present_BML, done.importance and done.importance(rows))
+        slots = slots_of(how.damage, seen, importance_BML, offers, batch, rows)
 
     def encode(choice_BVS: torch.Tensor) -> torch.Tensor:
         size, views, _ = choice_BVS.shape
@@ -97,15 +97,6 @@ def slot_losses(
     return {f"modality {name}": loss for name, loss in found.items()}
 
 
-def drawn_rows(able_B: torch.Tensor, share: float, rng: torch.Generator) -> torch.Tensor:
-    """Rows that are able, in order: a random `share` of them, rounded up; nothing is drawn where it is all of them."""
-    rows = able_B.nonzero().squeeze(1)
-    if share == 1:
-        return rows
-    chosen = torch.randperm(len(rows), generator=rng)[: math.ceil(share * len(rows) - 1e-6)]
-    return rows[chosen.sort().values]
-
-
 def offered(seen: Seen, count: int, rng: torch.Generator) -> Drawn:
     """Content to replace others by: for each modality that of `count` random interactions which have it."""
     places, length = [], seen.codes_BML.shape[2]
@@ -118,12 +109,25 @@ def offered(seen: Seen, count: int, rng: torch.Generator) -> Drawn:
     return content_of(seen, place_MO // length, place_MO % length)
 
 
+def important(weight_BML: torch.Tensor, present_BML: torch.Tensor, base_BL: torch.Tensor | None) -> torch.Tensor:
+    """importance_BML of modality slots: γ times the interaction's own, shared among the interactions that have content.
+
+    Args:
+        weight_BML: γ.
+        present_BML: what is there.
+        base_BL: importance of each interaction as the base judges it; None, or nothing where content is: all alike.
+    """
+    alike_B1L = present_BML.any(dim=1, keepdim=True).float()
+    share_B1L = alike_B1L if base_BL is None else alike_B1L * base_BL.unsqueeze(1)
+    share_B1L = torch.where(share_B1L.sum(dim=2, keepdim=True) > 0, share_B1L, alike_B1L)
+    return weight_BML * share_B1L / share_B1L.sum(dim=2, keepdim=True).clamp_min(torch.finfo(share_B1L.dtype).tiny)
+
+
 def slots_of(
-    damage: Damage, seen: Seen, weight_BML: torch.Tensor, offers: Drawn, batch: Batch, rows: torch.Tensor
+    damage: Damage, seen: Seen, importance_BML: torch.Tensor, offers: Drawn, batch: Batch, rows: torch.Tensor
 ) -> Slots:
     """Modality slots, modality by modality: S = M · L."""
-    present_BML, count = seen.present_BML, seen.present_BML.any(dim=1).sum(dim=1)
-    importance_BML = weight_BML / count.view(-1, 1, 1)
+    present_BML = seen.present_BML
     targets_B, user_B = batch.targets_BP[rows, -1], batch.user_B[rows]
     pair_BMLO = torch.einsum("bmld,mod->bmlo", seen.units_BMLD, offers.units_MXD)
     own_BO = (seen.codes_BML.unsqueeze(3) == offers.codes_MX.unsqueeze(1)).flatten(1, 2).any(dim=1)

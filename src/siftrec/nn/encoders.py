@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812  the usual name
 
 from siftrec.nn.dropout import dropout
-from siftrec.nn.pooling import reading_logits
+from siftrec.nn.pooling import last_logits, reading_logits
 from siftrec.nn.shares import shares
 
 EncoderName = Literal["context", "recent", "mean", "gru", "transformer"]
@@ -40,10 +40,10 @@ def recency(table_LD: torch.Tensor, length: int) -> torch.Tensor:
 class Mean(nn.Module):
     """The mean of the item vectors, then a residual layer."""
 
-    def __init__(self, dim: int, rate: float) -> None:
+    def __init__(self, dim: int, rate: float, hidden: int | None = None) -> None:
         super().__init__()
         self.rate = rate
-        self.lift = Lift(dim)
+        self.lift = Lift(dim, hidden=hidden)
 
     def forward(
         self,
@@ -68,17 +68,19 @@ class Context(nn.Module):
         length: longest history.
         rate: dropout.
         recent: whether the most recent interaction e_L is read apart too: h = s + MLP([s; e_L]).
+        hidden: H, width of what stands between: of tanh(·) and of the MLP; None: D.
     """
 
-    def __init__(self, dim: int, length: int, rate: float, recent: bool = False) -> None:
+    def __init__(self, dim: int, length: int, rate: float, recent: bool = False, hidden: int | None = None) -> None:
         super().__init__()
         self.rate = rate
-        self.own = nn.Linear(dim, dim, bias=False)
-        self.context = nn.Linear(dim, dim, bias=False)
-        self.product = nn.Linear(dim, dim, bias=False)
-        self.position = nn.Parameter(torch.zeros(length, dim))
-        self.ask = nn.Parameter(torch.randn(dim) / dim**0.5)
-        self.lift = Lift(dim, recent)
+        width = hidden or dim
+        self.own = nn.Linear(dim, width, bias=False)
+        self.context = nn.Linear(dim, width, bias=False)
+        self.product = nn.Linear(dim, width, bias=False)
+        self.position = nn.Parameter(torch.zeros(length, width))
+        self.ask = nn.Parameter(torch.randn(width) / width**0.5)
+        self.lift = Lift(dim, recent, hidden)
 
     def forward(
         self,
@@ -101,7 +103,7 @@ class Context(nn.Module):
     ) -> torch.Tensor:
         """a_BL: the share of attention each interaction gets."""
         context_B1D = masked_mean(vectors_BLD, real_BL, log_trust_BL).unsqueeze(1)
-        logits_BL = self._logits(vectors_BLD, context_B1D).squeeze(1)
+        logits_BL = self._last_logits(vectors_BLD, context_B1D)
         if log_trust_BL is not None:
             logits_BL = logits_BL + log_trust_BL
         return shares(logits_BL, real_BL)
@@ -117,16 +119,22 @@ class Context(nn.Module):
         lifted: torch.Tensor = self.lift(torch.bmm(shares_BLL, vectors_BLD), vectors_BLD * real_BL1)
         return lifted
 
+    def _last_logits(self, vectors_BLD: torch.Tensor, context_B1D: torch.Tensor) -> torch.Tensor:
+        """logits_BL for the last column."""
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            return self._logits(vectors_BLD, context_B1D).squeeze(1)
+        length, dim = vectors_BLD.shape[1:]
+        scaled_B1D, around_B1H, position_LH = context_B1D * dim**0.5, self.context(context_B1D), self.position[:length]
+        return last_logits(
+            vectors_BLD, scaled_B1D, self.own.weight, around_B1H, position_LH, self.product.weight, self.ask
+        )
+
     def _logits(self, vectors_BLD: torch.Tensor, context_BCD: torch.Tensor) -> torch.Tensor:
         """logits_BCL of the last C columns for those they read."""
         length, dim = vectors_BLD.shape[1:]
-        own_BLD, around_BCD = self.own(vectors_BLD), self.context(context_BCD)
-        if torch.compiler.is_compiling():  # a graph has no loop over blocks; it is asked for the last column
-            agreement_BLD = vectors_BLD * (context_BCD * dim**0.5)
-            hidden = own_BLD + around_BCD + self.product(agreement_BLD) + recency(self.position, length)
-            return (torch.tanh(hidden) @ self.ask).unsqueeze(1)
-        scaled_BCD, position_LD = context_BCD * dim**0.5, self.position[:length]
-        return reading_logits(vectors_BLD, scaled_BCD, own_BLD, around_BCD, position_LD, self.product.weight, self.ask)
+        scaled_BCD, position_LH = context_BCD * dim**0.5, self.position[:length]
+        own_BLH, around_BCH = self.own(vectors_BLD), self.context(context_BCD)
+        return reading_logits(vectors_BLD, scaled_BCD, own_BLH, around_BCH, position_LH, self.product.weight, self.ask)
 
 
 class Recurrent(nn.Module):
@@ -225,10 +233,11 @@ class Block(nn.Module):
 class Lift(nn.Module):
     """h = s + MLP(s); with `recent`, h = s + MLP([s; e]), where e is the most recent interaction, else e is not read."""
 
-    def __init__(self, dim: int, recent: bool = False) -> None:
+    def __init__(self, dim: int, recent: bool = False, hidden: int | None = None) -> None:
         super().__init__()
-        self.wide, self.back = nn.Linear(dim, dim), nn.Linear(dim, dim)
-        self.last = nn.Linear(dim, dim, bias=False) if recent else None
+        width = hidden or dim
+        self.wide, self.back = nn.Linear(dim, width), nn.Linear(width, dim)
+        self.last = nn.Linear(dim, width, bias=False) if recent else None
 
     def forward(self, pooled_BD: torch.Tensor, last_BD: torch.Tensor | None = None) -> torch.Tensor:
         wide_BD = self.wide(pooled_BD)
@@ -263,12 +272,14 @@ def _rolled(vectors_BLD: torch.Tensor, real_BL: torch.Tensor, sign: int) -> torc
     return vectors_BLD.reshape(size * length, dim)[row_BL]
 
 
-def make_encoder(name: EncoderName, dim: int, length: int, rate: float, blocks: int, heads: int) -> nn.Module:
-    """The named encoder; `blocks` and `heads` matter to `transformer` only."""
+def make_encoder(
+    name: EncoderName, dim: int, length: int, rate: float, blocks: int, heads: int, hidden: int | None = None
+) -> nn.Module:
+    """The named encoder; `blocks` and `heads` matter to `transformer` only, `hidden` to those that pool."""
     if name in ("context", "recent"):
-        return Context(dim, length, rate, name == "recent")
+        return Context(dim, length, rate, name == "recent", hidden)
     if name == "mean":
-        return Mean(dim, rate)
+        return Mean(dim, rate, hidden)
     if name == "gru":
         return Recurrent(dim, rate)
     return Transformer(dim, length, blocks, heads, rate)
