@@ -61,7 +61,7 @@ PEERS := rectools implicit cornac recbole
 
 $(PEERS:%=benchmarks/peers/%/.venv/.done): benchmarks/peers/%/.venv/.done: benchmarks/peers/%/requirements.txt
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip --disable-pip-version-check -q install -r $<
+	$(@D)/bin/python -m pip --disable-pip-version-check -q install -r $< $(patsubst %,-r %,$(wildcard $(<D)/howto.txt))
 	@touch $@
 
 peer-rectools: benchmarks/peers/rectools/.venv/.done ## RecTools in its own environment, to be measured beside siftrec
