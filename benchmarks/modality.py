@@ -19,12 +19,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import machine
+
+if TYPE_CHECKING:
+    from siftrec.synthetic import PlantedCauses
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "modality"
@@ -37,7 +40,10 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "null": {"null": True},
     "noisy": {"rho": 0.3},
     "hard": {"level": "hard"},
+    "short": {"size": {"users": 10_000, "items": 3_000, "length": 5}},
+    "foreign": {"foreign": 0.3},
 }
+"""Arguments of `siftrec.synthetic.modalities`, and the share of foreign content that is planted on top."""
 ABLATIONS = ("sigmoid", "contrast-mask", "contrast-noise", "early", "early-none")
 """What is asked of fewer settings and seeds."""
 ABLATED = ("plain", "useless", "noisy")
@@ -142,7 +148,7 @@ def measure(unit: str, folder: Path) -> dict[str, Any]:
     from siftrec.data.split import TEST
     from siftrec.noise.content import judge_content
     from siftrec.noise.foreign import Foreign
-    from siftrec.synthetic import modalities, over
+    from siftrec.synthetic import over
 
     kind, what, variant, seed = _parts(unit)
     if kind == "foreign":
@@ -153,12 +159,24 @@ def measure(unit: str, folder: Path) -> dict[str, Any]:
         judged = judge_content(log, data.catalog, seed=seed)
         return measures.foreign(judged, log, data.catalog, planted.foreign_EM[known], seed)
     if kind == "planted":
-        world = modalities(**SETTINGS[what], seed=seed)
+        world = planted_world(what, seed)
     else:
         data = load(what, folder)
         counts_N = data.split.train.counts(len(data.catalog))
         world = over(data.catalog, counts_N, topics=TOPICS, seed=seed)
     return measures.causes(measures.trained_on(world, method_of(variant), seed), world)
+
+
+def planted_world(what: str, seed: int) -> PlantedCauses:
+    """Generated content with planted causes, in one of `SETTINGS`."""
+    from siftrec.noise.foreign import Foreign
+    from siftrec.synthetic import modalities
+    from siftrec.synthetic.modalities import Size
+
+    given = dict(SETTINGS[what])
+    foreign, size = given.pop("foreign", 0.0), Size(**given.pop("size", {}))
+    world = modalities(**given, size=size, seed=seed)
+    return replace(world, split=Foreign(rho=foreign)(world.split, world.catalog, seed).split) if foreign else world
 
 
 def run_unit(unit: str, folder: Path) -> None:

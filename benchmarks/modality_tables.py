@@ -38,6 +38,8 @@ WORLDS = {
     "planted.look_alike": "a fourth modality whose vectors are all alike",
     "planted.missing": "text missing for 20 %, image for 40 %, audio for 60 % of the items",
     "planted.noisy": "30 % of the interactions are noise",
+    "planted.short": "histories of 5, four times the users",
+    "planted.foreign": "30 % of the content is foreign",
     "planted.null": "null: nothing causes anything",
     "over.microlens50k": "real content of microlens50k",
     "over.ml1m": "real content of ml1m",

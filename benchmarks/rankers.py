@@ -58,7 +58,7 @@ MODES = {"grouped": 10, "single": 1}
 SEEDS = (1, 2, 3)
 RATES = (1e-3, 4e-3)
 HIDDEN = 8
-"""Width of the layers of CCL4Rec's encoder: of 8, 16 and 64 none is told from another by validation GAUC, so the narrowest."""
+"""Width of the layers of CCL4Rec's encoder: none of 8, 16 and 64 is told from another by validation GAUC."""
 IMPRESSIONS = 640
 """Impressions per step, in groups or not."""
 
