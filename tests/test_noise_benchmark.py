@@ -156,3 +156,19 @@ def test_a_unit_that_lacks_what_is_measured_now_is_shown_but_not_done(unit, tmp_
     page = "\n".join(noise_tables.sections(tmp_path, tmp_path / "plots"))
     assert "likelihood, cross-fitted" in page
     assert "over-denoising" not in page
+
+
+def test_every_aim_that_is_asked_is_shown() -> None:
+    """Whoever flags at another q than .2 would have to read the JSON, where q = .05 is missed."""
+    found, wrong = {"0.05": 0.01, "0.2": 0.12, "0.4": 0.4}, {"0.05": 0.1, "0.2": 0.2, "0.4": None}
+    head, _, row = noise_tables.flagged({"blend": [{"recall_at_fdr": found, "fdr_reached": wrong}]}).splitlines()
+    assert [each.strip() for each in head.split("|")[2:5]] == ["found, q = 0.05", "found, q = 0.2", "found, q = 0.4"]
+    assert row.endswith("| 0.010 | 0.120 | 0.400 | 0.100 | 0.200 | – |")
+
+
+def test_rows_of_several_seeds_have_an_interval_by_user_that_seeds_do_not_narrow() -> None:
+    """± between seeds says nothing of other users, and an interval that shrinks with seeds would take them for others."""
+    runs = [{"auroc": middle, "auroc_interval": [middle - 0.02, middle + 0.02]} for middle in (0.7, 0.71, 0.72)]
+    assert noise_tables.interval(runs) == "0.710 ± 0.010 [0.690, 0.730]"
+    assert noise_tables.interval(runs[:1]) == "0.700 [0.680, 0.720]"
+    assert noise_tables.interval([{"auroc": 0.7, "auroc_interval": [None, None]}]) == "0.700"
