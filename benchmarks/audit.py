@@ -112,7 +112,7 @@ def run_cell(cell: Cell, folder: Path, peers: bool) -> None:
         "cell": asdict(cell),
         "wall_s": spent,
         "machine": machine.describe(),
-        "commit": machine.commit(),
+        **machine.origin(data.split.log),
         "command": f"python benchmarks/audit.py run --only '{cell}'" + " --quick" * cell.quick,
         "audit": named(audited.to_json(), cell.data),
         "truth": truth,

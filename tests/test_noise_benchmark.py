@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import judges
@@ -172,3 +173,20 @@ def test_rows_of_several_seeds_have_an_interval_by_user_that_seeds_do_not_narrow
     assert noise_tables.interval(runs) == "0.710 ± 0.010 [0.690, 0.730]"
     assert noise_tables.interval(runs[:1]) == "0.700 [0.680, 0.720]"
     assert noise_tables.interval([{"auroc": 0.7, "auroc_interval": [None, None]}]) == "0.700"
+
+
+def test_a_unit_says_what_it_was_made_of(monkeypatch, tmp_path) -> None:
+    """Figures of another data file, or of another draw of the noise, would pass for those of this one."""
+    case, told = kinds(planted=True), {}
+    other = replace(case, log=replace(case.log, items=case.log.items[::-1].copy()))
+    monkeypatch.setattr(noise, "RESULTS", tmp_path)
+    monkeypatch.setattr(judges, "scorers", lambda case, seed: {"popularity": popularity})
+    popularity = judges.Judged(np.ones(len(case.truth)), np.ones(len(case.background.slots)), 0.0)
+    unit = noise.units(["ml100k.replace.rho0.3.scorers.seed1"])[0]
+    for each in (case, other):
+        monkeypatch.setattr(judges, "noisy_log", lambda *_, each=each: each)
+        noise.run_unit(unit, tmp_path)
+        told[each.log.fingerprint] = json.loads(unit.result.read_text())
+    assert [each["log_sha256"] for each in told.values()] == list(told)
+    assert len(told) == 2
+    assert all(len(each["commit"]) >= 12 for each in told.values())
