@@ -79,7 +79,7 @@ $(VENV)/.measured-%: benchmarks/%.py $(CODE) | $(VENV)/.dev
 WITH_speed := all
 $(VENV)/.measured-speed: benchmarks/peers/rectools/.venv/.done
 
-speed: $(VENV)/.measured-speed ## every speed row, about ten minutes
+speed: $(VENV)/.measured-speed ## every speed row, about a quarter of an hour
 answers: $(VENV)/.measured-answers ## what an answer costs, a minute
 service: $(VENV)/.measured-service ## what a request costs, ten minutes
 

@@ -15,6 +15,7 @@ from accuracy import Setting
 from aims_found import Found, Stored
 from page import table
 from rankers import BATCH, CATALOG_BATCH, USERS
+from speed import ROWS
 from speed_tables import asked as speed_asked
 
 RANKERS = "rankers (CCL4Rec against DIN and self-attention)"
@@ -295,10 +296,10 @@ AIMS: dict[str, tuple[Aim, ...]] = {
 
 
 def all_aims(stored: Stored) -> dict[str, tuple[Aim, ...]]:
-    """The declared aims, and those that rows of the speed table carry."""
+    """The declared aims, and those that rows of the speed table carry, measured or not."""
+    rows = {name: vars(row) | {"peers": {}} for name, row in ROWS.items()} | stored.speed
     speed = tuple(
-        Aim(f"{row['what']}, {row['unit']}", speed_asked(row), found.speed(name), "speed")
-        for name, row in stored.speed.items()
+        Aim(f"{row['what']}, {row['unit']}", speed_asked(row), found.speed(name), "speed") for name, row in rows.items()
     )
     return AIMS | {"cost": AIMS["cost"] + speed}
 

@@ -380,7 +380,9 @@ def speed(row: str) -> Seek:
     """A row of the speed table."""
 
     def seek(of: Stored) -> Found | None:
-        told = of.speed[row]
+        told = of.speed.get(row)
+        if told is None:
+            return None
         times = "; ".join(f"{speed_times(told, peer):.1f} × {name}" for name, peer in list(told["peers"].items())[:1])
         return Found(f"{number(told['median'])}{f' ({times})' if times else ''}", speed_reached(told))
 

@@ -29,6 +29,7 @@ import machine
 
 if TYPE_CHECKING:
     from datasets import Data
+    from peer import Peer
 
     from siftrec.audit import Audit
     from siftrec.data.split import Split
@@ -44,7 +45,11 @@ CUTOFFS = (10, 20)
 HELPS = 0.01
 SEED = 1
 PEER_SEEDS = (1, 2, 3, 4, 5)
-"""Of other people's models, and of the sample of weighted interactions that BPR trains on: one alone is a draw."""
+"""Of implicit's models, and of the sample of weighted interactions that BPR trains on: one alone is a draw."""
+RECTOOLS, RECTOOLS_SEEDS = "RecTools SASRec", PEER_SEEDS[:3]
+"""Its fits take hours where implicit's take minutes."""
+LENGTHS = {"microlens50k": 20}
+"""How much of a history RecTools reads, and trains on, where it is less than 50: few there are longer."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +111,13 @@ def run_cell(cell: Cell, folder: Path, peers: bool) -> None:
     started = time.perf_counter()
     audited = audit_of(data, cell.quick)
     spent = time.perf_counter() - started
-    truth = [told for name, arms in judged(data, audited, cell.quick, peers) for told in compared(name, arms)]
+    truth = [told for name, arms in judged(cell, data, audited, peers) for told in compared(name, arms)]
     figures = {
         "schema": 1,
         "cell": asdict(cell),
         "wall_s": spent,
         "machine": machine.describe(),
-        "commit": machine.commit(),
+        **machine.origin(data.split.log),
         "command": f"python benchmarks/audit.py run --only '{cell}'" + " --quick" * cell.quick,
         "audit": named(audited.to_json(), cell.data),
         "truth": truth,
@@ -167,18 +172,22 @@ def arms_of(split: Split, audited: Audit) -> dict[str, Split]:
     }
 
 
-def judged(data: Data, audited: Audit, quick: bool, peers: bool) -> Iterator[tuple[str, dict[str, list[Evaluation]]]]:
-    """Per model: arm → evaluations on the original test targets."""
+def judged(cell: Cell, data: Data, audited: Audit, peers: bool) -> Iterator[tuple[str, dict[str, list[Evaluation]]]]:
+    """Per model: arm → evaluations on the original test targets; RecTools' where its environment is installed."""
+    import peer
+
     from siftrec.audit.proxies import proxies
     from siftrec.data.split import TRAIN
 
     arms = arms_of(data.split, audited)
     fitting = arms | {"dropped": without(arms["dropped"])}
-    for proxy in proxies(len(data.split.items) - 1, quick):
+    for proxy in proxies(len(data.split.items) - 1, cell.quick):
         yield proxy.name, {name: trained(proxy, split) for name, split in fitting.items()}
     for model in ("als", "bpr") if peers else ():
         train = {name: split.log.where(split.role == TRAIN) for name, split in arms.items()}
         yield f"implicit {model}", {name: implicit(model, data, each) for name, each in train.items()}
+    if peers and peer.installed(weighted_sasrec(cell.data).script):
+        yield RECTOOLS, {name: rectools(cell.data, replace(data, split=split)) for name, split in fitting.items()}
 
 
 def without(split: Split) -> Split:
@@ -212,6 +221,27 @@ def implicit(model: str, data: Data, train: Any) -> list[Evaluation]:
         for seed in PEER_SEEDS
     }
     return [peer.judged(asked, lists, data, part, seed) for seed, lists in listed.items()]
+
+
+def weighted_sasrec(data: str) -> Peer:
+    """RecTools' SASRec as it is measured beside ours, but that weights count, and that it reads more of longer histories."""
+    import peer
+
+    asked = peer.PEERS["rectools-sasrec"]
+    settings = (*asked.grid[0], "--length", str(LENGTHS.get(data, 50)))
+    return asked._replace(script="rectools/weighted.py", grid=(settings,))
+
+
+def rectools(name: str, data: Data) -> list[Evaluation]:
+    """RecTools' SASRec on the training part of a log with its weights, in its own environment; one per seed."""
+    import peer
+
+    asked, split = weighted_sasrec(name), data.split
+    listed = {
+        seed: peer.answers(asked, split.train, split.test, data.catalog, (*asked.grid[0], "--seed", str(seed)))[0]
+        for seed in RECTOOLS_SEEDS
+    }
+    return [peer.judged(asked, lists, data, split.test, seed) for seed, lists in listed.items()]
 
 
 def compared(name: str, arms: dict[str, list[Evaluation]]) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from siftrec.data.sequences import Sequences
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
 
@@ -69,6 +72,15 @@ def commit() -> str:
         [*git, "status", "--porcelain", "--", "../src", "*.py"], capture_output=True, text=True, check=False
     ).stdout
     return head.strip() + ("+" if changed.strip() else "")
+
+
+def origin(log: Sequences) -> dict[str, str]:
+    """What a unit stores of where its figures come from: the commit, and a SHA-256 of the log that they are of.
+
+    Args:
+        log: U rows as they were judged or trained on, with what is planted in them; of clocks the SHA-256 knows nothing.
+    """
+    return {"commit": commit(), "log_sha256": log.fingerprint}
 
 
 def rates() -> dict[str, float]:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import machine
 
 if TYPE_CHECKING:
+    from siftrec.data.sequences import Sequences
     from siftrec.synthetic import PlantedCauses
 
 HERE = Path(__file__).resolve().parent
@@ -140,8 +141,8 @@ def is_done(unit: str) -> bool:
     return path.exists() and machine.unchanged(json.loads(path.read_text("utf-8"))["settings"], settings_of(unit))
 
 
-def measure(unit: str, folder: Path) -> dict[str, Any]:
-    """The figures of one unit."""
+def measure(unit: str, folder: Path) -> tuple[dict[str, Any], Sequences]:
+    """The figures of one unit, and the log that they are of."""
     import modality_measures as measures
     from datasets import load
 
@@ -157,14 +158,14 @@ def measure(unit: str, folder: Path) -> dict[str, Any]:
         known = planted.split.role < TEST
         log = planted.split.log.where(known)
         judged = judge_content(log, data.catalog, seed=seed)
-        return measures.foreign(judged, log, data.catalog, planted.foreign_EM[known], seed)
+        return measures.foreign(judged, log, data.catalog, planted.foreign_EM[known], seed), log
     if kind == "planted":
         world = planted_world(what, seed)
     else:
         data = load(what, folder)
         counts_N = data.split.train.counts(len(data.catalog))
         world = over(data.catalog, counts_N, topics=TOPICS, seed=seed)
-    return measures.causes(measures.trained_on(world, method_of(variant), seed), world)
+    return measures.causes(measures.trained_on(world, method_of(variant), seed), world), world.split.log
 
 
 def planted_world(what: str, seed: int) -> PlantedCauses:
@@ -182,13 +183,14 @@ def planted_world(what: str, seed: int) -> PlantedCauses:
 def run_unit(unit: str, folder: Path) -> None:
     """Measure and store."""
     began = time.process_time()
+    figures, log = measure(unit, folder)
     told = {
         "schema": 1,
         "unit": unit,
-        "figures": measure(unit, folder),
+        "figures": figures,
         "cpu_s": time.process_time() - began,
         "settings": settings_of(unit),
-        "commit": machine.commit(),
+        **machine.origin(log),
         "machine": machine.describe(),
         "command": f"python benchmarks/modality.py run --only '{unit}'",
     }

@@ -129,7 +129,7 @@ def run_unit(unit: Unit, folder: Path) -> None:
         "cpu_s": time.process_time() - started,
         "scorer_cpu_s": {name: each.cpu_s for name, each in judged.items()},
         "machine": machine.describe(),
-        "commit": machine.commit(),
+        **machine.origin(case.log),
         "settings": settings(unit),
         "command": f"python benchmarks/noise.py run --only '{unit}'",
     }

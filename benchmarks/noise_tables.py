@@ -13,6 +13,7 @@ from curves_plot import Line, drawn
 from page import Figures, counted, filled, folded, mean, table
 
 from noise import Unit, current
+from siftrec.noise.measure import LEVELS
 from siftrec.report.palette import PARTS
 
 NAMES = {
@@ -51,10 +52,14 @@ history is shorter than six. *Loss*: −log p(item | rest) by a model that has s
 take it."""
 DENOISED = """What those who denoise made of the log: share of the genuine interactions that they took away, and share of the
 noise that they left. Weights count as the share of an interaction that is left: of the library's own scores 1 − noise, which
-`siftrec sift` and `siftrec audit` write, and, as weights of targets, what `denoise` trains CCL4Rec with:"""
-CASE = """*AUROC* with the 95 % interval when users are drawn, where there is one seed. *Found*: share of the noise among
-what is flagged at q = .2; *wrong*: share of genuine interactions among it, which should be at most q. *At most*: the upper
-bound ρ of the share of noise, to be compared with the true share."""
+`siftrec sift` and `siftrec audit` write, and, as weights of targets, what `denoise` trains CCL4Rec with. AUROC has the
+interval of the full tables below:"""
+CASE = """*AUROC* ± standard deviation between seeds, and the 95 % interval when users, not interactions, are drawn: of
+several seeds the means of its ends, for all judge the same users, and more seeds do not make them more. Other figures
+have no stored interval, and only the ±. *At most*: the upper bound ρ of the share of noise, to be compared with the true
+share."""
+FLAGGED = """*Found*: share of the noise that is flagged at q; *wrong*: share of genuine interactions among what is flagged,
+which should be at most q:"""
 ERRS = """Where they err. AUROC among the interactions of a group, and behind the stroke the mean noise probability of the
 genuine ones there: by popularity of the item, and by whether the user has others of its kind (50 clusters of items by
 content, by company where there is none). An interest that a user followed once looks like noise."""
@@ -160,7 +165,7 @@ def denoised(found: Mapping[Case, Mapping[str, Sequence[Figures]]]) -> list[str]
             ):
                 measured = [each for each in told if "over_denoising" in each]
                 ratios = (mean(each[key] for each in measured) for key in ("over_denoising", "under_denoising"))
-                area = mean(run["auroc"] for run in runs)
+                area = interval(runs)
                 rows += [(f"{titled(case)}: {NAMES[name]}{how}", *ratios, area, str(len(measured)))] * bool(measured)
     head = ("", "over-denoising", "under-denoising", "AUROC", "seeds")
     return ["### Over- and under-denoising", DENOISED, table(head, rows)] if rows else []
@@ -184,15 +189,40 @@ def reliability(found: Mapping[Case, Mapping[str, Sequence[Figures]]], plots: Pa
 
 def in_full(case: Case, scorers: Mapping[str, Sequence[Figures]]) -> list[str]:
     """Every scorer of a case, and the likelihood by length of history where lengths differ."""
-    head = ("", "AUROC", "≥ 6", "AUPRC", "Brier", "found", "wrong", "at most", "seeds", "CPU s")
+    head = ("", "AUROC", "≥ 6", "AUPRC", "Brier", "at most", "seeds", "CPU s")
     rows = [(NAMES[name], *_row(scorers[name])) for name in NAMES if name in scorers]
-    parts = [filled(head, rows), *_by_length(scorers), *_erring(scorers)]
+    parts = [filled(head, rows), FLAGGED, flagged(scorers), *_by_length(scorers), *_erring(scorers)]
     truths = ", ".join(f"{run['rho']:.3f}" for run in scorers["likelihood"])
     commits = ", ".join(sorted({run["commit"] for runs in scorers.values() for run in runs}))
     data, mechanism, rho = case
     pattern = f"{data}.rating.*" if mechanism == "rating" else f"{data}.{mechanism}.rho{rho:g}.*"
     command = f"`python benchmarks/noise.py run --only '{pattern}'`"
     return [*parts, f"True share of noise: {truths}. Commits: {commits}. {command}"]
+
+
+def flagged(scorers: Mapping[str, Sequence[Figures]]) -> str:
+    """How much of the noise is found, and how much of what is flagged is none, at each aim."""
+    shares = {"found": "recall_at_fdr", "wrong": "fdr_reached"}
+    head = ("", *(f"{what}, q = {q:g}" for what in shares for q in LEVELS))
+    rows = [
+        (
+            NAMES[name],
+            *(mean(run[share][f"{q:g}"] for run in scorers[name]) for share in shares.values() for q in LEVELS),
+        )
+        for name in NAMES
+        if name in scorers
+    ]
+    return table(head, rows)
+
+
+def interval(runs: Sequence[Figures]) -> str:
+    """AUROC, ± between seeds, and its 95 % interval clustered by user: of several seeds the means of the ends."""
+    area = mean(run["auroc"] for run in runs)
+    ends = [run["auroc_interval"] for run in runs if None not in run["auroc_interval"]]
+    if not ends:
+        return area
+    low, high = (statistics.mean(each) for each in zip(*ends, strict=True))
+    return f"{area} [{low:.3f}, {high:.3f}]"
 
 
 def _by_length(scorers: Mapping[str, Sequence[Figures]]) -> list[str]:
@@ -202,7 +232,7 @@ def _by_length(scorers: Mapping[str, Sequence[Figures]]) -> list[str]:
     if len(shown) < 2:
         return []
     rows = [
-        (NAMES[name], *(mean(run["by_history_length"][length]["auroc"] for run in scorers[name]) for length in shown))
+        (NAMES[name], *(interval([run["by_history_length"][length] for run in scorers[name]]) for length in shown))
         for name in best
     ]
     rows.append(("interactions", *(f"{lengths[length]['events']:,}" for length in shown)))
@@ -227,15 +257,10 @@ def _erring(scorers: Mapping[str, Sequence[Figures]]) -> list[str]:
 
 
 def _row(runs: Sequence[Figures]) -> tuple[str, ...]:
-    low, high = runs[0]["auroc_interval"]
-    interval = f" [{low:.3f}, {high:.3f}]" if len(runs) == 1 and low is not None else ""
-
     return (
-        mean(run["auroc"] for run in runs) + interval,
+        interval(runs),
         mean(run["auroc_6"] for run in runs) if shorter(runs) else "–",
         *(mean(run[measure] for run in runs) for measure in ("auprc", "brier")),
-        mean(run["recall_at_fdr"]["0.2"] for run in runs),
-        mean(run["fdr_reached"]["0.2"] for run in runs),
         mean(run["rho_upper"] for run in runs),
         str(len(runs)),
         f"{statistics.median(run['cpu_s'] for run in runs):.0f}",

@@ -1,5 +1,7 @@
 """How fast siftrec is: one thread, per CPU second, medians over repeats, beside what the machine can do at that moment.
 
+Commands (commands.py) are wall time, and `siftrec demo` has two cores and the threads that it takes by itself.
+
     python benchmarks/speed.py all                   every row, into benchmarks/results/speed.json
     python benchmarks/speed.py sasrec-ml1m           one row; the others in the file stay
     python benchmarks/speed.py sasrec-ml1m --profile the operators its time goes to, into results/profiles
@@ -13,55 +15,24 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import machine
+from commands import demo_time, has_demo, help_time, training_memory
+from timings import Figures, Options
 
 if TYPE_CHECKING:
     from datasets import Data
 
     from siftrec.methods.base import Learned
     from siftrec.methods.gates import GateName
+    from siftrec.methods.model import Sequential
 
 HERE = Path(__file__).resolve().parent
-
-
-@dataclass(frozen=True)
-class Options:
-    """What all rows are told.
-
-    Attributes:
-        data: the folder with all data sets.
-        seconds: CPU seconds per timing.
-        repeats: timings per row.
-    """
-
-    data: Path
-    seconds: float
-    repeats: int
-
-
-@dataclass
-class Figures:
-    """What a row measured.
-
-    Attributes:
-        values: one per repeat, ours.
-        settings: what ran.
-        peers: name → {"values": [...], "settings": ...}.
-        beside: further figures of the same runs.
-    """
-
-    values: list[float]
-    settings: dict[str, Any] = field(default_factory=dict)
-    peers: dict[str, Any] = field(default_factory=dict)
-    beside: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,14 +120,17 @@ def variant(name: str) -> Callable[[], Learned]:
     return make
 
 
-def demure(gate: GateName, contrast: bool) -> Callable[[], Learned]:
+def demure(gate: GateName, contrast: bool, base: Callable[[], Learned] | None = None) -> Callable[[], Learned]:
+    """Demure around a base, late fusion unless one is given, with or without contrast over modality slots."""
+
     def make() -> Learned:
         from siftrec.methods.demure import Demure
         from siftrec.methods.gates import Gate
         from siftrec.methods.late import LateFusion
         from siftrec.methods.slots import SlotViews
 
-        return Demure(base=LateFusion(dim=64), gate=Gate(kind=gate), views=SlotViews() if contrast else None)
+        around = LateFusion(dim=64) if base is None else cast("Sequential", base())
+        return Demure(base=around, gate=Gate(kind=gate), views=SlotViews() if contrast else None)
 
     return make
 
@@ -234,44 +208,6 @@ def reading(options: Options) -> Figures:
 
     values = [machine.per_cpu_second(once, count, repeats=1) for _ in range(options.repeats)]
     return Figures(values, {"data": "microlens50k", "interactions": count})
-
-
-def training_memory(options: Options) -> Figures:
-    """Peak memory of `siftrec train` on microlens50k, set up by `siftrec init`, two epochs.
-
-    Contrast begins with the second, after its warm-up.
-    """
-    siftrec = str(Path(sys.executable).with_name("siftrec"))
-    values, beside = [], {}
-    with tempfile.TemporaryDirectory() as folder:
-        experiment = str(Path(folder, "exp.toml"))
-        subprocess.run([siftrec, "init", str(options.data / "microlens50k"), "-o", experiment], check=True)
-        for number in range(options.repeats):
-            run = str(Path(folder, f"run{number}"))
-            peak = child(siftrec, "train", experiment, "-o", run, "--set", "train.epochs=2")
-            values.append(peak["peak_bytes"] / 1e9)
-            beside = {"cpu_s": peak["cpu_s"], "wall_s": peak["wall_s"]}
-    return Figures(values, {"data": "microlens50k", "epochs": 2}, beside=beside)
-
-
-def help_time(options: Options) -> Figures:
-    """Wall seconds of `siftrec --help`."""
-    siftrec = str(Path(sys.executable).with_name("siftrec"))
-    child(siftrec, "--help")
-    runs = [child(siftrec, "--help") for _ in range(max(options.repeats, 5))]
-    beside = {"peak_gb": runs[0]["peak_bytes"] / 1e9, "cpu_s": statistics.median(run["cpu_s"] for run in runs)}
-    return Figures([run["wall_s"] for run in runs], beside=beside)
-
-
-def child(*command: str) -> dict[str, float]:
-    """What a command needed (see peak.py)."""
-    done = subprocess.run(
-        [sys.executable, "-S", str(HERE / "peak.py"), *command], capture_output=True, text=True, check=True
-    )
-    needed: dict[str, float] = json.loads(done.stdout)
-    if needed["status"]:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    return needed
 
 
 @dataclass(frozen=True)
@@ -367,6 +303,20 @@ ROWS = {
         Training("microlens50k", demure("softmax", True), 512, True, 1, demure("none", True)),
         less=True,
     ),
+    "demure-ccl4rec": Row(
+        "Demure around CCL4Rec without its contrast, microlens50k, L = 20, 1,024 negatives",
+        "× the ungated step of the same base",
+        2.5,
+        Training(
+            "microlens50k",
+            demure("softmax", False, variant("ccl4rec-next")),
+            512,
+            True,
+            1,
+            demure("none", False, variant("ccl4rec-next")),
+        ),
+        less=True,
+    ),
     "ranking": Row("top-50 over 19,220 items", "users/s", 5_000, ranking, "bare product + top-k 9,200"),
     "ranking-demure": Row(
         "top-50 over 19,220 items by Demure's 192 numbers",
@@ -378,6 +328,7 @@ ROWS = {
     "reading": Row("MicroLens pairs file → sequences", "interactions/s", 1_000_000, reading),
     "memory": Row("peak memory, training on microlens50k", "GB", 1.0, training_memory, less=True),
     "help": Row("`siftrec --help`", "s", 0.3, help_time, less=True),
+    "demo": Row("`siftrec demo`, wall time on two cores, with its own threads", "s", 90, demo_time, less=True),
 }
 
 
@@ -418,6 +369,9 @@ def main() -> None:
     options = Options(given.data, given.seconds, given.repeats)
     for name in ROWS if "all" in given.rows else given.rows:
         work = ROWS[name].measure
+        if name == "demo" and not has_demo():
+            print("demo: waits for its extra; run: make demo", file=sys.stderr)
+            continue
         if given.profile:
             if not isinstance(work, Training):
                 sys.exit(f"{name}: only training rows have a profile")

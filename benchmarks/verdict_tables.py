@@ -9,7 +9,7 @@ from pathlib import Path
 
 from page import Figures, folded, table
 
-from audit import HELPS, is_current
+from audit import HELPS, RECTOOLS, RECTOOLS_SEEDS, is_current
 
 TEXT = f"""Noise planted in everything before each user's last interaction, `siftrec audit` of that part as a log of its
 own, then models trained on it as it is, with the weights, and without what is flagged, and asked for the untouched last
@@ -21,6 +21,8 @@ STALE = """Left out, to be run again: {stale} whose audit did not have the conte
 people's models have fewer seeds."""
 EACH = """Changes of each model with 95 % intervals over users, and over seeds where a model has several: `implicit`'s have
 five, or one where it says so."""
+WEIGHTED = f""" {RECTOOLS}: its losses of targets are multiplied by the weights; without what is flagged it reads shorter
+histories, as ours do; {len(RECTOOLS_SEEDS)} seeds, where its environment was installed."""
 
 
 def cells(folder: Path) -> tuple[list[Figures], int]:
@@ -57,8 +59,14 @@ def sections(folder: Path) -> list[str]:
         f"{TEXT}{left}",
         f"**{sum(cell['right'] for cell in found)} of {len(found)} verdicts are right.** {worst(found)}",
         table(head, [verdict(cell) for cell in found]),
-        folded("Each model", EACH, table(("log", "with weights", "dropped", "models"), each)),
+        folded("Each model", about(found), table(("log", "with weights", "dropped", "models"), each)),
     ]
+
+
+def about(found: Sequence[Figures]) -> str:
+    """What is said of the models that have run."""
+    ran = {each["model"] for cell in found for each in cell["truth"]}
+    return f"{EACH}{WEIGHTED if RECTOOLS in ran else ''}"
 
 
 def named(cell: Mapping[str, Figures]) -> str:

@@ -87,3 +87,17 @@ def test_figures_of_other_settings_are_not_shown(tmp_path: Path) -> None:
     assert "three modalities: softmax | 0.500 | 1" in told
     assert "contrast |" not in told
     assert "gone" not in told
+
+
+def test_a_unit_says_what_it_was_made_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A generator that draws other worlds would leave figures that nobody can tell from those of today's."""
+    monkeypatch.setattr(modality, "RESULTS", tmp_path)
+    monkeypatch.setattr(modality_measures, "trained_on", lambda world, method, seed: None)
+    monkeypatch.setattr(modality_measures, "causes", lambda trained, world: {"events": len(world.split.log.items)})
+    for seed in (1, 2):
+        unit = f"planted.plain.softmax.seed{seed}"
+        modality.run_unit(unit, tmp_path)
+        told = json.loads((tmp_path / f"{unit}.json").read_text())
+        log = modalities(seed=seed).split.log
+        assert (told["log_sha256"], told["figures"]) == (log.fingerprint, {"events": len(log.items)})
+        assert len(told["commit"]) >= 12

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import statistics
+from dataclasses import replace
+from pathlib import Path
 
 import judges
 import noise_tables
@@ -19,6 +22,41 @@ from siftrec.methods.adt import ADT
 from siftrec.methods.sasrec import SASRec
 from siftrec.noise.measure import auroc
 from siftrec.train.settings import Training
+
+ROOT = Path(__file__).parents[1]
+TYPED = {
+    "decisions/0011-likelihood-normalised-in-place.md": {
+        "normalised, cross-fitted": "likelihood",
+        "the same, by models that have seen the user": "not cross-fitted",
+        "−log p, by models that have seen the user": "loss of the interaction",
+    },
+    "noise.md": {
+        "blend": "blend",
+        "likelihood": "likelihood",
+        "co-occurrence": "cooccurrence",
+        "content agreement": "agreement",
+        "likelihood, not cross-fitted": "not cross-fitted",
+        "loss of the interaction": "loss of the interaction",
+        "mean loss of the history": "mean loss of the history",
+        "similarity to the next item": "similarity to the next item",
+        "control: popularity alone": "popularity",
+        "ceiling: likelihood fitted on the clean log (one seed)": "ceiling",
+    },
+}
+"""Page → row of its table of MicroLens-50k, 30 % replaced → scorer."""
+
+
+@pytest.mark.parametrize("file", TYPED)
+def test_typed_figures_are_the_stored_ones(file: str) -> None:
+    """A page that is written by hand would go on telling what was measured before."""
+    found = noise_tables.cases(noise.RESULTS)["microlens50k", "replace", 0.3]
+    lines = (ROOT / "docs" / file).read_text("utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    for what, scorer in TYPED[file].items():
+        (told,) = (row[1:] for row in rows if row[0] == what)
+        measures = ("auroc", "auroc_6", "rho_upper", "brier")[: len(told)]
+        means = (statistics.mean(run[measure] for run in found[scorer]) for measure in measures)
+        assert told == [f"{value:.3f}".removeprefix("0") for value in means], what
 
 
 @pytest.mark.parametrize("folds", [2, 4])
@@ -119,3 +157,36 @@ def test_a_unit_that_lacks_what_is_measured_now_is_shown_but_not_done(unit, tmp_
     page = "\n".join(noise_tables.sections(tmp_path, tmp_path / "plots"))
     assert "likelihood, cross-fitted" in page
     assert "over-denoising" not in page
+
+
+def test_every_aim_that_is_asked_is_shown() -> None:
+    """Whoever flags at another q than .2 would have to read the JSON, where q = .05 is missed."""
+    found, wrong = {"0.05": 0.01, "0.2": 0.12, "0.4": 0.4}, {"0.05": 0.1, "0.2": 0.2, "0.4": None}
+    head, _, row = noise_tables.flagged({"blend": [{"recall_at_fdr": found, "fdr_reached": wrong}]}).splitlines()
+    assert [each.strip() for each in head.split("|")[2:5]] == ["found, q = 0.05", "found, q = 0.2", "found, q = 0.4"]
+    assert row.endswith("| 0.010 | 0.120 | 0.400 | 0.100 | 0.200 | – |")
+
+
+def test_rows_of_several_seeds_have_an_interval_by_user_that_seeds_do_not_narrow() -> None:
+    """± between seeds says nothing of other users, and an interval that shrinks with seeds would take them for others."""
+    runs = [{"auroc": middle, "auroc_interval": [middle - 0.02, middle + 0.02]} for middle in (0.7, 0.71, 0.72)]
+    assert noise_tables.interval(runs) == "0.710 ± 0.010 [0.690, 0.730]"
+    assert noise_tables.interval(runs[:1]) == "0.700 [0.680, 0.720]"
+    assert noise_tables.interval([{"auroc": 0.7, "auroc_interval": [None, None]}]) == "0.700"
+
+
+def test_a_unit_says_what_it_was_made_of(monkeypatch, tmp_path) -> None:
+    """Figures of another data file, or of another draw of the noise, would pass for those of this one."""
+    case, told = kinds(planted=True), {}
+    other = replace(case, log=replace(case.log, items=case.log.items[::-1].copy()))
+    monkeypatch.setattr(noise, "RESULTS", tmp_path)
+    monkeypatch.setattr(judges, "scorers", lambda case, seed: {"popularity": popularity})
+    popularity = judges.Judged(np.ones(len(case.truth)), np.ones(len(case.background.slots)), 0.0)
+    unit = noise.units(["ml100k.replace.rho0.3.scorers.seed1"])[0]
+    for each in (case, other):
+        monkeypatch.setattr(judges, "noisy_log", lambda *_, each=each: each)
+        noise.run_unit(unit, tmp_path)
+        told[each.log.fingerprint] = json.loads(unit.result.read_text())
+    assert [each["log_sha256"] for each in told.values()] == list(told)
+    assert len(told) == 2
+    assert all(len(each["commit"]) >= 12 for each in told.values())
