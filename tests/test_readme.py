@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,8 +21,13 @@ from followed import Followed
 from own import beside
 from siftrec import config
 from siftrec.cli.main import run
+from siftrec.methods.base import Method
 from siftrec.methods.ccl4rec import CCL4Rec
 from siftrec.methods.denoise import Denoise
+from siftrec.methods.ease import EASE
+from siftrec.methods.itemknn import ItemKNN
+from siftrec.methods.markov import Markov
+from siftrec.methods.popularity import Popularity
 from siftrec.settings import describe
 
 ROOT = Path(__file__).parents[1]
@@ -222,6 +228,23 @@ def test_the_method_page_has_every_setting_with_its_default() -> None:
     defaults = dict(flat(describe(CCL4Rec(denoise=Denoise()))))
     del defaults["use"]
     assert told == [(key, json.dumps(value)) for key, value in defaults.items()]
+
+
+@pytest.mark.parametrize(
+    "method", [Popularity(), Markov(), ItemKNN(), EASE()], ids=lambda method: type(method).__name__
+)
+def test_counted_methods_stand_among_the_opponents_with_every_setting_and_its_default(method: Method) -> None:
+    """Who repeats a baseline would otherwise repeat another one."""
+    given = ", ".join(f"{key}={value!r}" for key, value in describe(method).items() if key != "use")
+    assert f"| `siftrec.{type(method).__name__}({given})` |" in (DOCS / "methods" / "opponents.md").read_text("utf-8")
+
+
+def test_extras_that_pages_install_are_there_and_need_no_release() -> None:
+    """Nobody has released siftrec: a name asked of a registry is not found, or is somebody else's."""
+    asked = {name for page in PAGES for name in re.findall(r"pip install '([^']+)'", page.read_text("utf-8"))}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert len(asked) > 2
+    assert asked <= {f".[{extra}]" for extra in extras}
 
 
 def test_every_ablation_of_the_method_page_is_one(tmp_path: Path) -> None:

@@ -95,5 +95,8 @@ class Terminated(SiftrecError):
 
 
 def missing_extra(extra: str, package: str) -> EnvironmentProblem:
-    """The error for an optional dependency that is not installed; the message names the command that fixes it."""
+    """The error for an optional dependency that is not installed; the message names the command that fixes it.
+
+    pip adds the extra to the siftrec that is installed, one from a checkout too, without looking for a release.
+    """
     return EnvironmentProblem(f"{package} is not installed; run: pip install 'siftrec[{extra}]'")

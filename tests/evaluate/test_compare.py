@@ -48,6 +48,16 @@ def test_exchanging_the_models_exchanges_the_sign() -> None:
     assert two.verdict.endswith("(b) is better")
 
 
+def test_a_list_that_is_more_popular_is_not_called_better() -> None:
+    """Who ranks the items that everybody has would be told that this is progress; the same difference of ndcg would be."""
+    a, b = evaluated(0.5, 1), evaluated(0.1, 2)
+    first = a.metrics.index("ndcg@10"), a.metrics.index("arp@10")
+    for each in (a, b):
+        each.values["seen"][first[1]] = each.values["seen"][first[0]]
+    assert compare(a, b, "ndcg@10").verdict.endswith("(a) is better")
+    assert compare(a, b, "arp@10").verdict.endswith("(a) is higher")
+
+
 def test_a_model_is_equivalent_to_itself_and_not_better() -> None:
     a = evaluated(0.5, 1)
     found = compare(a, a)

@@ -66,7 +66,10 @@ def sift_command(
     drop: Annotated[bool, typer.Option("--drop", help="Leave flagged rows out instead of writing weights.")] = False,
     trust: Trust = None,
 ) -> None:
-    """Write the run's log again, in its own layout, with a weight per interaction: 1 minus its noise probability."""
+    """Write the run's log again, in its own layout, with a weight per interaction: 1 minus its noise probability.
+
+    A log with one list of items per user has no place for weights: it becomes a TSV of user, item and weight.
+    """
     from siftrec.data.writers.marks import Marks
     from siftrec.data.writers.rewrite import check_target, check_unweighted, rewrite
     from siftrec.errors import UsageError

@@ -43,7 +43,7 @@ class Interactions:
     """A log, validated once; equal to another of the same rows and kind of time, wherever that came from.
 
     Attributes:
-        frame: `user, item, time, row` and, where the source has them, `label, weight, rating`; no nulls; put into the
+        frame: `user, item, time, row` and, where the source has them, `label, weight, rating, split`; no nulls; put into the
             order of (user, time, row). `time` is int64 µs UTC or a position, `row` the row in the source.
         time_kind: what `time` means.
         source: where it came from, for messages.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from siftrec.errors import DataError, UsageError
 from siftrec.evaluate.evaluation import Evaluation
 from siftrec.evaluate.impressions import weighted
+from siftrec.evaluate.metrics import more_is_better
 from siftrec.evaluate.rank import FILTERS, AnyFilter, Filter
 from siftrec.evaluate.significance import bootstrap_interval, effect_size, equivalence, holm, linear, paired_t
 
@@ -78,8 +79,9 @@ class Comparison:
     def verdict(self) -> str:
         """What may be said at 5 % after correction: significance and equivalence are separate questions."""
         equal = "equivalent within ±2 %" if self.equivalent else ""
-        better = f"{self.a if self.difference > 0 else self.b} is better" if self.p_holm < ALPHA else ""
-        return ", but ".join(text for text in (better, equal) if text) or "undecided"
+        word = "better" if more_is_better(self.metric) else "higher"
+        apart = f"{self.a if self.difference > 0 else self.b} is {word}" if self.p_holm < ALPHA else ""
+        return ", but ".join(text for text in (apart, equal) if text) or "undecided"
 
     def __str__(self) -> str:
         share = "" if self.relative is None else f" ({self.relative:+.1%})"

@@ -144,6 +144,11 @@ def arp(top: np.ndarray, popularity: np.ndarray, k: int) -> Values:
     return total / count
 
 
+def more_is_better(name: str) -> bool:
+    """Whether a metric such as `ndcg@10` praises: of `arp` more is more popular, which may be wanted or not."""
+    return name.partition("@")[0] != "arp"
+
+
 def item_coverage(top: np.ndarray, items: int, k: int) -> float:
     """Share of the catalog's items that are among the k best of any list."""
     return int(np.count_nonzero(distinct_keys(top[:, :k]))) / items
