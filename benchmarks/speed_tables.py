@@ -10,8 +10,8 @@ from pathlib import Path
 from page import Figures, folded, middle, number, processor, rates, stored, table
 from words import flat
 
-TEXT = """One thread, unless a row says otherwise; rates are per CPU second, seconds of commands wall time. Median of the repeats
-[least–most].
+TEXT = """One thread, unless a row says otherwise; rates are per CPU second, seconds of commands wall time. Median of the
+repeats [least–most].
 *Machine*: its processor, and what one thread of it did before and after the row: float32 products of 1024² matrices in
 GFLOP/s, and copying 64 MiB in GB/s (read and written). Training rows run the library's own loop. *Asked*: an aim set before
 anything was built; *known*: what stood then for what can be had."""
