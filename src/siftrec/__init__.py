@@ -77,6 +77,8 @@ if TYPE_CHECKING:
     from siftrec.noise.judge import judge
     from siftrec.noise.measure import detection
     from siftrec.noise.sift import Sifted, sift
+    from siftrec.report.html import html
+    from siftrec.report.noise import NoiseReport, noise_report
     from siftrec.train.events import EpochEnded, Started, Stepped, Stopped, Warned
     from siftrec.train.fit import fit
     from siftrec.train.progress import Progress
@@ -128,6 +130,7 @@ __all__ = [
     "Markov",
     "Modality",
     "ModalityNoise",
+    "NoiseReport",
     "NoiseScores",
     "NonFiniteLossError",
     "Part",
@@ -161,12 +164,14 @@ __all__ = [
     "explain",
     "features",
     "fit",
+    "html",
     "impressions",
     "inject",
     "judge",
     "judge_content",
     "leave_one_out",
     "load",
+    "noise_report",
     "rated",
     "read",
     "save",
@@ -218,6 +223,7 @@ _HOME = {
     "Markov": "methods.markov",
     "Modality": "data.catalog",
     "ModalityNoise": "noise.content",
+    "NoiseReport": "report.noise",
     "NoiseScores": "detectors.calibrate",
     "NonFiniteLossError": "errors",
     "Part": "data.split",
@@ -251,12 +257,14 @@ _HOME = {
     "explain": "methods.explain",
     "features": "modality.precomputed",
     "fit": "train.fit",
+    "html": "report.html",
     "impressions": "data.exposure",
     "inject": "noise.inject",
     "judge": "noise.judge",
     "judge_content": "noise.content",
     "leave_one_out": "data.split",
     "load": "artifact",
+    "noise_report": "report.noise",
     "rated": "data.exposure",
     "read": "data.read",
     "save": "artifact",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import siftrec
 from siftrec import artifact, config
 from siftrec.cli.main import run
 from siftrec.data.read import read
@@ -54,7 +58,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir()
         (folder / name / "config.toml").write_text(text + "[evaluate]\ncutoffs = [5]\n")
         split, catalog = config.load(folder / name / "config.toml").load_data()
-        artifact.save(fit(Popularity(), split, catalog), folder / name / "artifact")
+        trained = replace(fit(Popularity(), split, catalog), titles={"v0_00": "<b>First</b>"})
+        artifact.save(trained, folder / name / "artifact")
     return folder
 
 
@@ -114,6 +119,12 @@ def test_noise_of_a_log_without_truth(runs: Path, tmp_path: Path) -> None:
     frame = pl.read_parquet(tmp_path / "n" / "interactions.parquet")
     assert len(frame) == 3600
     assert frame["noise"].null_count() == 800
+    split = siftrec.leave_one_out(siftrec.read(runs / "log.csv"))
+    told = siftrec.noise_report(
+        siftrec.load(runs / "clean"), split, siftrec.Catalog(split.items), part="train", name="clean"
+    )
+    command = shlex.join(["siftrec", *sys.argv[1:]])
+    assert told.page(command) == (tmp_path / "n" / "noise.html").read_text("utf-8"), "Python and the command agree"
 
 
 def test_sift_writes_the_log_with_weights(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import polars.testing
 import pytest
 
+import siftrec
 from cli.modal import modal_run, small_detectors
 from siftrec import config
 from siftrec.cli.main import run
@@ -67,6 +71,18 @@ def test_foreign_content_is_measured_where_it_was_planted(planted: tuple[Path, P
     assert found["auroc"] > 0.6
     assert abs(found["auroc_popularity"] - 0.5) < 0.1
     assert 0 <= found["auroc_weight"] <= 1
+
+
+def test_python_reports_what_the_command_writes(planted: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads the page of a colleague's command and asks the same of Python must not see other figures."""
+    small_detectors(monkeypatch)
+    trained, out = planted
+    prepared = config.load(trained / "config.toml").prepare()
+    report = siftrec.noise_report(siftrec.load(trained), prepared, name="run")
+    assert report.to_json() == json.loads((out / "detection.json").read_text())
+    pl.testing.assert_frame_equal(report.to_frame(), pl.read_parquet(out / "interactions.parquet"))
+    pl.testing.assert_frame_equal(report.modalities(), pl.read_parquet(out / "modalities.parquet"))
+    assert report.page(shlex.join(["siftrec", *sys.argv[1:]])) == (out / "noise.html").read_text("utf-8")
 
 
 def test_foreign_content_alone_gives_figures_of_modalities_alone(

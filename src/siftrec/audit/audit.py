@@ -56,7 +56,7 @@ def audit(
         seed: of everything random.
         on_event: called with every event, see `siftrec.audit.events`.
         judge: the scorer; by default the library's.
-        page: makes audit.html of the result; None writes no page.
+        page: makes audit.html of the result, e.g. `siftrec.audit.Audit.page`; None writes no page.
 
     Raises:
         DataError: a log or a feature file that is not what it claims to be.

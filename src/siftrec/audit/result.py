@@ -11,8 +11,10 @@ from siftrec.audit.describe import Description
 from siftrec.audit.planting import Findable
 from siftrec.audit.source import Source
 from siftrec.audit.verdict import Verdict
+from siftrec.audit.view import audit_view
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.noise.measure import LEVELS
+from siftrec.report.page import audit_page
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,10 @@ class Audit:
 
     def __repr__(self) -> str:
         return f"Audit({self})"
+
+    def page(self, command: str = "siftrec.audit(...)") -> str:
+        """The page as one self-contained HTML file, see `siftrec.html`; `command` is what makes the same figures again."""
+        return audit_page(audit_view(self, command))
 
     def to_json(self) -> dict[str, Any]:
         """audit.json.

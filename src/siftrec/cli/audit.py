@@ -55,10 +55,7 @@ def audit_command(  # noqa: PLR0913
     from siftrec.audit.plan import FULL, QUICK
 
     def page(result: Audit) -> str:
-        from siftrec.cli.audit_view import view
-        from siftrec.report.page import audit_page
-
-        return audit_page(view(result, shlex.join(["siftrec", *sys.argv[1:]])))
+        return result.page(shlex.join(["siftrec", *sys.argv[1:]]))
 
     log = Named(source, Columns(user, item, time, label, weight, rating, split))
     result = audit(log, named, output, plan=QUICK if quick else FULL, seed=seed, on_event=_Shown(), page=page)

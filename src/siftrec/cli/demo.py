@@ -59,13 +59,11 @@ def text(found: Demo) -> str:
 
 
 def _page(audited: Audit) -> str:
-    from siftrec.cli.audit_view import view
     from siftrec.data.titles import titles
-    from siftrec.report import audit_page
 
     source = audited.source
     named = {str(item): title for item, title in titles(source.path.parent / "titles.parquet").iter_rows()}
-    return audit_page(view(replace(audited, source=replace(source, titles=named)), "siftrec demo"))
+    return replace(audited, source=replace(source, titles=named)).page("siftrec demo")
 
 
 def _filled(sentences: str) -> str:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from siftrec.cli.console import say, table
-from siftrec.cli.judged import Judged, judge_run
-from siftrec.cli.runs import Trust, experiment_of
+from siftrec.cli.console import counting, say, table
+from siftrec.cli.runs import Trust, experiment_of, folder, load_run
+
+if TYPE_CHECKING:
+    from siftrec.config import Experiment, Prepared
+    from siftrec.data.sequences import Sequences
+    from siftrec.methods.trained import Trained
+    from siftrec.report.noise import NoiseReport
+    from siftrec.report.subject import Part
 
 KIND, VERSION = "noise", 1
 TABLE, MODALITIES, DETECTION, PAGE = "interactions.parquet", "modalities.parquet", "detection.json", "noise.html"
@@ -31,6 +38,16 @@ class PartName(StrEnum):
 PartOption = Annotated[PartName, typer.Option(help="`train`: training interactions, by training interactions only.")]
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A run's model and data, and the part of its log that is judged."""
+
+    trained: Trained
+    experiment: Experiment
+    prepared: Prepared
+    log: Sequences
+
+
 def noise_command(
     run: Run,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write.")],
@@ -40,22 +57,24 @@ def noise_command(
     """Judge every interaction of a run's log: a table, a page, and how well planted noise is found where there is some."""
     from siftrec import files
     from siftrec.data.readers.arrow import write_table
+    from siftrec.report.noise import noise_report
 
     output = output.absolute()  # `.` has no name
     with files.clear_errors(output):
         files.check_replaceable(output, KIND)
-    judged = judge_run(run, part.value, trust)
-    writers: dict[str, files.Writer] = {TABLE: lambda path: write_table(judged.table(), path, judged.time_kind)}
-    modalities = judged.modalities()
+    opened = _opened(run, part.value, trust)
+    data, seed = opened.prepared, opened.experiment.seed
+    report = noise_report(opened.trained, data, part=part.value, name=folder(run).name, seed=seed, counting=counting)
+    writers: dict[str, files.Writer] = {TABLE: lambda path: write_table(report.to_frame(), path, data.time_kind)}
+    modalities = report.modalities()
     if modalities is not None:
         writers[MODALITIES] = modalities.write_parquet
-    report = judged.detection()
-    text = json.dumps(report, indent=1, allow_nan=False) + "\n"
+    text = json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n"
     writers[DETECTION] = lambda path: path.write_text(text, "utf-8")
-    html = _page(judged, report)
+    html = report.page(shlex.join(["siftrec", *sys.argv[1:]]))
     writers[PAGE] = lambda path: path.write_text(html, "utf-8")
     files.seal(output, writers, KIND, VERSION)
-    typer.echo(_told(judged, report))
+    typer.echo(_told(report))
     say(f"wrote {output}: {', '.join(writers)}")
 
 
@@ -73,6 +92,7 @@ def sift_command(
     from siftrec.data.writers.marks import Marks
     from siftrec.data.writers.rewrite import check_target, check_unweighted, rewrite
     from siftrec.errors import UsageError
+    from siftrec.noise.sift import FITTED, scores_for
 
     experiment = experiment_of(run, trust)
     if experiment.data.inject is not None:
@@ -80,8 +100,10 @@ def sift_command(
     check_target(experiment.data.path, output, drop)
     if not drop:
         check_unweighted(experiment.data.path)
-    judged = judge_run(run, part.value, trust, unweighted=not drop)
-    rows, scores = judged.log.rows, judged.scores
+    opened = _opened(run, part.value, trust, unweighted=not drop)
+    with counting(FITTED) as tell:
+        scores = scores_for(opened.log, opened.prepared.catalog, experiment.seed, on_fold=tell)
+    rows = opened.log.rows
     marks = Marks.without(rows, scores.flagged) if drop else Marks.weights(rows, scores.weight)
     rewrite(experiment.data.path, output, marks)
     if drop and not scores.flagged.any():
@@ -95,22 +117,37 @@ def sift_command(
         say("rows that were not judged (left out by data.core, of another part or no click) stay, as fully trusted")
 
 
-def _page(judged: Judged, report: dict[str, Any]) -> str:
-    from siftrec import __version__
-    from siftrec.cli.noise_view import modal_view, view
-    from siftrec.report import noise_page
-    from siftrec.report.data import Origin
+def _opened(run: Path, part: Part, trust: Trust, unweighted: bool = False) -> _Opened:
+    """Read a run's model and data, and say how much is to be judged.
 
-    split = judged.prepared.split
-    origin = Origin(shlex.join(["siftrec", *sys.argv[1:]]), __version__, judged.experiment.seed)
-    names = (split.users, judged.prepared.catalog.vocab, judged.titles)
-    modal = judged.modal
-    weighed = None if modal is None else modal_view(judged.log, modal, names, judged.prepared, report, judged.foreign)
-    return noise_page(view(judged.run.name, judged.log, judged.scores, names, origin, report, judged.truth, weighed))
+    Args:
+        run: its folder.
+        part: which interactions are judged.
+        trust: packages whose code the run may name.
+        unweighted: refuse a log that has weights already.
+
+    Raises:
+        DataError: the data have changed since the run was trained, or have weights.
+    """
+    from siftrec.data.writers.marks import WEIGHT, refuse_weighted
+    from siftrec.errors import DataError
+    from siftrec.report.subject import subject_of
+
+    trained = load_run(run, trust)
+    experiment = experiment_of(run, trust)
+    prepared = experiment.prepare()
+    split = prepared.split
+    if split.train.fingerprint != trained.facts.train:
+        raise DataError(f"the data have changed since {run} was trained; train again", experiment.data.path)
+    if unweighted and split.log.weights is not None:
+        refuse_weighted(experiment.data.path, experiment.data.weight or WEIGHT)
+    log = split.log.where(subject_of(trained, prepared).chosen(part))
+    say(f"judging {len(log.items):,} interactions of {int((log.lengths > 0).sum()):,} users")
+    return _Opened(trained, experiment, prepared, log)
 
 
-def _told(judged: Judged, report: dict[str, Any]) -> str:
-    scores = judged.scores
+def _told(found: NoiseReport) -> str:
+    scores, report = found.scores, found.to_json()
     low, high = scores.rho_interval
     flagged, trusted = int(scores.flagged.sum()), int(scores.trusted(TRUST).sum())
     rows: list[tuple[str, Any]] = [
@@ -123,9 +160,9 @@ def _told(judged: Judged, report: dict[str, Any]) -> str:
     if report["mechanism"] is not None:
         rows += [(f"planted ({report['mechanism']})", report["rho"])]
         rows += [(name, report[name]) for name in ("auroc", "auroc_popularity", "auprc", "brier") if report[name]]
-    if judged.modal is not None:
-        found = judged.modal.noise
-        bounds = zip(found.names, found.rho_upper, found.rho_interval, strict=True)
+    if found.modal is not None:
+        content = found.modal.noise
+        bounds = zip(content.names, content.rho_upper, content.rho_interval, strict=True)
         rows += [(f"foreign {name}, at most", f"{upper:.3f} [{a:.3f}, {b:.3f}]") for name, upper, (a, b) in bounds]
         planted = report.get("modalities", {})
         rows += [(f"foreign {name}: auroc", each["auroc"]) for name, each in planted.items() if each["auroc"]]

@@ -25,6 +25,8 @@ from siftrec.noise.judge import judge
 from siftrec.noise.trained import judged_by
 
 MEMORY = "memory"
+FITTED = "models of what goes with what"
+"""The folds that `scores_for` counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +114,8 @@ def sift(
         raise UsageError(f"events: {type(events).__name__} is no log; give what siftrec.read returns")
     kept = events.positives()
     if not isinstance(trained.method, CCL4Rec):
-        if catalog is None and trained.contents:
-            names = ", ".join(each.name for each in trained.contents)
-            raise UsageError(
-                f"the model was trained with content ({names}); give its catalog: sift(model, events, catalog)"
-            )
-        return judged(events, Catalog(kept.items) if catalog is None else catalog, q=q, seed=seed)
+        content = catalog_for(trained, catalog, kept.items, "sift(model, events, catalog)")
+        return judged(events, content, q=q, seed=seed)
     known = replace(kept, frame=kept.frame.filter(trained.items.encode(kept.frame["item"], unknown=0) > 0))
     if not len(known):
         raise DataError(
@@ -125,6 +123,26 @@ def sift(
         )
     log = known.sequences(known.users, trained.items)
     return Sifted(events, log.rows, judged_by(trained, log, q=q, seed=seed)[0])
+
+
+def catalog_for(trained: Trained, catalog: Catalog | None, items: pl.Series, call: str) -> Catalog:
+    """What a log is judged with: the catalog that was given, or the items alone where the model knows no content.
+
+    Args:
+        trained: the model.
+        catalog: as it was given.
+        items: raw ids of the log's items.
+        call: how to give a catalog, for the error.
+
+    Raises:
+        UsageError: content that is needed and was not given, or what is no catalog.
+    """
+    if catalog is None and trained.contents:
+        names = ", ".join(each.name for each in trained.contents)
+        raise UsageError(f"the model was trained with content ({names}); give its catalog: {call}")
+    if not isinstance(catalog, Catalog | None):
+        raise UsageError(f"catalog: {type(catalog).__name__} is no Catalog; try siftrec.Catalog(events.items)")
+    return Catalog(items) if catalog is None else catalog
 
 
 def judged(events: Interactions, catalog: Catalog, *, q: float = 0.2, seed: int = 7) -> Sifted:

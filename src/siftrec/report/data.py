@@ -1,4 +1,4 @@
-"""What the pages show: plain values, filled by the `noise` and `audit` commands. None = not measured, and said so.
+"""What the pages show: plain values, made of a noise report or an audit. None = not measured, and said so.
 
 Every string may come from the log and is shown as text, never as markup.
 """
@@ -255,7 +255,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Origin:
-    """How the page came to be: the command that makes it again, the version, the seed."""
+    """How the page came to be: the command or call that makes it again, the version, the seed."""
 
     command: str
     version: str

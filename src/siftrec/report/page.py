@@ -22,6 +22,8 @@ ANSWERS = {
     "leave": "No detectable benefit: leave it alone.",
     "short": "Too short to tell.",
 }
+GENERATOR = "siftrec"
+"""What a page says that it was made by."""
 _UNIT = Scale.over([0, 1], ticks=2)
 
 
@@ -71,6 +73,7 @@ def _render(template: str, view: AuditView | NoiseView, detections: Sequence[Det
         aurocs=_auroc_scale(detections),
         noise_scale=_noise_scale(view.summary),
         unit=_UNIT,
+        generator=GENERATOR,
         **values,
     )
 

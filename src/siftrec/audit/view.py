@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from siftrec.audit import Audit
+from typing import TYPE_CHECKING
+
 from siftrec.audit.gains import TOGETHER, Gain
 from siftrec.audit.verdict import HARM, LEAVE, SHORT, WEIGHT
-from siftrec.cli.noise_view import detection, level
 from siftrec.report.data import Answer, AuditView, Estimate, Log, Origin, Proxy, Suspect, Verdict
 from siftrec.report.summary import Names, log_view, summarise
+from siftrec.report.view import detection, level
+
+if TYPE_CHECKING:
+    from siftrec.audit.result import Audit
 
 _AGAINST = {"raw": "weights against the log as it is", "level": "weights against one mean weight for all"}
 _ANSWERS: dict[str, Answer] = {WEIGHT: "weight", LEAVE: "leave", SHORT: "short"}
 
 
-def view(audit: Audit, command: str) -> AuditView:
-    """Everything audit.html shows; `command` makes it again."""
+def audit_view(audit: Audit, command: str) -> AuditView:
+    """Everything audit.html shows; `command` is what makes the same figures again."""
     source, scores = audit.source, audit.scores
     names = Names(source.users, source.catalog.vocab, source.titles)
     return AuditView(
