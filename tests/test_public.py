@@ -45,6 +45,7 @@ DESIGN = [
     *("ADT", "HSD", "VBPR", "FREEDOM"),
     *("CCL4Rec", "Demure", "LateFusion"),
     *("DIN", "SelfAttentionRanker", "ImpressionCut", "impressions", "rated", "evaluate_impressions"),
+    *("evaluate_lists",),
     *("Trained", "Recommendations", "Explanation", "Evaluation", "Judged", "Comparison", "compare_family"),
     *("Part", "Impressions", "ImpressionSplit"),
     *("NoiseScores", "ModalityNoise", "SlotWeights", "Sifted", "Injected"),

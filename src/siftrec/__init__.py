@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from siftrec.evaluate.compare import Comparison, compare, compare_family
     from siftrec.evaluate.evaluation import Evaluation, evaluate
     from siftrec.evaluate.impressions import Judged, evaluate_impressions
+    from siftrec.evaluate.lists import evaluate_lists
     from siftrec.methods.adt import ADT
     from siftrec.methods.answers import Recommendations
     from siftrec.methods.bprmf import BPRMF
@@ -160,6 +161,7 @@ __all__ = [
     "detection",
     "evaluate",
     "evaluate_impressions",
+    "evaluate_lists",
     "everything",
     "explain",
     "features",
@@ -253,6 +255,7 @@ _HOME = {
     "detection": "noise.measure",
     "evaluate": "evaluate.evaluation",
     "evaluate_impressions": "evaluate.impressions",
+    "evaluate_lists": "evaluate.lists",
     "everything": "data.split",
     "explain": "methods.explain",
     "features": "modality.precomputed",

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -275,25 +275,47 @@ def evaluate(
         return _of_impressions(trained, part, named, unseen)
     check_asks(part, named)
     items = len(trained.items) - 1
-    cutoffs = _cutoffs([k for k in CUTOFFS if k <= items] or items if cutoffs is None else cutoffs, items)
+    cutoffs = chosen_cutoffs(cutoffs, items)
     asked, part = part, part.recode(trained.items)
     if not unseen:
         check_unseen(trained, asked)
     ranking = rank(trained.scorer, trained.method.length, part, cutoffs[-1], progress=progress, block_bytes=block_bytes)
-    metrics = names([*METRICS, "arp"], cutoffs)
-    values = {filter: _values(ranking, filter, trained.popularity, cutoffs) for filter in FILTERS}
+    found = measured(ranking, part, trained.popularity, cutoffs)
+    about = _about(trained, part, named, float(ranking.tied.mean()), found.coverage, found.slices)
+    return Evaluation(part.user_ids, found.metrics, found.values, about)
+
+
+class Measured(NamedTuple):
+    """What an evaluation holds of a ranking.
+
+    Attributes:
+        metrics, values: as in `Evaluation`.
+        coverage, slices: as in `About`.
+    """
+
+    metrics: tuple[str, ...]
+    values: dict[Filter, np.ndarray]
+    coverage: dict[str, dict[str, float]]
+    slices: dict[str, dict[str, Any]]
+
+
+def measured(ranking: Ranking, part: Part, popularity: np.ndarray, cutoffs: tuple[int, ...]) -> Measured:
+    """Every metric of a ranking of the questions of a part, with the k best of each list for the largest cut-off."""
+    metrics, items = names([*METRICS, "arp"], cutoffs), len(popularity) - 1
+    values = {filter: _values(ranking, filter, popularity, cutoffs) for filter in FILTERS}
     coverage = {
         spelling: {f"item_coverage@{k}": item_coverage(ranking.top[filter], items, k) for k in cutoffs}
         for filter, spelling in FILTERS.items()
     }
     slices = by_history(part.histories.lengths, metrics, values)
-    slices["cold_items"] = cold_items(ranking, trained.popularity, cutoffs)
-    about = _about(trained, part, named, float(ranking.tied.mean()), coverage, slices)
-    return Evaluation(part.user_ids, metrics, values, about)
+    slices["cold_items"] = cold_items(ranking, popularity, cutoffs)
+    return Measured(metrics, values, coverage, slices)
 
 
-def _cutoffs(given: int | Iterable[int], items: int) -> tuple[int, ...]:
-    """Each cut-off once, ascending; a single number is a list of one."""
+def chosen_cutoffs(given: int | Iterable[int] | None, items: int) -> tuple[int, ...]:
+    """Each cut-off once, ascending; a single number is a list of one, None `CUTOFFS` as far as the catalog goes."""
+    if given is None:
+        given = [k for k in CUTOFFS if k <= items] or items
     listed = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     whole = all(isinstance(k, int | np.integer) and not isinstance(k, bool) for k in listed)
     if not listed or not whole or min(listed) < 1 or max(listed) > items:

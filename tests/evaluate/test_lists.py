@@ -1,0 +1,103 @@
+"""Lists that somebody else made are judged as a model that gives them would be."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+import siftrec as sr
+from siftrec.errors import DataError, UsageError
+
+
+@pytest.fixture(scope="module")
+def split() -> sr.Split:
+    rng = np.random.default_rng(3)
+    users, items = 40, 60
+    rows = [(f"u{u:02}", f"i{i:02}", t) for u in range(users) for t, i in enumerate(rng.integers(0, items, 3 + u % 9))]
+    return sr.leave_one_out(sr.read(pl.DataFrame(rows, schema=["user", "item", "time"], orient="row")))
+
+
+@pytest.fixture(scope="module")
+def model(split: sr.Split) -> sr.Trained:
+    return sr.fit(sr.ItemKNN(), split)
+
+
+@pytest.fixture(scope="module")
+def lists(split: sr.Split, model: sr.Trained) -> pl.DataFrame:
+    """The whole catalog for every test user, nothing left out, in the order in which ranking breaks ties."""
+    part, found = split.test, []
+    for row, user in enumerate(part.user_ids):
+        items_BL = torch.from_numpy(part.histories.take(np.array([row])).items.astype(np.int64)).unsqueeze(0)
+        scores_N = model.scorer.scores(items_BL)[0, 1:]
+        order = torch.sort(scores_N, descending=True, stable=True).indices.numpy()
+        found.append(pl.DataFrame({"item": split.items.decode(order + 1)}).with_columns(user=pl.lit(user)))
+    return pl.concat(found).with_columns(rank=pl.int_range(1, pl.len() + 1).over("user"))
+
+
+def test_lists_of_a_model_have_its_figures(split: sr.Split, model: sr.Trained, lists: pl.DataFrame) -> None:
+    """Every metric, filter, slice and mean: another library's lists would else be judged by another measure."""
+    expected, found = sr.evaluate(model, split.test), sr.evaluate_lists(lists, split)
+    assert found.metrics == expected.metrics
+    for filter in ("seen", "none"):
+        np.testing.assert_array_equal(found.values[filter], expected.values[filter])
+    assert found.about.coverage == expected.about.coverage
+    assert found.about.slices == expected.about.slices
+    told = sr.compare(found, expected, metric="ndcg@10")
+    assert told.difference == 0
+
+
+def test_lists_may_come_in_any_form_and_order(split: sr.Split, lists: pl.DataFrame, tmp_path) -> None:
+    expected = sr.evaluate_lists(lists, split, method="mine", seed=4)
+    others = lists.with_columns(user=pl.lit("nobody that is asked")).head(3)
+    scored = lists.select("user", "item", score=-pl.col("rank") / 7)
+    mapping = {user: rows["item"].to_list() for (user,), rows in lists.group_by("user", maintain_order=True)}
+    for given in (
+        pl.concat([others, lists]).sample(fraction=1, shuffle=True, seed=1),
+        scored.sample(fraction=1, shuffle=True, seed=1).to_pandas(),
+        lists.drop("rank").to_arrow(),
+        mapping,
+    ):
+        found = sr.evaluate_lists(given, split, method="mine", seed=4)
+        np.testing.assert_array_equal(found.values["seen"], expected.values["seen"])
+    expected.write(tmp_path / "mine.parquet")
+    assert "mine" in str(sr.Evaluation.read(tmp_path / "mine.parquet"))
+
+
+def test_what_is_not_in_the_catalog_keeps_its_place(split: sr.Split, lists: pl.DataFrame) -> None:
+    """Left out, it would move every item behind it up, and a list of items nobody can get would look better."""
+    schema = {"user": pl.String, "item": pl.String, "rank": pl.Int64}
+    first = pl.DataFrame({"user": split.test.user_ids, "item": "unheard of", "rank": 0}, schema)
+    more = pl.concat([first, lists.select(pl.col(name).cast(kind) for name, kind in schema.items())])
+    before, after = sr.evaluate_lists(lists, split), sr.evaluate_lists(more, split)
+    place, moved = (each.per_user("mrr@50", "none") for each in (before, after))
+    here = moved > 0
+    np.testing.assert_allclose(1 / moved[here], 1 / place[here] + 1)
+
+
+def test_a_short_list_is_told_and_what_it_lacks_is_not_found(split: sr.Split, lists: pl.DataFrame) -> None:
+    with pytest.warns(UserWarning, match=r"40 of 40 users have fewer than 20 items .* not found"):
+        found = sr.evaluate_lists(lists.filter(pl.col("rank") <= 3), split, cutoffs=[3, 20])
+    np.testing.assert_array_equal(found.per_user("recall@3", "none"), found.per_user("recall@20", "none"))
+    with pytest.warns(UserWarning, match="1 of 40"):
+        lacking = sr.evaluate_lists(lists.filter(pl.col("user") != "u07"), split)
+    assert lacking.per_user("hr@50")[lacking.users.to_list().index("u07")] == 0
+
+
+def test_lists_that_cannot_be_judged_are_refused_in_one_line(split: sr.Split, lists: pl.DataFrame) -> None:
+    for given, problem in (
+        (pl.concat([lists, lists.head(1)]), r"user 'u00' has item 'i\d\d' twice"),
+        (lists.rename({"item": "sku"}), "has no column 'item', only "),
+        (lists.with_columns(user=pl.lit("x")), "no list is of a user that is asked"),
+        (lists.with_columns(item=pl.lit("x")), "no item is in the catalog"),
+        (lists.with_columns(rank=pl.lit("first")), "'rank' is not a number"),
+        (lists.clear(), "hold no recommendation"),
+        ({"u00": []}, "hold no recommendation"),
+        ({"u00": ["i01"], "u01": [1]}, "numbers in some lists and text in others"),
+        (3, "int is no path and no table"),
+    ):
+        with pytest.raises(DataError, match=problem):
+            sr.evaluate_lists(given, split)
+    with pytest.raises(UsageError, match="give the split"):
+        sr.evaluate_lists(lists, split.test)  # type: ignore[arg-type]
