@@ -155,9 +155,7 @@ class Judged:
         if injected is None or truth is None:
             told = judgement(self.scores)
         else:
-            popularity = log.counts(len(self.prepared.catalog))[log.items]
-            lengths = log.lengths[log.owners]
-            told = detection(self.scores, truth, log.owners, popularity, lengths, planted=injected.mechanism)
+            told = detection(self.scores, truth, log, planted=injected.mechanism)
         if self.modal is not None and self.foreign is not None:
             genuine = np.ones(len(log.items), bool) if truth is None else ~truth
             told |= {"modalities": modal_detection(self.modal, self.foreign, genuine, log)}

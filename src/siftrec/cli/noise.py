@@ -107,6 +107,8 @@ def _page(judged: Judged, report: dict[str, Any]) -> str:
 
 
 def _told(judged: Judged, report: dict[str, Any]) -> str:
+    from siftrec.noise.measure import CONTROLS
+
     scores = judged.scores
     low, high = scores.rho_interval
     flagged, trusted = int(scores.flagged.sum()), int(scores.trusted(TRUST).sum())
@@ -119,7 +121,7 @@ def _told(judged: Judged, report: dict[str, Any]) -> str:
     ]
     if report["mechanism"] is not None:
         rows += [(f"planted ({report['mechanism']})", report["rho"])]
-        rows += [(name, report[name]) for name in ("auroc", "auroc_popularity", "auprc", "brier") if report[name]]
+        rows += [(name, report[name]) for name in ("auroc", *CONTROLS, "auprc", "brier") if report[name]]
     if judged.modal is not None:
         found = judged.modal.noise
         bounds = zip(found.names, found.rho_upper, found.rho_interval, strict=True)
