@@ -183,11 +183,10 @@ def figures_of(case: Case, judged: dict[str, Judged], seed: int) -> dict[str, An
     """
     log = case.log
     lengths = np.repeat(log.lengths, log.lengths)
-    popularity = log.counts(len(case.catalog))[log.items]
     found, here = {}, groups(log, case.catalog)
     for name, each in judged.items():
         scores = calibrated(case, each, seed)
-        found[name] = detection(scores, case.truth, log.owners, popularity, lengths, planted=case.mechanism)
+        found[name] = detection(scores, case.truth, log, planted=case.mechanism)
         long = lengths >= 6
         found[name] |= {
             "auroc_score": auroc(case.truth, -each.score),

@@ -70,9 +70,8 @@ def foreign(judged: ModalityNoise, log: Sequences, catalog: Catalog, truth_EM: n
         here = judged.present_EM[:, m]
         truth, owners, long = truth_EM[here, m], log.owners[here], lengths[here]
         vectors = showing(log, log.shown[:, m], here)
-        popularity = vectors.counts(len(catalog))[vectors.items]
         scores = {"noise": -judged.noise_EM[here, m], "agreement": _agreement(vectors, catalog, name, seed)}
-        told = detection(judged.of(name), truth, owners, popularity, long, planted="foreign")
+        told = detection(judged.of(name), truth, vectors, lengths=long, planted="foreign")
         found[name] = told | {
             f"{kind}_{least}": _area(truth, -score.astype(np.float64), owners, long >= least)
             for kind, score in scores.items()

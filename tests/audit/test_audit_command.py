@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +34,12 @@ def test_results_go_to_stdout_and_progress_to_stderr(
     sentences = json.loads((out / "audit.json").read_text())["verdict"]["sentences"]
     assert sentences.startswith("Weight it: ")
     assert told.out.rstrip().endswith(sentences)
-    assert "planted replace" in told.out
+    assert re.search(
+        r"planted replace +AUROC 0.\d+, alone popularity 0.\d+, position 0.\d+, lifetime 0.\d+; ", told.out
+    )
+    assert re.search(
+        "<small>position 0.[0-9]+</small><small>lifetime 0.[0-9]+</small>", (out / "audit.html").read_text()
+    )
     assert told.err.startswith("about ")
     assert "[6/6] write the results" in told.err
     assert sentences.partition(":")[0] in (out / "audit.html").read_text()

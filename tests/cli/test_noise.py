@@ -74,7 +74,9 @@ def test_noise_of_planted_noise(runs: Path, tmp_path: Path, capsys: pytest.Captu
     assert set(report["recall_at_fdr"]) == {"0.05", "0.2", "0.4"}
     assert (report["schema"], report["mechanism"], report["events"]) == (1, "replace", 3200)
     assert report["auroc"] > 0.75
-    assert 0.4 < report["auroc_popularity"] < 0.6
+    for control in ("auroc_popularity", "auroc_position", "auroc_lifetime"):
+        assert 0.4 < report[control] < 0.6
+        assert f"{report[control]:.4f}" in next(line for line in out.splitlines() if line.startswith(control))
     frame = pl.read_parquet(tmp_path / "n" / "interactions.parquet")
     assert frame.columns == ["row", "user", "item", "time", "noise", "flagged", "evidence"]
     assert [frame.schema[name] for name in frame.columns] == [
@@ -115,7 +117,8 @@ def test_noise_of_a_log_without_truth(runs: Path, tmp_path: Path) -> None:
     report = json.loads((tmp_path / "n" / "detection.json").read_text())
     assert 0 < report["rho_interval"][0] <= report["rho_upper"] <= report["rho_interval"][1]
     assert (report["schema"], report["events"], report["mechanism"], report["rho"]) == (1, 2800, None, None)
-    assert {"auroc", "auroc_popularity", "auprc", "brier", "recall_at_fdr", "by_history_length"} <= report.keys()
+    controls = {"auroc_popularity", "auroc_position", "auroc_lifetime"}
+    assert {"auroc", *controls, "auprc", "brier", "recall_at_fdr", "by_history_length"} <= report.keys()
     frame = pl.read_parquet(tmp_path / "n" / "interactions.parquet")
     assert len(frame) == 3600
     assert frame["noise"].null_count() == 800

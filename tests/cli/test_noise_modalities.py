@@ -70,6 +70,8 @@ def test_foreign_content_is_measured_where_it_was_planted(planted: tuple[Path, P
     # Half of what is drawn has the user's own taste, so no detector could reach more than .75.
     assert found["auroc"] > 0.6
     assert abs(found["auroc_popularity"] - 0.5) < 0.1
+    assert abs(found["auroc_position"] - 0.5) < 0.1
+    assert 0 < found["auroc_lifetime"] < 1
     assert 0 <= found["auroc_weight"] <= 1
 
 

@@ -169,7 +169,10 @@ def test_the_log_tells_users_popularity_and_lengths() -> None:
     log = Sequences.from_items(rng.integers(1, 99, 30_000).astype(np.int32), lengths)
     popularity = np.bincount(log.items)[log.items]
     given = detection(found, truth, np.repeat(np.arange(4000), lengths), popularity, np.repeat(lengths, lengths))
-    assert detection(found, truth.tolist(), log) == given
+    told = detection(found, truth.tolist(), log)
+    placed = dict.fromkeys(("auroc_position", "auroc_lifetime"))
+    assert told | placed == given
+    assert all(told[name] is not None for name in placed)
     other = detection(found, truth, log, popularity=-popularity)
     assert other["auroc_popularity"] == pytest.approx(1 - given["auroc_popularity"])
     assert other["by_history_length"]["6-10"]["events"] == given["by_history_length"]["6-10"]["events"]

@@ -73,6 +73,8 @@ def detections() -> tuple[Detection, ...]:
         0.31,
         Estimate(0.763, 0.751, 0.774),
         Estimate(0.533, 0.519, 0.541),
+        auroc_position=0.512,
+        auroc_lifetime=0.471,
         auprc=0.577,
         brier=0.173,
         flagged=(Flagged(0.05, 0.012, None), Flagged(0.2, 0.087, 0.27), Flagged(0.4, 0.341, 0.44)),

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
 
@@ -293,21 +292,14 @@ def test_the_library_s_own_methods_resume_within_an_epoch_bit_by_bit(tmp_path: P
     assert again.recommend(["v1", "v2"], k=5) == right.recommend(["v1", "v2"], k=5)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells and takes back single pages")
-def test_memory_is_given_back_and_mapped_content_stays_readable(tmp_path: Path) -> None:
-    content = np.random.default_rng(0).normal(size=(4096, 1024)).astype(np.float32)
-    np.save(tmp_path / "feat.npy", content)
-    features = np.lib.format.open_memmap(tmp_path / "feat.npy", mode="r")
-    catalog = Catalog(pl.Series(range(4096)), text=Modality(features, np.ones(4096, bool)))
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is resident")
+def test_memory_that_was_freed_is_given_back() -> None:
     freed = [bytes(50_000) for _ in range(1000)]
     keeps_the_heap_open = bytes(50_000)
-    assert (features == content).all()
     before = resident()
     del freed
-    give_back_memory(catalog)
-    assert before["RssFile"] - resident()["RssFile"] > 15_000
+    give_back_memory()
     assert before["RssAnon"] - resident()["RssAnon"] > 40_000
-    assert (features == content).all()
     assert not any(keeps_the_heap_open)
 
 

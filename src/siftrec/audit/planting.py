@@ -31,8 +31,8 @@ class Findable:
         users: in the copy.
         interactions: in the copy's earlier part.
         planted: noise among them.
-        detection: see `siftrec.noise.measure.detection`: `auroc` with its interval, `auroc_popularity`, the AUROC of
-            popularity alone, `recall_at_fdr`, and more.
+        detection: see `siftrec.noise.measure.detection`: `auroc` with its interval, `auroc_popularity`,
+            `auroc_position` and `auroc_lifetime`, the AUROC of what is no detector, `recall_at_fdr`, and more.
     """
 
     mechanism: Mechanism

@@ -147,6 +147,8 @@ def _opened(run: Path, part: Part, trust: Trust, unweighted: bool = False) -> _O
 
 
 def _told(found: NoiseReport) -> str:
+    from siftrec.noise.measure import CONTROLS
+
     scores, report = found.scores, found.to_json()
     low, high = scores.rho_interval
     flagged, trusted = int(scores.flagged.sum()), int(scores.trusted(TRUST).sum())
@@ -159,7 +161,7 @@ def _told(found: NoiseReport) -> str:
     ]
     if report["mechanism"] is not None:
         rows += [(f"planted ({report['mechanism']})", report["rho"])]
-        rows += [(name, report[name]) for name in ("auroc", "auroc_popularity", "auprc", "brier") if report[name]]
+        rows += [(name, report[name]) for name in ("auroc", *CONTROLS, "auprc", "brier") if report[name]]
     if found.modal is not None:
         content = found.modal.noise
         bounds = zip(content.names, content.rho_upper, content.rho_interval, strict=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +19,24 @@ from siftrec.errors import DataError
 def names_modality(name: str) -> bool:
     """Whether a modality can be called so: its name is that of an argument of `Catalog`."""
     return name.isidentifier() and name not in ("self", "ids")
+
+
+def give_back(vectors: np.ndarray) -> None:
+    """Hand the pages of a mapped file back to the system, whose cache keeps them, until they are read again.
+
+    Scattered reads of a file map all of it after a while, for the system maps what stands around a row, too.
+
+    Args:
+        vectors: of any kind; what is no memory map stays, and so does one that was opened to be changed in memory alone
+            (mode "c"), for its changes are nowhere else.
+    """
+    if sys.platform != "linux" or not isinstance(vectors, np.memmap) or vectors.mode == "c":
+        return
+    base: object = vectors
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +110,16 @@ class Aligned:
         return self.modality.width
 
     def vectors(self, codes: np.ndarray) -> np.ndarray:
-        """(n, F) raw vectors of item codes in their own precision; absent items give zeros (mask them with `present`)."""
+        """(n, F) raw vectors of item codes in their own precision; absent items give zeros (mask them with `present`).
+
+        What was mapped to read them is given back.
+        """
         row = self.row[codes]
         if not len(self.modality.features):
             return np.zeros((len(codes), self.width), np.float32)
         features = self.modality.features
         out = np.array(features[np.maximum(row, 0)], features.dtype.newbyteorder("="))  # torch takes no other
+        give_back(features)
         out[row < 0] = 0.0
         return out
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from siftrec.data.catalog import Modality
+from siftrec.data.catalog import Modality, give_back
 from siftrec.data.readers.columns import recognised
 from siftrec.data.readers.delimited import CSV, header_of, table
 from siftrec.data.readers.recbole import ATOMIC
@@ -86,6 +86,7 @@ def _digest(vectors: np.ndarray) -> str:
     step = max(1, _BLOCK_BYTES // (vectors.shape[1] * vectors.itemsize))
     for start in range(0, len(vectors), step):
         found.update(vectors[start : start + step].tobytes())
+        give_back(vectors)
     return found.hexdigest()
 
 
@@ -204,6 +205,7 @@ def _check_rows(vectors: np.ndarray, present: np.ndarray, ids: pl.Series | None,
             block = np.asarray(vectors[start : start + step]).astype(np.float32, copy=False)
         odd[start : start + step] = ~np.isfinite(block).all(axis=1)
         zero[start : start + step] = ~block.any(axis=1)
+        give_back(vectors)
     told = [
         _told(bad & present, ids, words)
         for bad, words in ((odd, ("holds", "hold", "NaN or infinity")), (zero, ("is", "are", "all zeros")))

@@ -12,6 +12,8 @@ from siftrec.detectors.calibrate import NoiseScores
 from siftrec.errors import UsageError
 
 LEVELS = (0.05, 0.2, 0.4)
+CONTROLS = ("auroc_popularity", "auroc_position", "auroc_lifetime")
+"""What knows nothing of what goes with what. It is as good as it is far from .5, on either side."""
 LENGTHS = {"2-3": (2, 3), "4-5": (4, 5), "6-10": (6, 10), ">10": (11, None)}
 _BINS = 10
 
@@ -30,7 +32,8 @@ def detection(
     Args:
         scores: of E events.
         truth: (E,) bool, True = noise.
-        log: what was judged, e.g. `split.log`; or (E,) the user of each event, by whom the interval is clustered.
+        log: what was judged, e.g. `split.log`; or (E,) the user of each event, by whom the interval is clustered. Users
+            alone tell neither place nor time, so that `auroc_position` and `auroc_lifetime` are None then.
         popularity: (E,) popularity of each item; None: how often it occurs in `log`. The control calls unpopular items
             noise; near .5 it knows nothing.
         lengths: (E,) length of the history that each event is in; None: as in `log`.
@@ -39,7 +42,7 @@ def detection(
     Raises:
         UsageError: arrays of different lengths, or empty ones; users of events without the other two.
     """
-    truth = np.asarray(truth)
+    truth, events = np.asarray(truth), log
     owners, popularity, lengths = _told(log, popularity, lengths)
     if not len(truth) == len(scores.noise) == len(owners) == len(popularity) == len(lengths) or not len(truth):
         raise UsageError(
@@ -54,6 +57,7 @@ def detection(
         "auroc": auroc(truth, noise),
         "auroc_interval": [low, high],
         "auroc_popularity": auroc(truth, -popularity.astype(np.float64)),
+        **_placed(truth, events),
         "auprc": auprc(truth, noise),
         "brier": float(((noise - truth) ** 2).mean()),
         "recall_at_fdr": {q: _mean(flagged[truth]) for q, flagged in flags.items()},
@@ -67,7 +71,7 @@ def detection(
 
 def judgement(scores: NoiseScores) -> dict[str, Any]:
     """What `detection.json` holds where no truth is known: the share of noise; what needs the truth is None."""
-    unknown = ("mechanism", "rho", "auroc", "auroc_interval", "auroc_popularity", "auprc", "brier", "recall_at_fdr")
+    unknown = ("mechanism", "rho", "auroc", "auroc_interval", *CONTROLS, "auprc", "brier", "recall_at_fdr")
     return {
         "schema": 1,
         "calibrated_on": scores.mechanism,
@@ -93,6 +97,18 @@ def _told(
     if popularity is None or lengths is None:
         raise UsageError("popularity and lengths: users of events tell neither; give both, or the log, e.g. split.log")
     return log, popularity, lengths
+
+
+def _placed(truth: np.ndarray, log: Sequences | np.ndarray) -> dict[str, float | None]:
+    """Two controls: noisier the nearer to the end of its history, and the longer after the first one with its item."""
+    if not isinstance(log, Sequences):
+        return {"auroc_position": None, "auroc_lifetime": None}
+    to_end = log.offsets[1:][log.owners] - np.arange(len(log.items))
+    first = np.full(int(log.items.max(initial=0)) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, log.items, log.times)
+    since = log.times - first[log.items]
+    controls = {"auroc_position": -to_end, "auroc_lifetime": since}
+    return {name: auroc(truth, noise.astype(np.float64)) for name, noise in controls.items()}
 
 
 def denoising_ratios(truth: np.ndarray, kept: np.ndarray) -> dict[str, float | None]:

@@ -13,7 +13,7 @@ from siftrec.detectors.calibrate import NoiseScores
 from siftrec.detectors.fitted import OnFold
 from siftrec.methods.demure import Demure, SlotWeights, slot_weights
 from siftrec.methods.trained import Trained
-from siftrec.noise.content import MECHANISM, ModalityNoise, judge_content, shown_content
+from siftrec.noise.content import MECHANISM, ModalityNoise, judge_content, showing, shown_content
 from siftrec.noise.measure import auroc, detection
 
 
@@ -87,7 +87,7 @@ def modal_detection(found: Modal, truth_EM: np.ndarray, genuine_E: np.ndarray, l
         figures = detection(
             _part(found.noise.of(name), genuine_E[present_E]),
             truth,
-            log.owners[kept_E],
+            showing(log, shown_EM[:, m], kept_E),
             popularity[shown_EM[kept_E, m]],
             log.lengths[log.owners[kept_E]],
             planted=MECHANISM,

@@ -162,6 +162,8 @@ class Detection:
         rho: share that was planted.
         auroc: with its interval, clustered by user.
         auroc_popularity: the same from the popularity of the item alone.
+        auroc_position, auroc_lifetime: the same from how near to the end of its history, and how long after the first
+            one with its item, an interaction is; None = not measured.
         auprc, brier: None = not measured.
         flagged: what is flagged at each false discovery level that is aimed at.
         reliability: the calibration curve; may be empty.
@@ -172,6 +174,8 @@ class Detection:
     rho: float
     auroc: Estimate
     auroc_popularity: Estimate | None = None
+    auroc_position: float | None = None
+    auroc_lifetime: float | None = None
     auprc: float | None = None
     brier: float | None = None
     flagged: tuple[Flagged, ...] = ()

@@ -73,6 +73,8 @@ def detection(told: Mapping[str, Any]) -> Detection:
         rho=told["rho"],
         auroc=Estimate(told["auroc"], *told["auroc_interval"]),
         auroc_popularity=None if control is None else Estimate(control),
+        auroc_position=told["auroc_position"],
+        auroc_lifetime=told["auroc_lifetime"],
         auprc=told["auprc"],
         brier=told["brier"],
         flagged=tuple(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import mmap
 import re
 import resource
 import sys
@@ -115,12 +114,8 @@ def held_bytes(catalog: Catalog) -> int:
     return sum(array.nbytes for array in features if not isinstance(array, np.memmap))
 
 
-def give_back_memory(catalog: Catalog) -> None:
-    """Hand back to the system what was freed but kept by the C library (glibc), and mapped content until it is read."""
-    for aligned in catalog.modalities.values():
-        mapped = aligned.modality.features.base
-        if isinstance(mapped, mmap.mmap) and sys.platform == "linux":
-            mapped.madvise(mmap.MADV_DONTNEED)
+def give_back_memory() -> None:
+    """Hand back to the system what was freed but kept by the C library (glibc)."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)

@@ -140,7 +140,7 @@ class Run:
             told = kept is not None or on_event is not None
             for event in self._events(self.method, state, kept, resume, interrupts, told):
                 if isinstance(event, Started | EpochEnded):
-                    give_back_memory(self.catalog)  # what the copy that was tried, or validation, has left
+                    give_back_memory()  # what the copy that was tried, or validation, has left
                 if kept is not None:
                     kept.log.write(event)
                 if on_event is not None and on_event(event) is True:
