@@ -13,7 +13,7 @@ import typer
 
 from siftrec.cli.console import say, table
 from siftrec.cli.judged import Judged, judge_run
-from siftrec.cli.runs import Trust, experiment_of
+from siftrec.cli.runs import CONFIG, Trust, experiment_of, folder
 
 KIND, VERSION = "noise", 1
 TABLE, MODALITIES, DETECTION, PAGE = "interactions.parquet", "modalities.parquet", "detection.json", "noise.html"
@@ -67,14 +67,17 @@ def sift_command(
     trust: Trust = None,
 ) -> None:
     """Write the run's log again, in its own layout, with a weight per interaction: 1 minus its noise probability."""
+    from siftrec.data.layout import sniff
     from siftrec.data.writers.marks import Marks
-    from siftrec.data.writers.rewrite import check_target, check_unweighted, rewrite
+    from siftrec.data.writers.rewrite import check_target, check_unweighted, refuse_log, rewrite
     from siftrec.errors import UsageError
 
     experiment = experiment_of(run, trust)
     if experiment.data.inject is not None:
         raise UsageError(f"{run} planted noise into its log; the file {experiment.data.path} does not hold it")
+    original = experiment.data.original or experiment.data.path
     check_target(experiment.data.path, output, drop)
+    refuse_log(sniff(original).log, output)
     if not drop:
         check_unweighted(experiment.data.path)
     judged = judge_run(run, part.value, trust, unweighted=not drop)
@@ -90,6 +93,11 @@ def sift_command(
     say(f"wrote {output}: {len(rows):,} interactions judged, {told}")
     if experiment.data.core > 1 or part is not PartName.all:
         say("rows that were not judged (left out by data.core, of another part or no click) stay, as fully trusted")
+    if drop:
+        sets = ["--set", f"data.path={output.absolute()}", "--set", f"data.original={original}"]
+        kept = "" if part is PartName.train else " (if nothing is gone that the split holds out: --part train)"
+        command = shlex.join(["siftrec", "train", str(folder(run) / CONFIG), *sets])
+        say(f"to compare with the whole log{kept}: {command} -o …")
 
 
 def _page(judged: Judged, report: dict[str, Any]) -> str:
