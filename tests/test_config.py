@@ -209,6 +209,7 @@ seed = 3
 path = "events.csv"
 item = 'a "quoted" name'
 core = 2
+original = "raw.csv"
 titles = "titles.csv"
 inject = {{mechanism = "replace", rho = 0.25}}
 [split]
@@ -264,6 +265,42 @@ def test_load_data_reads_cuts_and_plants_noise(tmp_path: Path) -> None:
     assert noisy.injected is not None
     assert noisy.split.fingerprint["test"] == split.fingerprint["test"]
     assert noisy.split.fingerprint["train"] != split.fingerprint["train"]
+
+
+def test_of_a_cleaned_log_the_whole_one_is_cut_and_has_the_core(tmp_path: Path) -> None:
+    """Rows that the core leaves out of the whole log are no noise and stay in the cleaned file, but are of neither run."""
+    raw = pl.read_csv(events(tmp_path)).vstack(pl.DataFrame({"user": ["u0"], "item": ["seldom"], "time": [0]}))
+    raw.write_csv(tmp_path / "raw.csv")
+    gone = (pl.col("user") != "u0") & (pl.col("time") == 0) | (pl.col("user") == "u1") & (pl.col("time") < 3)
+    raw.filter(~gone).write_csv(tmp_path / "left.csv")
+    text = MINIMAL + "[evaluate]\ncutoffs = [3]\n"
+    whole = config.load(write(tmp_path, text), ["data.path=raw.csv", "data.core=3"]).prepare()
+    cleaned = config.load(tmp_path / "exp.toml", ["data.path=left.csv", "data.core=3", "data.original=raw.csv"])
+    assert cleaned.data.original == str(tmp_path / "raw.csv")
+    assert len(cleaned.data.read()) == 12 * 5 - 13
+    prepared = cleaned.prepare()
+    assert prepared.split.fingerprint["test"] == whole.split.fingerprint["test"]
+    assert len(prepared.split.train.items) == len(whole.split.train.items) - 13
+    assert prepared.notes["training interactions of data.original that data.path lacks"] == 13
+    assert prepared.notes["interactions left out by core 3"] == 1
+    noisy = config.load(tmp_path / "exp.toml", ["data.path=left.csv", "data.original=raw.csv", "data.inject.rho=0.5"])
+    fair = config.load(tmp_path / "exp.toml", ["data.path=raw.csv"])
+    assert noisy.prepare().split.fingerprint["test"] == fair.prepare().split.fingerprint["test"]
+
+
+def test_a_missing_whole_log_is_named_by_key(tmp_path: Path) -> None:
+    events(tmp_path)
+    with pytest.raises(SettingsError, match=r"data\.original: .*raw\.csv' does not exist"):
+        config.load(write(tmp_path, MINIMAL), ["data.original=raw.csv"]).prepare()
+
+
+def test_the_weights_of_a_cleaned_log_need_none_in_the_whole_one(tmp_path: Path) -> None:
+    log = pl.read_csv(events(tmp_path))
+    log.slice(1).with_columns(trust=pl.lit(0.5)).write_csv(tmp_path / "left.csv")
+    asked = ["data.path=left.csv", "data.original=events.csv", "data.weight=trust"]
+    split = config.load(write(tmp_path, MINIMAL + "[evaluate]\ncutoffs = [3]\n"), asked).prepare().split
+    assert split.train.weights is not None
+    assert (split.train.weights == 0.5).all()
 
 
 def test_features_are_aligned_by_id(tmp_path: Path) -> None:

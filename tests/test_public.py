@@ -24,7 +24,7 @@ HEAVY = ("torch", "polars", "pydantic", "numpy", "sklearn", "scipy", "rich")
 DESIGN = [
     *("read", "features", "Catalog", "Modality", "Interactions"),
     *("Split", "leave_one_out", "LeaveOneOut", "TemporalSplit", "Predefined", "everything", "Everything"),
-    *("inject", "Inject"),
+    *("inject", "Inject", "cleaned"),
     *("Foreign", "judge_content"),
     *(
         "judge",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from siftrec.artifact import load, save
     from siftrec.audit.audit import audit
     from siftrec.data.catalog import Catalog, Modality
+    from siftrec.data.cleaned import cleaned
     from siftrec.data.exposure import ImpressionCut, ImpressionSplit, impressions, rated
     from siftrec.data.impressions import Impressions
     from siftrec.data.interactions import Interactions
@@ -156,6 +157,7 @@ __all__ = [
     "UsageError",
     "Warned",
     "audit",
+    "cleaned",
     "compare",
     "compare_family",
     "detection",
@@ -250,6 +252,7 @@ _HOME = {
     "UsageError": "errors",
     "Warned": "train.events",
     "audit": "audit.audit",
+    "cleaned": "data.cleaned",
     "compare": "evaluate.compare",
     "compare_family": "evaluate.compare",
     "detection": "noise.measure",

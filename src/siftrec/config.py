@@ -29,7 +29,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from siftrec.data.catalog import Catalog, Modality, names_modality
+from siftrec.data.catalog import Catalog, names_modality
+from siftrec.data.cleaned import cleaned
 from siftrec.data.exposure import ImpressionSplit, rated
 from siftrec.data.interactions import Interactions, TimeKind
 from siftrec.data.read import read
@@ -39,7 +40,7 @@ from siftrec.methods.base import Learned, Method, refusal
 from siftrec.methods.demure import Demure
 from siftrec.methods.late import LateFusion
 from siftrec.modality.impute import Impute, impute
-from siftrec.modality.precomputed import features
+from siftrec.modality.source import Source, check_exists
 from siftrec.noise.foreign import Foreign, ForeignContent
 from siftrec.noise.inject import Inject, Injected
 from siftrec.overrides import override
@@ -57,6 +58,8 @@ class Data:
         user, item, time, label, weight, rating, split: column names, where they are not recognised; "" = there is none.
         liked: make labels of ratings: what was rated was shown, and is labelled 1 where the rating is at least so much.
         core: keep the k-core; 1 keeps everything.
+        original: the log that `path` was cleaned from. Users, items, targets and filtered items are then its, so that runs
+            on both can be compared; see `siftrec.cleaned`.
         titles: a table `item, title`, to show recommendations by title.
         inject: noise planted into training and validation histories, with the truth kept.
         foreign: content planted there that belongs to other items, after `inject`, with the truth kept.
@@ -72,45 +75,36 @@ class Data:
     split: str | None = None
     liked: Annotated[float, Field(allow_inf_nan=False)] | None = None
     core: Size = 1
+    original: str | None = None
     titles: str | None = None
     inject: Inject | None = None
     foreign: Foreign | None = None
 
     def read(self) -> Interactions:
-        """The log, validated and labelled, after the k-core."""
-        _exists("data.path", self.path)
+        """The log, validated and labelled, after the k-core: of `original`, where it is named."""
+        return self.logs()[0]
+
+    def logs(self) -> tuple[Interactions, Interactions]:
+        """The log, and the log that is cut: `original`, or the same."""
+        events = self._labelled("path", self.path)
+        if self.original is None:
+            events = events.core(self.core) if self.core > 1 else events
+            return events, events
+        whole = replace(self, weight="")._labelled("original", self.original)
+        if self.core > 1:
+            whole = whole.core(self.core)
+            events = events.within(whole, self.core)
+        return events, whole
+
+    def _labelled(self, key: str, path: str) -> Interactions:
+        check_exists(f"data.{key}", path)
         names = ("user", "item", "time", "label", "weight", "rating", "split")
-        events = read(self.path, **{name: getattr(self, name) for name in names})
+        events = read(path, **{name: getattr(self, name) for name in names})
         if self.liked is not None:
             if "label" in events.frame.columns:
                 raise SettingsError("data.liked", "makes labels of ratings, but the log has labels; leave it out")
             events = rated(events, self.liked)
-        return events.core(self.core) if self.core > 1 else events
-
-
-@settings
-class Source:
-    """Where the vectors of one modality are; the keys are the arguments of `siftrec.features`.
-
-    Attributes:
-        impute: what items without the modality get; see `siftrec.modality.impute`.
-    """
-
-    path: str
-    ids: str | None = None
-    mask: str | None = None
-    id_column: str | None = None
-    vector_column: str | None = None
-    impute: Impute = "none"
-
-    def read(self, key: str) -> Modality:
-        """The vectors; `key` is the key path of this table, for errors."""
-        for name, path in (("path", self.path), ("ids", self.ids), ("mask", self.mask)):
-            if path is not None:
-                _exists(f"{key}.{name}", path)
-        return features(
-            self.path, ids=self.ids, mask=self.mask, id_column=self.id_column, vector_column=self.vector_column
-        )
+        return events
 
 
 @settings
@@ -187,9 +181,9 @@ class Experiment:
             raise SettingsError(
                 "data.foreign", f"changes nothing for {name}, which reads no shown content; use siftrec:Demure"
             )
-        events = self.data.read()
+        events, whole = self.data.logs()
         sources = {name: source.read(f"modality.{name}") for name, source in self.modality.items()}
-        catalog, parts = Catalog(events.items, **sources), self.split(events)
+        catalog, parts = Catalog(whole.items, **sources), self.split(whole)
         injected = foreign = None
         if isinstance(parts, ImpressionSplit):
             self._check_impressions()
@@ -198,11 +192,15 @@ class Experiment:
             if isinstance(self.method, Learned):
                 check_ranked(self.train)
             self._check_cutoffs(len(catalog) - 1)
+            told, before = events.positives().notes, len(parts.train.items)
+            if self.data.original is not None:
+                parts = cleaned(parts, events)
+                told |= {"training interactions of data.original that data.path lacks": before - len(parts.train.items)}
             injected = self.data.inject(parts, self.seed) if self.data.inject else None
             parts = injected.split if injected else parts
             foreign = self.data.foreign(parts, catalog, self.seed) if self.data.foreign else None
             parts = foreign.split if foreign else parts
-            notes, train = events.positives().notes | parts.notes, parts.train
+            notes, train = told | parts.notes, parts.train
         how = {name: source.impute for name, source in self.modality.items()}
         filled, imputed = impute(catalog, train.recode(recoding(parts.items, catalog.vocab)), how)
         notes = notes | _missing(catalog, imputed, how)
@@ -225,6 +223,9 @@ class Experiment:
             if getattr(self.data, name) is not None:
                 problem = "plants noise in histories of interactions, and split.use cuts impressions; leave it out"
                 raise SettingsError(f"data.{name}", problem)
+        if self.data.original is not None:
+            problem = "is of a cleaned log of interactions, and split.use cuts impressions; leave it out"
+            raise SettingsError("data.original", problem)
         if self.evaluate != Evaluating():
             raise SettingsError("evaluate.cutoffs", "impressions are judged by AUC, GAUC and the 50 best; leave it out")
         if isinstance(self.method, Learned):
@@ -328,7 +329,8 @@ def _experiment(table: Mapping[str, Any], folder: Path, trust: tuple[str, ...]) 
     _check_shape(table)
     data = construct(Data, table["data"], "data", trust)
     data = replace(
-        data, **{part: _absolute(f"data.{part}", getattr(data, part), folder) for part in ("path", "titles")}
+        data,
+        **{part: _absolute(f"data.{part}", getattr(data, part), folder) for part in ("path", "original", "titles")},
     )
     modality = {name: _source(name, value, folder, trust) for name, value in table.get("modality", {}).items()}
     parts: dict[str, Any] = {"data": data, "method": build(table["method"], "method", trust)}
@@ -376,11 +378,6 @@ def _absolute(key: str, path: str | None, folder: Path) -> Any:
         return None if path is None else os.path.abspath(folder / Path(path).expanduser())
     except RuntimeError:
         raise SettingsError(key, f"{path!r} names a user who has no home here; write ./{path} for a folder") from None
-
-
-def _exists(key: str, path: str) -> None:
-    if not Path(path).exists():
-        raise SettingsError(key, f"{path!r} does not exist")
 
 
 def _bare(thing: Any) -> dict[str, Any]:

@@ -278,6 +278,7 @@ def test_ml100k_is_cut_as_the_library_cuts_it(tmp_path: Path) -> None:
         ("split.candidates=drawn", 3, "split.candidates: input should be 'shown' or 'sampled', not 'drawn'"),
         ("data.inject.rho=0.3", 3, "data.inject: plants noise in histories of interactions, and split.use cuts "),
         ("evaluate.cutoffs=[10]", 3, "evaluate.cutoffs: impressions are judged by AUC, GAUC and the 50 best; leave"),
+        ("data.original=log.parquet", 3, "data.original: is of a cleaned log of interactions, and split.use cuts "),
         ("data.liked=4", 3, "data.liked: makes labels of ratings, but the log has labels; leave it out"),
     ],
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from siftrec.cli.console import counting, say, table
-from siftrec.cli.runs import Trust, experiment_of, folder, load_run
+from siftrec.cli.runs import CONFIG, Trust, experiment_of, folder, load_run
 
 if TYPE_CHECKING:
     from siftrec.config import Experiment, Prepared
@@ -89,15 +89,18 @@ def sift_command(
 
     A log with one list of items per user has no place for weights: it becomes a TSV of user, item and weight.
     """
+    from siftrec.data.layout import sniff
     from siftrec.data.writers.marks import Marks
-    from siftrec.data.writers.rewrite import check_target, check_unweighted, rewrite
+    from siftrec.data.writers.rewrite import check_target, check_unweighted, refuse_log, rewrite
     from siftrec.errors import UsageError
     from siftrec.noise.sift import FITTED, scores_for
 
     experiment = experiment_of(run, trust)
     if experiment.data.inject is not None:
         raise UsageError(f"{run} planted noise into its log; the file {experiment.data.path} does not hold it")
+    original = experiment.data.original or experiment.data.path
     check_target(experiment.data.path, output, drop)
+    refuse_log(sniff(original).log, output)
     if not drop:
         check_unweighted(experiment.data.path)
     opened = _opened(run, part.value, trust, unweighted=not drop)
@@ -115,6 +118,11 @@ def sift_command(
     say(f"wrote {output}: {len(rows):,} interactions judged, {told}")
     if experiment.data.core > 1 or part is not PartName.all:
         say("rows that were not judged (left out by data.core, of another part or no click) stay, as fully trusted")
+    if drop:
+        sets = ["--set", f"data.path={output.absolute()}", "--set", f"data.original={original}"]
+        kept = "" if part is PartName.train else " (if nothing is gone that the split holds out: --part train)"
+        command = shlex.join(["siftrec", "train", str(folder(run) / CONFIG), *sets])
+        say(f"to compare with the whole log{kept}: {command} -o …")
 
 
 def _opened(run: Path, part: Part, trust: Trust, unweighted: bool = False) -> _Opened:

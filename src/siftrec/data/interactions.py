@@ -119,6 +119,12 @@ class Interactions:
             raise DataError(f"no interaction is left after core {k}; a smaller one keeps more", self.source)
         return replace(self, frame=frame, notes=self.notes | self._left_out(frame, f"core {k}"))
 
+    def within(self, whole: Interactions, k: int) -> Interactions:
+        """What is left of the k-core of another log, of which this one is a part: only its users and items."""
+        known = [Vocab.of(whole.frame[id]).encode(self.frame[id], unknown=0) > 0 for id in _IDS]
+        frame = self.frame.filter(np.logical_and(*known))
+        return replace(self, frame=frame, notes=self.notes | self._left_out(frame, f"core {k}"))
+
     def _left_out(self, kept: pl.DataFrame, by: str) -> dict[str, int]:
         """How many interactions, users and items are no longer there, in words; nothing where none is missing."""
         before, after = ((frame.height, *(frame[id].n_unique() for id in _IDS)) for frame in (self.frame, kept))

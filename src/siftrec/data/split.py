@@ -162,7 +162,7 @@ class Split:
         users: (U,) raw user ids.
         items: the item vocabulary.
         protocol: name, e.g. `leave-one-out`.
-        original: the log before noise was planted; None when it is `log` itself.
+        original: the log before noise was planted in it, or before it was cleaned; None when it is `log` itself.
         original_role: roles of `original`'s events; None likewise.
     """
 
@@ -219,28 +219,31 @@ class Split:
         return int((held & before).sum()), int((held & ~before).sum())
 
     def _held(self, role: int) -> tuple[np.ndarray, np.ndarray]:
-        """(U,) bool each: has an interaction in the part; has one before it."""
-        owners, users = self.log.owners, len(self.log)
-        held, before = (np.bincount(owners[kept], minlength=users) for kept in (self.role == role, self.role < role))
-        return held > 0, before > 0
+        """(U,) bool each: has an interaction in the part; has one before it, in the original log."""
+        original, original_role = self._original
+        return self.log.where(self.role == role).lengths > 0, original.where(original_role < role).lengths > 0
+
+    @property
+    def _original(self) -> tuple[Sequences, np.ndarray]:
+        if self.original is None or self.original_role is None:
+            return self.log, self.role
+        return self.original, self.original_role
 
     def _part(self, role: int) -> Part:
         targets = self.log.where(self.role == role)
         histories = self.log.where(self.role < role)
-        original = self.log if self.original is None else self.original
-        original_role = self.role if self.original_role is None else self.original_role
+        original, original_role = self._original
         before, is_target = original_role < role, original_role == role
         among, again = _among_targets(original, is_target, before)
         seen = original.where(before & ~among)
-        asked = np.flatnonzero((targets.lengths > 0) & (histories.lengths > 0))
+        held, has_before = self._held(role)
         repeats = np.bincount(original.owners[is_target], weights=again, minlength=len(original)).astype(np.int64)
         part = Part(np.arange(len(self.log)), self.users, histories, targets, seen, self.items, repeats)
-        return replace(part.take(asked), of=None, unasked=self._asked(role)[1])
+        return replace(part.take(np.flatnonzero(held & has_before)), of=None, unasked=self._asked(role)[1])
 
     def with_noise(self, log: Sequences, role: np.ndarray) -> Split:
-        """The same questions and filtered items over a corrupted log (see `siftrec.noise.inject`)."""
-        original = self.log if self.original is None else self.original
-        original_role = self.role if self.original_role is None else self.original_role
+        """The same questions and filtered items over a corrupted log (see `siftrec.noise.inject`), or over a cleaned one."""
+        original, original_role = self._original
         return replace(self, log=log, role=role, original=original, original_role=original_role)
 
 

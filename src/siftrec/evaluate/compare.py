@@ -24,6 +24,10 @@ from siftrec.evaluate.significance import bootstrap_interval, effect_size, equiv
 MARGIN = 0.02
 ALPHA = 0.05
 Runs = Evaluation | Sequence[Evaluation]
+_ONE_LOG = (
+    "evaluate both on one split of one log; a run on a cleaned log says which log that was: [data] original "
+    "(cleaned with --part train)"
+)
 _NEEDED = "give what sr.evaluate(model, split.test) returns, or a list of these, one per seed"
 
 
@@ -264,12 +268,12 @@ def _check_same(one: Evaluation, one_name: str, other: Evaluation, other_name: s
     if protocols[0] != protocols[1]:
         raise DataError("were evaluated on {!r} and {!r}; use one protocol".format(*protocols), both)
     if not one.users.equals(other.users):
-        raise DataError(f"were evaluated on different users ({len(one.users):,} and {len(other.users):,})", both)
+        raise DataError(
+            f"were evaluated on different users ({len(one.users):,} and {len(other.users):,}); {_ONE_LOG}", both
+        )
     if one.about.fingerprint["test"] != other.about.fingerprint["test"]:
         raise DataError(
-            "have different test fingerprints: targets, candidate items or filtered items differ; "
-            "evaluate both on one split of one log",
-            both,
+            f"have different test fingerprints: targets, candidate items or filtered items differ; {_ONE_LOG}", both
         )
 
 
