@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from siftrec.config import Experiment, Prepared
     from siftrec.data.sequences import Sequences
+    from siftrec.detectors.blend import Detector
     from siftrec.detectors.calibrate import NoiseScores
     from siftrec.methods.trained import Trained
     from siftrec.noise.modal import Modal
@@ -164,17 +165,19 @@ class Judged:
         return told
 
 
-def judge_run(run: Path, part: Part, trust: Trust, unweighted: bool = False) -> Judged:
+def judge_run(run: Path, part: Part, trust: Trust, detector: Detector, unweighted: bool = False) -> Judged:
     """Read a run's log and judge it.
 
     Args:
         run: its folder.
         part: `train`: training interactions, by training interactions only.
         trust: packages whose code the run may name.
+        detector: what judges.
         unweighted: refuse a log that has weights already.
 
     Raises:
         DataError: the data have changed since the run was trained, or have weights.
+        SettingsError: `Agreement` without content.
     """
     import numpy as np
 
@@ -200,5 +203,5 @@ def judge_run(run: Path, part: Part, trust: Trust, unweighted: bool = False) -> 
     log = split.log.where(chosen)
     say(f"judging {len(log.items):,} interactions of {int((log.lengths > 0).sum()):,} users")
     with counting("models of what goes with what") as counter:
-        scores = scores_for(log, prepared.catalog, experiment.seed, on_fold=counter)
+        scores = scores_for(log, prepared.catalog, experiment.seed, on_fold=counter, detector=detector)
     return Judged(folder(run), experiment, prepared, chosen, log, scores, trained)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from siftrec.cli.console import say, table
+from siftrec.cli.detector import DetectorName, DetectorOption, settings_of
 from siftrec.cli.judged import Judged, judge_run
 from siftrec.cli.runs import Trust, experiment_of
 
@@ -35,6 +36,7 @@ def noise_command(
     run: Run,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write.")],
     part: PartOption = PartName.all,
+    detector: DetectorOption = DetectorName.likelihood,
     trust: Trust = None,
 ) -> None:
     """Judge every interaction of a run's log: a table, a page, and how well planted noise is found where there is some."""
@@ -44,7 +46,7 @@ def noise_command(
     output = output.absolute()  # `.` has no name
     with files.clear_errors(output):
         files.check_replaceable(output, KIND)
-    judged = judge_run(run, part.value, trust)
+    judged = judge_run(run, part.value, trust, settings_of(detector))
     writers: dict[str, files.Writer] = {TABLE: lambda path: write_table(judged.table(), path, judged.time_kind)}
     modalities = judged.modalities()
     if modalities is not None:
@@ -63,6 +65,7 @@ def sift_command(
     run: Run,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="File to write, like the log.")],
     part: PartOption = PartName.all,
+    detector: DetectorOption = DetectorName.likelihood,
     drop: Annotated[bool, typer.Option("--drop", help="Leave flagged rows out instead of writing weights.")] = False,
     trust: Trust = None,
 ) -> None:
@@ -77,7 +80,7 @@ def sift_command(
     check_target(experiment.data.path, output, drop)
     if not drop:
         check_unweighted(experiment.data.path)
-    judged = judge_run(run, part.value, trust, unweighted=not drop)
+    judged = judge_run(run, part.value, trust, settings_of(detector), unweighted=not drop)
     rows, scores = judged.log.rows, judged.scores
     marks = Marks.without(rows, scores.flagged) if drop else Marks.weights(rows, scores.weight)
     rewrite(experiment.data.path, output, marks)

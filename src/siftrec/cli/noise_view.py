@@ -12,6 +12,7 @@ from siftrec.config import Prepared
 from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
 from siftrec.detectors.calibrate import NoiseScores
+from siftrec.detectors.likelihood import Likelihood
 from siftrec.noise.measure import LEVELS
 from siftrec.noise.modal import Modal
 from siftrec.report.data import Detection, Estimate, Level, Modalities, NoiseView, Origin, Point
@@ -88,7 +89,9 @@ def level(scores: NoiseScores) -> Level:
     """How noisy, and how sure."""
     at = tuple((q, int(scores.at(q).sum())) for q in LEVELS)
     flagged = int(scores.flagged.sum())
-    return Level(Estimate(scores.rho_upper, *scores.rho_interval), scores.q, flagged, scores.mechanism, at)
+    how = scores.detector
+    chosen = None if how is None or isinstance(how, Likelihood) else type(how).__name__
+    return Level(Estimate(scores.rho_upper, *scores.rho_interval), scores.q, flagged, scores.mechanism, at, chosen)
 
 
 def detection(told: Mapping[str, Any]) -> Detection:
