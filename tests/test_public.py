@@ -193,6 +193,12 @@ def judged_by(detector: Any) -> siftrec.NoiseScores:
             lambda: siftrec.sift(popular(), siftrec.leave_one_out(log())),
             "Split is no log; give what siftrec.read returns",
         ),
+        (lambda: siftrec.sift(popular(), log(), detector="Blend"), "detector: 'Blend' is none; give the settings of"),
+        (
+            lambda: siftrec.audit(log(), detector=siftrec.Blend),
+            "detector: Blend is a class; give its settings, Blend()",
+        ),
+        (lambda: siftrec.audit(log(), detector="Blend"), "detector: 'Blend' is none; give the settings of one"),
         (lambda: siftrec.compare(popular(), popular()), "a: Trained is no evaluation; give what sr.evaluate(model, "),
     ],
 )

@@ -37,7 +37,7 @@ def nothing_found(log: Sequences, catalog: Catalog, **named: object) -> NoiseSco
 
 def test_heavy_noise_and_weights_that_know_it_say_weight_it(stored: Stored) -> None:
     log = stored(rho=0.5, users=1200, items=400, length=12)
-    found = audit(log.path, plan=QUICK, judge=log.oracle)
+    found = audit(log.path, plan=QUICK, detector=log.oracle)
     assert found.verdict.answer == WEIGHT
     assert all(gain.relative > 0.1 and gain.low > 0 for gain in found.verdict.gains)
     assert [gain.proxy for gain in found.verdict.gains] == ["ItemKNN", "EASE", "all proxies"]
@@ -47,19 +47,20 @@ def test_heavy_noise_and_weights_that_know_it_say_weight_it(stored: Stored) -> N
 def test_weights_that_know_nothing_never_say_weight_it(stored: Stored, rho: float) -> None:
     log = stored(rho=rho, users=800, items=400, length=10)
     for seed in range(3):
-        assert audit(log.path, plan=QUICK, judge=dice, seed=seed).verdict.answer in (LEAVE, SHORT)
+        assert audit(log.path, plan=QUICK, detector=dice, seed=seed).verdict.answer in (LEAVE, SHORT)
 
 
 def test_a_judge_that_finds_nothing_changes_nothing(stored: Stored) -> None:
     log = stored(rho=0.0, users=400, items=400, length=6)
-    found = audit(log.path, plan=QUICK, judge=nothing_found)
+    found = audit(log.path, plan=QUICK, detector=nothing_found)
+    assert found.to_json()["noise"]["detector"] is None, "no detector of ours has judged"
     assert found.verdict.answer == LEAVE
     assert [(gain.relative, gain.p) for gain in found.verdict.gains] == [(0.0, 1.0)] * 3
 
 
 def test_few_users_are_too_short_to_tell(stored: Stored) -> None:
     log = stored(rho=0.5, users=30, items=400, length=12)
-    found = audit(log.path, plan=QUICK, judge=log.oracle)
+    found = audit(log.path, plan=QUICK, detector=log.oracle)
     assert found.verdict.answer == SHORT
     assert "30 users" in found.verdict.sentences
 
@@ -68,7 +69,7 @@ def test_one_user_is_too_short_to_tell_and_nothing_is_trained(tmp_path: Path) ->
     path, events = tmp_path / "one.csv", list[Event]()
     two_each = "".join(f"u{n},i{n % 9}\nu{n},i{n % 9 + 9}\n" for n in range(40))
     path.write_text("user,item\n" + two_each + "".join(f"long,i{n}\n" for n in range(12)))
-    found = audit(path, plan=QUICK, judge=dice, on_event=events.append)
+    found = audit(path, plan=QUICK, detector=dice, on_event=events.append)
     assert (found.verdict.answer, found.verdict.users, found.verdict.gains) == (SHORT, 1, ())
     assert "the holdout asks 1 user, and fewer than 200" in found.verdict.sentences
     assert repr(found) == f"Audit({path}: {found.verdict.sentences})"
@@ -81,14 +82,14 @@ def test_one_user_is_too_short_to_tell_and_nothing_is_trained(tmp_path: Path) ->
 def test_a_log_that_cannot_be_cut_is_described_and_scored_all_the_same(tmp_path: Path) -> None:
     path = tmp_path / "short.csv"
     path.write_text("user,item\n" + "".join(f"u{n},i{n % 3}\nu{n},i{n % 2 + 3}\n" for n in range(20)))
-    found = audit(path, out=tmp_path / "out", judge=nothing_found)
+    found = audit(path, out=tmp_path / "out", detector=nothing_found)
     assert (found.cut, found.findable, found.verdict.answer) == (None, (), SHORT)
     assert json.loads((tmp_path / "out" / "audit.json").read_text())["holdout"] is None
 
 
 def test_the_weights_of_the_verdict_have_seen_nothing_of_the_holdout(stored: Stored) -> None:
     log = stored(rho=0.3, users=250, items=400, length=6)
-    found = audit(log.path, plan=QUICK, judge=log.oracle)
+    found = audit(log.path, plan=QUICK, detector=log.oracle)
     assert found.cut is not None
     whole, *planted, earlier = log.oracle.seen
     assert len(whole.items) == len(found.source.log.items)
@@ -102,7 +103,7 @@ def test_the_weights_of_the_verdict_have_seen_nothing_of_the_holdout(stored: Sto
 
 def test_planted_noise_is_found_by_the_oracle_and_not_by_dice(stored: Stored) -> None:
     log = stored(rho=0.0, users=300, items=400, length=10)
-    told, thrown = audit(log.path, plan=QUICK, judge=log.oracle), audit(log.path, plan=QUICK, judge=dice)
+    told, thrown = audit(log.path, plan=QUICK, detector=log.oracle), audit(log.path, plan=QUICK, detector=dice)
     known, guessed = told.findable, thrown.findable
     assert [each.mechanism for each in known] == list(MECHANISMS)
     assert all(each.detection["auroc"] > 0.99 for each in known)
@@ -124,7 +125,7 @@ def test_an_audit_computes_in_one_thread_wherever_it_is_called(stored: Stored) -
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        audit(log.path, plan=QUICK, judge=counted)
+        audit(log.path, plan=QUICK, detector=counted)
         assert (used, torch.get_num_threads()) == ({1}, 2)
     finally:
         torch.set_num_threads(before)
@@ -132,14 +133,14 @@ def test_an_audit_computes_in_one_thread_wherever_it_is_called(stored: Stored) -
 
 def test_equal_seeds_give_equal_audits(stored: Stored) -> None:
     log = stored(rho=0.3, users=300, items=400, length=6)
-    first, again = (audit(log.path, plan=QUICK, judge=dice, seed=5).to_json() | {"seconds": 0} for _ in range(2))
+    first, again = (audit(log.path, plan=QUICK, detector=dice, seed=5).to_json() | {"seconds": 0} for _ in range(2))
     assert first == again
-    assert audit(log.path, plan=QUICK, judge=dice, seed=6).to_json()["verdict"] != first["verdict"]
+    assert audit(log.path, plan=QUICK, detector=dice, seed=6).to_json()["verdict"] != first["verdict"]
 
 
 def test_the_folder_holds_the_result_the_weighted_log_and_the_page(stored: Stored, tmp_path: Path) -> None:
     log, out = stored(rho=0.3, users=250, items=400, length=6), tmp_path / "out"
-    found = audit(log.path, out=out, plan=QUICK, judge=log.oracle, page=lambda result: result.verdict.sentences)
+    found = audit(log.path, out=out, plan=QUICK, detector=log.oracle, page=lambda result: result.verdict.sentences)
     told = json.loads((out / "audit.json").read_text())
     assert told == json.loads(json.dumps(found.to_json()))
     assert (out / "audit.html").read_text() == found.verdict.sentences
@@ -158,7 +159,7 @@ def test_the_weighted_table_has_the_time_of_the_log(stored: Stored, tmp_path: Pa
     logs = {"order": frame.drop("time"), "clock": frame.with_columns(time=pl.col("time") + 1_500_000_000)}
     for kind, log in logs.items():
         log.write_parquet(tmp_path / f"{kind}.parquet")
-        audit(tmp_path / f"{kind}.parquet", out=tmp_path / kind, plan=QUICK, judge=dice)
+        audit(tmp_path / f"{kind}.parquet", out=tmp_path / kind, plan=QUICK, detector=dice)
         given, table = (read(tmp_path / path) for path in (f"{kind}.parquet", f"{kind}/weighted.parquet"))
         assert given.time_kind == table.time_kind == kind
         assert given.frame["time"].equals(table.frame["time"])
@@ -168,7 +169,7 @@ def test_weights_of_the_log_are_kept_and_multiplied(stored: Stored, tmp_path: Pa
     log = stored(rho=0.3, users=250, items=400, length=6)
     half = pl.read_parquet(log.path).with_columns(weight=pl.lit(0.5))
     half.write_parquet(tmp_path / "half.parquet")
-    audit(tmp_path / "half.parquet", out=tmp_path / "out", plan=QUICK, judge=log.oracle)
+    audit(tmp_path / "half.parquet", out=tmp_path / "out", plan=QUICK, detector=log.oracle)
     weight = pl.read_parquet(tmp_path / "out" / "weighted.parquet")["weight"].to_numpy()
     np.testing.assert_allclose(weight, np.where(log.planted.noisy, 0.025, 0.475), atol=1e-6)
 
@@ -176,12 +177,14 @@ def test_weights_of_the_log_are_kept_and_multiplied(stored: Stored, tmp_path: Pa
 def test_a_log_in_memory_is_audited_as_its_file_is(stored: Stored, tmp_path: Path) -> None:
     log = stored(rho=0.3, users=60, items=400, length=6)
     frame = pl.read_parquet(log.path)
-    beside, held = audit(log.path, plan=QUICK, judge=dice), audit(read(frame), plan=QUICK, judge=dice)
+    beside, held = audit(log.path, plan=QUICK, detector=dice), audit(read(frame), plan=QUICK, detector=dice)
     assert np.array_equal(held.scores.noise, beside.scores.noise)
     assert held.verdict.sentences == beside.verdict.sentences
     assert str(held) == f"memory: {held.verdict.sentences}"
     content = features(np.eye(len(held.source.catalog) - 1, dtype=np.float32))
-    with_content = audit(read(frame), Catalog(read(frame).items, text=content), tmp_path / "a", plan=QUICK, judge=dice)
+    with_content = audit(
+        read(frame), Catalog(read(frame).items, text=content), tmp_path / "a", plan=QUICK, detector=dice
+    )
     assert list(with_content.to_json()["modalities"]) == ["text"]
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
         "audit.json",
@@ -210,7 +213,7 @@ def test_a_catalog_of_more_items_than_the_log_gives_every_item_its_own_content(s
             seen.append((len(numbers), float((numbers * np.arange(len(numbers))).sum())))
             return dice(log, catalog, seed=seed)
 
-        audit(events, catalog, plan=QUICK, judge=numbered)
+        audit(events, catalog, plan=QUICK, detector=numbered)
         return seen
 
     exact, wider = told(Catalog(events.items, text=content)), told(Catalog(more, text=content))
@@ -227,7 +230,7 @@ def test_a_log_that_cannot_be_written_again_costs_no_result(stored: Stored, tmp_
     frame.write_parquet(tmp_path / "log.parquet")
     events: list[Event] = []
     unread = Named(tmp_path / "log.parquet", Columns(weight=""))
-    audit(unread, out=tmp_path / "a", plan=QUICK, judge=dice, on_event=events.append)
+    audit(unread, out=tmp_path / "a", plan=QUICK, detector=dice, on_event=events.append)
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
         "audit.json",
         "manifest.json",
@@ -260,13 +263,13 @@ def test_a_page_that_fails_leaves_no_folder(stored: Stored, tmp_path: Path) -> N
         raise EnvironmentProblem("no page today")
 
     with pytest.raises(EnvironmentProblem, match="no page today"):
-        audit(log.path, out=tmp_path / "out", plan=QUICK, judge=log.oracle, page=broken)
+        audit(log.path, out=tmp_path / "out", plan=QUICK, detector=log.oracle, page=broken)
     assert [each.name for each in tmp_path.iterdir()] == ["events.parquet"]
 
 
 def test_events_plan_first_and_close_every_step(stored: Stored, tmp_path: Path) -> None:
     log, events = stored(rho=0.3, users=30, items=400, length=6), list[Event]()
-    audit(log.path, out=tmp_path / "out", plan=QUICK, judge=log.oracle, on_event=events.append)
+    audit(log.path, out=tmp_path / "out", plan=QUICK, detector=log.oracle, on_event=events.append)
     plan, *rest = events
     assert isinstance(plan, Planned)
     assert plan.seconds > 0
@@ -286,7 +289,7 @@ def test_features_are_aligned_and_given_to_the_judge(stored: Stored, tmp_path: P
     ids = np.arange(1, 401)
     vectors = pl.DataFrame({"item": ids, "vector": np.eye(400, 8, dtype=np.float32) + 1})
     vectors.write_parquet(tmp_path / "vectors.parquet")
-    found = audit(log.path, {"look": tmp_path / "vectors.parquet"}, plan=QUICK, judge=watching)
+    found = audit(log.path, {"look": tmp_path / "vectors.parquet"}, plan=QUICK, detector=watching)
     assert [list(catalog) for catalog in catalogs] == [["look"]] * len(catalogs)
     assert found.to_json()["modalities"]["look"] == {"width": 8, "coverage": 1.0}
     np.save(tmp_path / "look.npy", np.eye(400, 8, dtype=np.float32)[::-1] + 1)
@@ -295,12 +298,12 @@ def test_features_are_aligned_and_given_to_the_judge(stored: Stored, tmp_path: P
         log.path,
         {"look": Vectors("look", tmp_path / "look.npy", tmp_path / "rows.tsv", None)},
         plan=QUICK,
-        judge=watching,
+        detector=watching,
     )
     by_ids, inside = (each.modalities["look"].vectors(np.arange(len(each))) for each in (catalogs[-1], catalogs[0]))
     assert np.array_equal(by_ids, inside), "rows of the file belong to the ids of the list, not to their place"
     with pytest.raises(DataError, match=r"missing\.npy"):
-        audit(log.path, {"look": tmp_path / "missing.npy"}, judge=watching)
+        audit(log.path, {"look": tmp_path / "missing.npy"}, detector=watching)
 
 
 def test_progress_of_the_judge_is_told_in_parts(stored: Stored) -> None:
@@ -311,7 +314,7 @@ def test_progress_of_the_judge_is_told_in_parts(stored: Stored) -> None:
         on_fold(2, 2)
         return log.oracle(shown, catalog)
 
-    audit(log.path, plan=QUICK, judge=in_two_parts, on_event=events.append)
+    audit(log.path, plan=QUICK, detector=in_two_parts, on_event=events.append)
     told = [(each.step, each.done, each.of) for each in events if isinstance(each, Advanced)]
     assert told[:2] == [(JUDGE, 1, 2), (JUDGE, 2, 2)]
     assert [done for step, done, _ in told if step == PLANT] == list(range(1, 9))
@@ -320,7 +323,7 @@ def test_progress_of_the_judge_is_told_in_parts(stored: Stored) -> None:
 
 def test_where_nothing_is_planted_nobody_looks_for_it(stored: Stored) -> None:
     log, events = stored(rho=0.5, users=250, items=400, length=6), list[Event]()
-    found = audit(log.path, plan=replace(QUICK, mechanisms=()), judge=log.oracle, on_event=events.append)
+    found = audit(log.path, plan=replace(QUICK, mechanisms=()), detector=log.oracle, on_event=events.append)
     assert found.findable == ()
     assert "planted here" not in found.verdict.sentences
     assert len(log.oracle.seen) == 2
@@ -331,7 +334,7 @@ def test_where_nothing_is_planted_nobody_looks_for_it(stored: Stored) -> None:
 @pytest.mark.slow
 def test_a_full_audit_trains_sasrec_on_both_sides(stored: Stored) -> None:
     log = stored(rho=0.5, users=1500, items=400, length=12)
-    found = audit(log.path, judge=log.oracle)
+    found = audit(log.path, detector=log.oracle)
     sasrec = next(gain for gain in found.verdict.gains if gain.proxy == "SASRec")
     assert (sasrec.seeds, sasrec.against) == (3, "raw")
     assert sasrec.relative > 0

@@ -13,6 +13,11 @@ import pytest
 from oracles import OnDisk
 
 from siftrec.cli import main
+from siftrec.data.catalog import Catalog
+from siftrec.data.read import read
+from siftrec.data.vocab import Vocab
+from siftrec.detectors.cooccurrence import Cooccurrence
+from siftrec.noise.judge import judge
 
 Stored = Callable[..., OnDisk]
 
@@ -68,6 +73,25 @@ def test_json_alone_on_stdout(log: OnDisk, capsys: pytest.CaptureFixture[str]) -
     told = json.loads(capsys.readouterr().out)
     assert (told["schema"], told["verdict"]["answer"]) == (1, "weight it")
     assert all(isinstance(each["user"], str) for each in told["log"]["looks"][1]["examples"])
+
+
+def test_the_detector_is_chosen_and_written(stored: Stored, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Weights, verdict and what could be found are all by the detector that was named, and say so."""
+    log, out = stored(rho=0.3, users=250, items=400, length=8), tmp_path / "out"
+    assert main.run(["audit", str(log.path), "--quick", "--detector", "Cooccurrence", "-o", str(out)]) == 0
+    told, asked = json.loads((out / "audit.json").read_text()), {"use": "siftrec:Cooccurrence", "smoothing": 0.5}
+    assert told["noise"]["detector"] == asked
+    assert all(each["detection"]["detector"] == asked for each in told["findable"])
+    assert "the detector <bdi>Cooccurrence</bdi>, chosen in place of the default" in (out / "audit.html").read_text()
+    noise = pl.read_parquet(out / "weighted.parquet")["noise"].to_numpy()
+    events = read(log.path)
+    own = judge(events.sequences(events.users, Vocab.of(events.items)), Catalog(events.items), detector=Cooccurrence())
+    np.testing.assert_array_equal(np.sort(noise), np.sort(own.noise))
+    capsys.readouterr()
+    assert main.run(["audit", str(log.path), "--quick", "--detector", "Agreement"]) == 3
+    assert "error: detector: Agreement needs content vectors; without any" in capsys.readouterr().err
+    assert main.run(["audit", str(log.path), "--detector", "SVD"]) == 2
+    assert "not one of 'Likelihood', 'Cooccurrence', 'Agreement', 'Blend'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -15,11 +16,16 @@ import pytest
 
 import siftrec
 from siftrec import artifact, config
+from siftrec.cli.detector import DetectorName
 from siftrec.cli.main import run
 from siftrec.data.read import read
 from siftrec.data.split import TRAIN
+from siftrec.detectors.blend import Blend, Detector
+from siftrec.detectors.likelihood import Likelihood
 from siftrec.methods.popularity import Popularity
 from siftrec.noise.judge import judge
+from siftrec.report.words import DETECTORS
+from siftrec.settings import describe
 from siftrec.train.fit import fit
 
 MICRO = 1_000_000
@@ -123,9 +129,8 @@ def test_noise_of_a_log_without_truth(runs: Path, tmp_path: Path) -> None:
     assert len(frame) == 3600
     assert frame["noise"].null_count() == 800
     split = siftrec.leave_one_out(siftrec.read(runs / "log.csv"))
-    told = siftrec.noise_report(
-        siftrec.load(runs / "clean"), split, siftrec.Catalog(split.items), part="train", name="clean"
-    )
+    found = siftrec.noise_report(siftrec.load(runs / "clean"), split, siftrec.Catalog(split.items), part="train")
+    told = replace(found, name="clean")
     command = shlex.join(["siftrec", *sys.argv[1:]])
     assert told.page(command) == (tmp_path / "n" / "noise.html").read_text("utf-8"), "Python and the command agree"
 
@@ -143,6 +148,49 @@ def test_sift_writes_the_log_with_weights(runs: Path, tmp_path: Path, capsys: py
     noise = pl.read_parquet(tmp_path / "n" / "interactions.parquet")
     told = events.frame.sort("row").filter(pl.col("label") == 1)["weight"]
     np.testing.assert_array_equal(told.to_numpy(), 1 - noise["noise"].to_numpy())
+
+
+def written(folder: Path) -> tuple[pl.DataFrame, dict[str, object], str]:
+    """The table, the detector and the page that `siftrec noise` left."""
+    told = json.loads((folder / "detection.json").read_text())
+    return pl.read_parquet(folder / "interactions.parquet"), told, (folder / "noise.html").read_text()
+
+
+def test_the_detector_is_chosen_and_said(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody could otherwise tell afterwards which detector a table of noise came from."""
+    monkeypatch.setattr(
+        "siftrec.noise.judge.QUICK", quick := Likelihood(folds=2, epochs=1, steps=100, learning_rate=0.02)
+    )
+    found = {}
+    for name in ("", "Likelihood", "Blend"):
+        chosen = ["--detector", name] if name else []
+        assert run(["noise", str(runs / "replace"), "-o", str(tmp_path / name / "n"), *chosen]) == 0
+        found[name] = written(tmp_path / name / "n")
+    (default, told, page), (same, again, _), (blended, blend, other) = found.values()
+    assert default.equals(same)
+    assert told == again
+    assert told["detector"] == describe(quick)
+    assert blend["detector"] == describe(Blend(likelihood=quick))
+    assert (default["noise"] != blended["noise"]).any()
+    assert float(str(blend["auroc"])) > 0.75
+    assert "chosen in place of the default" not in page
+    assert "the detector <bdi>Blend</bdi>, chosen in place of the default" in other
+
+
+def test_weights_and_table_come_from_the_detector_that_was_named(runs: Path, tmp_path: Path) -> None:
+    chosen = ["--detector", "Cooccurrence"]
+    assert run(["sift", str(runs / "clean"), "-o", str(tmp_path / "w.csv"), *chosen]) == 0
+    assert run(["noise", str(runs / "clean"), "-o", str(tmp_path / "n"), *chosen]) == 0
+    table, told, _ = written(tmp_path / "n")
+    assert told["detector"] == {"use": "siftrec:Cooccurrence", "smoothing": 0.5}
+    events = read(tmp_path / "w.csv", weight="weight").frame.sort("row").filter(pl.col("label") == 1)
+    np.testing.assert_array_equal(events["weight"].to_numpy(), 1 - table["noise"].to_numpy())
+
+
+def test_every_detector_can_be_named_and_every_choice_has_words_on_the_page() -> None:
+    known = [each.__name__ for each in get_args(Detector)]
+    assert [each.value for each in DetectorName] == known
+    assert ["Likelihood", *DETECTORS] == known
 
 
 def test_train_part_is_judged_by_itself_and_the_rest_passes(runs: Path, tmp_path: Path) -> None:
@@ -194,6 +242,13 @@ def test_drop_is_explicit_and_leaves_the_flagged_out(
         (["noise", "clean", "-o", "."], 6, "which siftrec did not write"),
         (["noise", "clean", "-o", "clean/artifact"], 6, "holds a siftrec 'artifact', not an older 'noise'"),
         (["noise", "clean", "-o", "n", "--part", "test"], 2, "--part"),
+        (
+            ["noise", "clean", "-o", "n", "--detector", "SVD"],
+            2,
+            "'SVD' is not one of 'Likelihood', 'Cooccurrence', 'Agreement', 'Blend'",
+        ),
+        (["noise", "clean", "-o", "n", "--detector", "Agreement"], 3, "detector: Agreement needs content vectors"),
+        (["sift", "clean", "-o", "w.csv", "--detector", "blend"], 2, "'blend' is not one of 'Likelihood'"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,7 @@ def test_python_reports_what_the_command_writes(planted: tuple[Path, Path], monk
     small_detectors(monkeypatch)
     trained, out = planted
     prepared = config.load(trained / "config.toml").prepare()
-    report = siftrec.noise_report(siftrec.load(trained), prepared, name="run")
+    report = replace(siftrec.noise_report(siftrec.load(trained), prepared), name="run")
     assert report.to_json() == json.loads((out / "detection.json").read_text())
     pl.testing.assert_frame_equal(report.to_frame(), pl.read_parquet(out / "interactions.parquet"))
     pl.testing.assert_frame_equal(report.modalities(), pl.read_parquet(out / "modalities.parquet"))

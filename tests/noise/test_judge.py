@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -87,6 +89,16 @@ def test_a_log_is_judged_by_another(null: bool) -> None:
     assert area == pytest.approx(0.5, abs=0.04) if null else area > 0.88
     assert found.flagged.any() != null
     assert found.rho_interval[1] > noisy.mean()
+
+
+def test_a_quick_detector_is_the_one_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An audit that names `Blend` must not look for planted noise by another, nor take a quarter of an hour for it."""
+    small, tiny = world("easy", users=120, items=400, length=8), Likelihood(folds=2, epochs=1, steps=5)
+    monkeypatch.setattr("siftrec.noise.judge.QUICK", tiny)
+    asked = (None, tiny), (Likelihood(rounds=2), replace(tiny, rounds=2)), (Cooccurrence(), Cooccurrence())
+    for given, used in (*asked, (Blend(), Blend(likelihood=tiny))):
+        assert judge(small.log, small.catalog, detector=given, quick=True).detector == used
+    assert judge(small.log, small.catalog, detector=tiny).detector == tiny
 
 
 def test_without_information_nothing_is_flagged() -> None:

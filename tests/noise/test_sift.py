@@ -25,6 +25,8 @@ from siftrec.noise.trained import judged_by
 from siftrec.synthetic import Planted, behaviours
 from siftrec.train.settings import Training
 
+BRIEF = sr.Likelihood(folds=2, epochs=1, steps=150, learning_rate=0.02)
+
 
 @pytest.fixture(scope="module", autouse=True)
 def brief() -> Iterator[None]:
@@ -127,6 +129,38 @@ def test_content_that_a_model_was_trained_with_is_judged_with_or_asked_for(world
     found = sr.sift(popular, world.events, world.catalog)
     np.testing.assert_array_equal(found.scores.noise, judged(world.events, world.catalog).scores.noise)
     assert np.abs(found.scores.noise - by_itself.scores.noise).max() > 0.1
+
+
+def test_a_detector_that_is_named_judges_the_log_whatever_the_method(world: Planted, trained: Trained) -> None:
+    """Who asks for one must not get CCL4Rec's own opinion, nor the default's, under its name."""
+    popular = sr.fit(sr.Popularity(), world.split, sr.Catalog(world.split.items.ids))
+    for how, least in ((sr.Agreement(), 0.85), (sr.Cooccurrence(), 0.6)):
+        found = sr.sift(trained, world.events, world.catalog, detector=how)
+        np.testing.assert_array_equal(
+            found.scores.noise, sr.sift(popular, world.events, world.catalog, detector=how).scores.noise
+        )
+        assert found.scores.detector == how
+        assert area(found, world.noisy) > least
+    assert sr.sift(trained, world.events).scores.detector is None
+    with pytest.raises(sr.SettingsError, match="Agreement needs content vectors"):
+        sr.sift(popular, world.events, detector=sr.Agreement())
+    with pytest.raises(UsageError, match="give its catalog"):
+        sr.sift(trained, world.events, detector=sr.Agreement())
+
+
+@pytest.mark.parametrize("null", [False, True])
+@pytest.mark.parametrize("how", [None, replace(BRIEF, rounds=2), sr.Blend(likelihood=BRIEF)])
+def test_what_is_named_finds_planted_noise_and_nothing_where_nothing_can_be_told(
+    how: sr.Likelihood | sr.Blend | None, null: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("siftrec.noise.judge.QUICK", BRIEF)
+    made = behaviours("easy", rho=0.3, users=300, items=600, length=12, null=null)
+    found = judged(made.events, made.catalog, detector=how)
+    assert found.scores.detector == (how or BRIEF)
+    if null:
+        assert area(found, made.noisy) == pytest.approx(0.5, abs=0.04)
+    else:
+        assert area(found, made.noisy) > (0.95 if isinstance(how, sr.Blend) else 0.8)
 
 
 def test_the_level_reaches_the_judge_of_a_log(world: Planted, by_itself: Sifted) -> None:

@@ -16,7 +16,7 @@ from siftrec.audit.cut import Cut, cut, some_users
 from siftrec.audit.describe import describe
 from siftrec.audit.events import Advanced, Began, Ended, OnEvent, Planned
 from siftrec.audit.gains import Gain, Pair, gains
-from siftrec.audit.judging import Judge, library_judge, weights_of
+from siftrec.audit.judging import Judge, judge_by, weights_of
 from siftrec.audit.output import Page, check_free, write
 from siftrec.audit.plan import DESCRIBE, EARLIER, FULL, JUDGE, PLANT, TRAIN, WRITE, Plan
 from siftrec.audit.planting import Findable, findable
@@ -25,6 +25,7 @@ from siftrec.audit.result import Audit
 from siftrec.audit.source import Given, Log, Source, open_source
 from siftrec.audit.verdict import FEWEST_USERS, Verdict, decide
 from siftrec.data.split import TEST
+from siftrec.detectors.blend import Detector
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.nn.threads import threads
 
@@ -41,7 +42,7 @@ def audit(
     plan: Plan = FULL,
     seed: int = 7,
     on_event: OnEvent | None = None,
-    judge: Judge = library_judge,
+    detector: Detector | Judge | None = None,
     page: Page | None = None,
 ) -> Audit:
     """Audit a log of interactions, in one thread.
@@ -55,15 +56,16 @@ def audit(
         plan: how much to do: `FULL` or `QUICK`, the quick scorer, counted models only, fewer users where there are many.
         seed: of everything random.
         on_event: called with every event, see `siftrec.audit.events`.
-        judge: the scorer; by default the library's.
+        detector: settings of what judges, see `siftrec.judge`; or a judge of one's own, see `siftrec.audit.judging`.
         page: makes audit.html of the result, e.g. `siftrec.audit.Audit.page`; None writes no page.
 
     Raises:
         DataError: a log or a feature file that is not what it claims to be.
-        UsageError: `out` is not empty.
+        SettingsError: `Agreement` without content.
+        UsageError: `out` is not empty, or what is no detector.
         EnvironmentProblem: `out` is a file or cannot be written; nothing half-written stays.
     """
-    started = time.monotonic()
+    started, judge = time.monotonic(), judge_by(detector)
     folder = None if out is None else Path(out).absolute()  # `.` has no name
     if folder is not None:
         check_free(folder)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from siftrec.data.catalog import Catalog
 from siftrec.data.sequences import Sequences
+from siftrec.detectors.blend import Detector
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.detectors.fitted import OnFold
 
@@ -21,11 +23,18 @@ class Judge(Protocol):
         ...
 
 
-def library_judge(log: Sequences, catalog: Catalog, *, seed: int, quick: bool, on_fold: OnFold) -> NoiseScores:
-    """The library's own detector."""
-    from siftrec.noise.judge import judge
+def judge_by(detector: Detector | Judge | None) -> Judge:
+    """A detector of the library as a judge, None = the default one; what judges already stays what it is.
 
-    return judge(log, catalog, seed=seed, quick=quick, on_fold=on_fold)
+    Raises:
+        UsageError: neither.
+    """
+    from siftrec.noise.judge import check_detector, judge
+
+    if isinstance(detector, type) or not callable(detector):
+        check_detector(detector)
+        return partial(judge, detector=detector)
+    return detector
 
 
 def weights_of(log: Sequences, scores: NoiseScores) -> np.ndarray:

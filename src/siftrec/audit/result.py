@@ -13,7 +13,7 @@ from siftrec.audit.source import Source
 from siftrec.audit.verdict import Verdict
 from siftrec.audit.view import audit_view
 from siftrec.detectors.calibrate import NoiseScores
-from siftrec.noise.measure import LEVELS
+from siftrec.noise.measure import LEVELS, settings_told
 from siftrec.report.page import audit_page
 
 
@@ -62,8 +62,9 @@ class Audit:
         source, version, seed, quick, seconds
         log          description: see `siftrec.data.describe`; `popularity`, `repeats`, and `looks`, users worth a look
         modalities   name → `width`, `coverage`
-        noise        `mechanism` of the calibration, `rho_upper` and its `rho_interval`, `q`, `flagged` interactions,
-                     `flagged_at` q → interactions, `mean` noise probability
+        noise        `mechanism` of the calibration, `detector`: its settings, null of a judge of one's own,
+                     `rho_upper` and its `rho_interval`, `q`, `flagged` interactions, `flagged_at` q → interactions,
+                     `mean` noise probability
         findable     per mechanism: `mechanism, rho, users, interactions, planted, detection`
         holdout      `protocol`, `users` asked, `why`; null where the log is too short
         verdict      `answer`, `sentences`, `users`, `gains`: per proxy and for all together, relative to training
@@ -83,6 +84,7 @@ class Audit:
             "modalities": {each.name: {"width": each.width, "coverage": each.coverage} for each in content},
             "noise": {
                 "mechanism": scores.mechanism,
+                "detector": settings_told(scores),
                 "rho_upper": scores.rho_upper,
                 "rho_interval": list(scores.rho_interval),
                 "q": scores.q,

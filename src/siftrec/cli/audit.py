@@ -12,6 +12,7 @@ import typer
 
 from siftrec.cli.console import say, table, write_result
 from siftrec.cli.data import Column
+from siftrec.cli.detector import DetectorName, DetectorOption, settings_of
 from siftrec.errors import UsageError
 from siftrec.train.progress import duration
 
@@ -45,6 +46,7 @@ def audit_command(  # noqa: PLR0913
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="Folder to write; new or empty.")
     ] = None,
+    detector: DetectorOption = DetectorName.likelihood,
     quick: Annotated[bool, typer.Option("--quick", help="A quick scorer and counted models only.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 7,
     json: Annotated[str | None, typer.Option(help="Write the result as JSON; - is stdout.")] = None,
@@ -58,7 +60,8 @@ def audit_command(  # noqa: PLR0913
         return result.page(shlex.join(["siftrec", *sys.argv[1:]]))
 
     log = Named(source, Columns(user, item, time, label, weight, rating, split))
-    result = audit(log, named, output, plan=QUICK if quick else FULL, seed=seed, on_event=_Shown(), page=page)
+    plan, how = QUICK if quick else FULL, settings_of(detector)
+    result = audit(log, named, output, plan=plan, seed=seed, on_event=_Shown(), detector=how, page=page)
     if json is not None:
         write_result(result.to_json(), json)
     if json != "-":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from siftrec.cli.console import counting, say, table
+from siftrec.cli.detector import DetectorName, DetectorOption, settings_of
 from siftrec.cli.runs import CONFIG, Trust, experiment_of, folder, load_run
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def noise_command(
     run: Run,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write.")],
     part: PartOption = PartName.all,
+    detector: DetectorOption = DetectorName.likelihood,
     trust: Trust = None,
 ) -> None:
     """Judge every interaction of a run's log: a table, a page, and how well planted noise is found where there is some."""
@@ -64,7 +66,9 @@ def noise_command(
         files.check_replaceable(output, KIND)
     opened = _opened(run, part.value, trust)
     data, seed = opened.prepared, opened.experiment.seed
-    report = noise_report(opened.trained, data, part=part.value, name=folder(run).name, seed=seed, counting=counting)
+    judge = settings_of(detector)
+    found = noise_report(opened.trained, data, part=part.value, detector=judge, seed=seed, counting=counting)
+    report = replace(found, name=folder(run).name)
     writers: dict[str, files.Writer] = {TABLE: lambda path: write_table(report.to_frame(), path, data.time_kind)}
     modalities = report.modalities()
     if modalities is not None:
@@ -82,6 +86,7 @@ def sift_command(
     run: Run,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="File to write, like the log.")],
     part: PartOption = PartName.all,
+    detector: DetectorOption = DetectorName.likelihood,
     drop: Annotated[bool, typer.Option("--drop", help="Leave flagged rows out instead of writing weights.")] = False,
     trust: Trust = None,
 ) -> None:
@@ -105,7 +110,9 @@ def sift_command(
         check_unweighted(experiment.data.path)
     opened = _opened(run, part.value, trust, unweighted=not drop)
     with counting(FITTED) as tell:
-        scores = scores_for(opened.log, opened.prepared.catalog, experiment.seed, on_fold=tell)
+        scores = scores_for(
+            opened.log, opened.prepared.catalog, experiment.seed, on_fold=tell, detector=settings_of(detector)
+        )
     rows = opened.log.rows
     marks = Marks.without(rows, scores.flagged) if drop else Marks.weights(rows, scores.weight)
     rewrite(experiment.data.path, output, marks)

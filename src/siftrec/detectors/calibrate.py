@@ -21,7 +21,7 @@ short histories, it is the bound of the others only.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -31,6 +31,9 @@ from siftrec.data.vocab import Vocab
 from siftrec.detectors.bound import ENOUGH, upper_bound
 from siftrec.detectors.density import KNOTS, LEAST, grenander, tail
 from siftrec.errors import UsageError
+
+if TYPE_CHECKING:
+    from siftrec.detectors.blend import Detector
 
 _POOLS = 32
 _KEPT = 4096
@@ -50,6 +53,7 @@ class NoiseScores:
         rho_interval: its 95 % interval over resampled users and background draws.
         q: share of genuine interactions aimed at among `flagged`.
         mechanism: how the background was drawn.
+        detector: settings of what gave the scores; None where that is no detector of this library.
     """
 
     noise: np.ndarray
@@ -60,6 +64,7 @@ class NoiseScores:
     rho_interval: tuple[float, float]
     q: float
     mechanism: str
+    detector: Detector | None = None
 
     def __repr__(self) -> str:
         low, high = self.rho_interval

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ import torch
 from siftrec.data.catalog import Catalog
 from siftrec.data.coded import check_coded
 from siftrec.data.sequences import Sequences
-from siftrec.detectors.blend import Detector
+from siftrec.detectors.blend import Blend, Detector
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.detectors.content import content_of, units
 from siftrec.detectors.fitted import OnFold, calibrated
@@ -44,7 +45,7 @@ def judge(
             them. None = `log` itself, of which nobody is judged by what they did themselves.
         q: share of genuine interactions aimed at among the flagged.
         seed: of the detector and the background.
-        quick: fewer folds and epochs; ignored where `detector` is given.
+        quick: fewer folds and epochs for the likelihood, whatever `detector` says of them.
         on_fold: progress.
 
     Raises:
@@ -55,16 +56,33 @@ def judge(
         raise UsageError(f"catalog: {type(catalog).__name__} is no Catalog; try siftrec.Catalog(events.items)")
     for each in (log,) if fitted_on is None else (log, fitted_on):
         check_coded(each, len(catalog))
-    _check_detector(detector)
-    how, source = detector or (QUICK if quick else Likelihood()), log if fitted_on is None else fitted_on
+    check_detector(detector)
+    how, source = detector or Likelihood(), log if fitted_on is None else fitted_on
+    how = _quick(how) if quick else how
     counts_N = torch.from_numpy(source.counts(len(catalog)).astype(np.float32))
     content_NG = units(content_of(catalog, counts_N))
     fitted = how.build(len(catalog), content_NG.shape[1]).fit(source, content_NG, seed, on_fold)
     users = np.arange(len(log)) if source is log else None
-    return calibrated(fitted, log, content_NG, users, q=q, seed=seed)
+    return replace(calibrated(fitted, log, content_NG, users, q=q, seed=seed), detector=how)
 
 
-def _check_detector(detector: object) -> None:
+def _quick(how: Detector) -> Detector:
+    """The same with its likelihood fitted as `QUICK` is; the others train nothing."""
+    if isinstance(how, Blend):
+        return replace(how, likelihood=_quickly(how.likelihood))
+    return _quickly(how) if isinstance(how, Likelihood) else how
+
+
+def _quickly(how: Likelihood) -> Likelihood:
+    return replace(how, folds=QUICK.folds, epochs=QUICK.epochs, steps=QUICK.steps, learning_rate=QUICK.learning_rate)
+
+
+def check_detector(detector: object) -> None:
+    """Refuse what is neither the settings of a detector nor None.
+
+    Raises:
+        UsageError: naming what there is.
+    """
     if detector is None or isinstance(detector, Detector):
         return
     if isinstance(detector, type):

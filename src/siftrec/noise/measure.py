@@ -10,6 +10,7 @@ from scipy.stats import norm, rankdata
 from siftrec.data.sequences import Sequences
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.errors import UsageError
+from siftrec.settings import describe
 
 LEVELS = (0.05, 0.2, 0.4)
 CONTROLS = ("auroc_popularity", "auroc_position", "auroc_lifetime")
@@ -75,12 +76,18 @@ def judgement(scores: NoiseScores) -> dict[str, Any]:
     return {
         "schema": 1,
         "calibrated_on": scores.mechanism,
+        "detector": settings_told(scores),
         "events": len(scores.noise),
         "rho_upper": scores.rho_upper,
         "rho_interval": list(scores.rho_interval),
         "flagged": {f"{q:g}": int(scores.at(q).sum()) for q in LEVELS},
         **dict.fromkeys((*unknown, "fdr_reached", "reliability", "by_history_length")),
     }
+
+
+def settings_told(scores: NoiseScores) -> dict[str, Any] | None:
+    """The detector behind scores as a configuration file spells it, every default written out; None where there is none."""
+    return None if scores.detector is None else describe(scores.detector)
 
 
 def _told(

@@ -15,6 +15,7 @@ from siftrec.data.sequences import Sequences
 from siftrec.data.writers import tables
 from siftrec.data.writers.marks import WEIGHT, Marks, refuse_weighted
 from siftrec.data.writers.rewrite import check_target, rewrite
+from siftrec.detectors.blend import Detector
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.detectors.fitted import OnFold
 from siftrec.errors import DataError, UsageError
@@ -94,28 +95,36 @@ class Sifted:
 
 
 def sift(
-    trained: Trained, events: Interactions, catalog: Catalog | None = None, *, q: float = 0.2, seed: int = 7
+    trained: Trained,
+    events: Interactions,
+    catalog: Catalog | None = None,
+    *,
+    detector: Detector | None = None,
+    q: float = 0.2,
+    seed: int = 7,
 ) -> Sifted:
     """Judge every interaction of a log.
 
     Args:
-        trained: CCL4Rec judges by what it has learned; under any other method the log is judged by itself and by the
-            content of its items, see `judged`.
+        trained: CCL4Rec judges by what it has learned, unless a detector is named; under any other method the log is
+            judged by itself and by the content of its items, see `judged`.
         events: the log; interactions with items that the model does not know are not judged.
         catalog: items and content that the model was trained with; only a model without content can do without.
+        detector: judges the log by itself, whatever the method; see `siftrec.judge`.
         q: share of genuine interactions aimed at among the flagged.
         seed: of the background.
 
     Raises:
-        UsageError: what is no log, or content that is needed and was not given.
+        UsageError: what is no log or no detector, or content that is needed and was not given.
+        SettingsError: `Agreement` without content.
         DataError: no item of the log is one of the model's.
     """
     if not isinstance(events, Interactions):
         raise UsageError(f"events: {type(events).__name__} is no log; give what siftrec.read returns")
     kept = events.positives()
-    if not isinstance(trained.method, CCL4Rec):
+    if detector is not None or not isinstance(trained.method, CCL4Rec):
         content = catalog_for(trained, catalog, kept.items, "sift(model, events, catalog)")
-        return judged(events, content, q=q, seed=seed)
+        return judged(events, content, detector=detector, q=q, seed=seed)
     known = replace(kept, frame=kept.frame.filter(trained.items.encode(kept.frame["item"], unknown=0) > 0))
     if not len(known):
         raise DataError(
@@ -145,25 +154,33 @@ def catalog_for(trained: Trained, catalog: Catalog | None, items: pl.Series, cal
     return Catalog(items) if catalog is None else catalog
 
 
-def judged(events: Interactions, catalog: Catalog, *, q: float = 0.2, seed: int = 7) -> Sifted:
+def judged(
+    events: Interactions, catalog: Catalog, *, detector: Detector | None = None, q: float = 0.2, seed: int = 7
+) -> Sifted:
     """Judge every interaction of a log by the log and the content of its items; no trained model is needed.
 
     Args:
         events: the log.
         catalog: its items.
+        detector: see `siftrec.judge`.
         q: share of genuine interactions aimed at among the flagged.
         seed: of the scorer and the background.
     """
     kept = events.positives()
     log = kept.sequences(kept.users, catalog.vocab)
-    return Sifted(events, log.rows, scores_for(log, catalog, seed, q))
+    return Sifted(events, log.rows, scores_for(log, catalog, seed, q, detector=detector))
 
 
 def scores_for(
-    log: Sequences, catalog: Catalog, seed: int, q: float = 0.2, on_fold: OnFold = lambda done, of: None
+    log: Sequences,
+    catalog: Catalog,
+    seed: int,
+    q: float = 0.2,
+    on_fold: OnFold = lambda done, of: None,
+    detector: Detector | None = None,
 ) -> NoiseScores:
     """Where the noise scores of the commands come from."""
-    return judge(log, catalog, q=q, seed=seed, on_fold=on_fold)
+    return judge(log, catalog, detector=detector, q=q, seed=seed, on_fold=on_fold)
 
 
 def weighted(

@@ -33,6 +33,7 @@ class Level:
         flagged: interactions flagged at that level.
         mechanism: the named noise model, e.g. "replace".
         at_levels: (q, interactions flagged at q), for levels beside `q`; empty = not computed.
+        detector: what judged, e.g. "Blend"; None = the default one.
     """
 
     upper: Estimate
@@ -40,6 +41,7 @@ class Level:
     flagged: int
     mechanism: str = "replace"
     at_levels: tuple[tuple[float, int], ...] = ()
+    detector: str | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import polars as pl
 
 from siftrec.data.catalog import Catalog
 from siftrec.data.sequences import Sequences
+from siftrec.detectors.blend import Detector
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.detectors.fitted import OnFold
 from siftrec.errors import UsageError
@@ -36,7 +37,7 @@ class NoiseReport:
     """What is believed of a log's interactions, and of the content they showed; `noise_report` makes it.
 
     Attributes:
-        name: heads the page.
+        name: heads the page; at first that of the method, `dataclasses.replace` gives another.
         subject: the log, its items, and what was planted.
         chosen: (E,) bool, the events of `subject.log` that were judged.
         scores: of these.
@@ -161,7 +162,7 @@ def noise_report(
     *,
     part: Part = "all",
     titles: Mapping[Any, str] | None = None,
-    name: str | None = None,
+    detector: Detector | None = None,
     seed: int = 7,
     counting: Counting | None = None,
 ) -> NoiseReport:
@@ -180,14 +181,15 @@ def noise_report(
         part: `all`, without the test part where noise was planted; `train`: training interactions, by training
             interactions only.
         titles: raw item id → title, for the page; None = those that the model was saved with.
-        name: heads the page; None = that of the method.
+        detector: settings of what judges interactions, see `siftrec.judge`.
         seed: of the scorers and the background.
         counting: shows progress: called with what is counted, it gives a context manager of a function of the number done
             and their total; None shows nothing.
 
     Raises:
-        UsageError: what is no model, log or catalog; another part; content that is needed and was not given; a catalog that
-            is not the one a Demure was trained with.
+        UsageError: what is no model, log, catalog or detector; another part; content that is needed and was not given; a
+            catalog that is not the one a Demure was trained with.
+        SettingsError: `Agreement` without content.
         DataError: an item of the log that the catalog lacks.
     """
     subject = subject_of(model, split, catalog)
@@ -199,10 +201,10 @@ def noise_report(
     chosen, content = subject.chosen(part), subject.catalog
     log, counting = subject.log.where(chosen), counting or _silent
     with counting(FITTED) as tell:
-        scores = scores_for(log, content, seed, on_fold=tell)
+        scores = scores_for(log, content, seed, on_fold=tell, detector=detector)
     with counting("models of what each modality showed") as tell:
         modal = judge_modalities(model, log, without(content, subject.imputed), seed, tell)
-    heading = type(model.method).__name__ if name is None else name
+    heading = type(model.method).__name__
     return NoiseReport(heading, subject, chosen, scores, modal, {str(item): named[item] for item in named}, seed)
 
 

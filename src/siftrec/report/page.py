@@ -139,5 +139,5 @@ def _environment() -> jinja2.Environment:
         charts.reliability,
     )
     environment.globals.update({each.__name__: each for each in (*drawn, charts.concentration)})
-    environment.globals |= {"mechanisms": words.MECHANISMS, "parts_drawn": PARTS}
+    environment.globals |= {"mechanisms": words.MECHANISMS, "detectors": words.DETECTORS, "parts_drawn": PARTS}
     return environment

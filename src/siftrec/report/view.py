@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from siftrec.detectors.calibrate import NoiseScores
+from siftrec.detectors.likelihood import Likelihood
 from siftrec.noise.measure import LEVELS
 from siftrec.report.data import Detection, Estimate, Level, Modalities, NoiseView, Origin, Point
 from siftrec.report.marks import Flagged
@@ -57,7 +58,9 @@ def level(scores: NoiseScores) -> Level:
     """How noisy, and how sure."""
     at = tuple((q, int(scores.at(q).sum())) for q in LEVELS)
     flagged = int(scores.flagged.sum())
-    return Level(Estimate(scores.rho_upper, *scores.rho_interval), scores.q, flagged, scores.mechanism, at)
+    how = scores.detector
+    chosen = None if how is None or isinstance(how, Likelihood) else type(how).__name__
+    return Level(Estimate(scores.rho_upper, *scores.rho_interval), scores.q, flagged, scores.mechanism, at, chosen)
 
 
 def detection(told: Mapping[str, Any]) -> Detection:

@@ -20,6 +20,13 @@ MECHANISMS = {
     "autoplay": "what others had right after the item before: played by itself, and related",
 }
 
+DETECTORS = {
+    "Cooccurrence": "how many other users had it together with the rest of its history, against chance",
+    "Agreement": "how alike its content is to that of the rest of its history",
+    "Blend": "a model of other users, by how many of them had it together with the rest of its history, and by how alike "
+    "its content is where it has any",
+}
+
 
 def plain(text: str, longest: int = 160) -> str:
     """Text of a log made fit to be shown: one line, no control or direction-changing characters, not too long."""
