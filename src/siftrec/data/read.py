@@ -59,7 +59,8 @@ def read(
         user: column with user ids; columns are recognised by name where they are not given, and "" says there is none.
         item: column with item ids.
         time: column with times: s, ms, µs or ns since 1970, 20240131, ISO 8601 or datetimes. Without one, the order in the
-            source counts; where a typed table has datetimes that are not recognised, it does only if "" says so.
+            source counts; where another column holds nothing but datetimes, ISO 8601 dates or numbers that may be seconds,
+            milliseconds or microseconds of the years 1990 to 2100, it does only if "" says so.
         label: column with 1 (clicked) or 0 (shown, not clicked); of KuaiRand `is_click` or `long_view`.
         weight: column with weights in [0, 1]; a note says where it was not given and taken by its name.
         rating: column with ratings; kept, not interpreted.
