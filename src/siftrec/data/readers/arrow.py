@@ -182,6 +182,10 @@ def in_memory(frame: Any, source: str) -> pa.Table:
         return frame.to_arrow()
     if not hasattr(frame, "__arrow_c_stream__"):
         raise DataError(f"{type(frame).__name__} is no path and no table; give a polars, pandas or pyarrow table")
+    if hasattr(frame, "to_frame") and not hasattr(frame, "columns"):  # of pandas or polars
+        raise DataError(
+            "Series is a single column; give a table with all of them, e.g. .reset_index() of pandas", source
+        )
     if hasattr(frame, "set_axis") and not all(isinstance(name, str) for name in getattr(frame, "columns", [])):
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)  # of pandas; pyarrow warns of mixed names
     names = getattr(getattr(frame, "index", None), "names", [])
