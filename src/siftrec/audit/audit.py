@@ -26,6 +26,7 @@ from siftrec.audit.source import Given, Log, Source, open_source
 from siftrec.audit.verdict import FEWEST_USERS, Verdict, decide
 from siftrec.data.split import TEST
 from siftrec.detectors.calibrate import NoiseScores
+from siftrec.errors import UsageError
 from siftrec.nn.threads import threads
 
 NEXT_TO_NOTHING = 0.55
@@ -52,7 +53,8 @@ def audit(
         features: modality name → file of item vectors, or `Vectors`: with the ids of their rows; None: what the layout has
             beside the log. Of a log that was read: its catalog, or None.
         out: folder to write; None writes nothing.
-        plan: how much to do: `FULL` or `QUICK`, the quick scorer, counted models only, fewer users where there are many.
+        plan: how much to do: `siftrec.audit.FULL`, or `siftrec.audit.QUICK`: the quick scorer, counted models only, fewer
+            users where there are many.
         seed: of everything random.
         on_event: called with every event, see `siftrec.audit.events`.
         judge: the scorer; by default the library's.
@@ -60,10 +62,12 @@ def audit(
 
     Raises:
         DataError: a log or a feature file that is not what it claims to be.
-        UsageError: `out` is not empty.
+        UsageError: `out` is not empty, or `plan` is none.
         EnvironmentProblem: `out` is a file or cannot be written; nothing half-written stays.
     """
     started = time.monotonic()
+    if not isinstance(plan, Plan):
+        raise UsageError(f"plan: {plan!r} is none; give siftrec.audit.FULL or siftrec.audit.QUICK")
     folder = None if out is None else Path(out).absolute()  # `.` has no name
     if folder is not None:
         check_free(folder)
