@@ -74,6 +74,7 @@ def test_defaults_are_filled_in_and_paths_are_relative_to_the_file(tmp_path: Pat
         ("[train]\nepochs = 2.5", "train.epochs", "not 2.5"),
         ("[train]\nepocs = 2", "train.epocs", "did you mean 'epochs'?"),
         ("[train]\nmetric = 'foo'", "train.metric", "with a cut-off, e.g. ndcg@10, or gauc or auc, not 'foo'"),
+        ("[train]\nmetric = 'NDCG@10'", "train.metric", "must be in lower case, 'ndcg@10', not 'NDCG@10'"),
         ("[train]\nthreads = 1025", "train.threads", "less than or equal to 1024"),
         ("[evaluate]\ncutoffs = 7", "evaluate.cutoffs", "must be a list, not 7"),
         ("[modality]\ntext = 3", "modality.text", "must be a table"),
@@ -85,6 +86,8 @@ def test_defaults_are_filled_in_and_paths_are_relative_to_the_file(tmp_path: Pat
         ("[split]\nuse = 'siftrec:TemporalSplit'\ntest = 1.5", "split.test", "less than or equal to 1"),
         ("[split]\ntest = 0.1", "split.use", "missing"),
         ("[split]\nuse = 3", "split.use", "must be text"),
+        ("[split]\nuse = 'leaveoneout'", "split.use", "did you mean 'siftrec:LeaveOneOut'?"),
+        ("[split]\nuse = 'nothing like it'", "split.use", "e.g. 'siftrec:CCL4Rec'"),
         ("[split]\nuse = 'nowhere_at_all:X'", "split.use", "cannot import"),
         ("[data.inject]\nrho = 1.5", "data.inject.rho", "less than or equal to 0.9"),
         ("[data.inject]\nmecanism = 'replace'", "data.inject.mecanism", "did you mean 'mechanism'?"),
@@ -412,3 +415,9 @@ def test_what_only_looks_like_a_number_stays_text(tmp_path: Path) -> None:
     """Names of columns and ids keep their zeros and dots."""
     told = config.load(write(tmp_path, MINIMAL), ["data.user=007", "data.item=.", "data.time=1.2.3"])
     assert (told.data.user, told.data.item, told.data.time) == ("007", ".", "1.2.3")
+
+
+def test_a_method_without_its_module_is_answered_by_its_full_name(tmp_path: Path) -> None:
+    for name in ("SASRec", "sasrec", "recbole.SASRec"):
+        with pytest.raises(SettingsError, match=r"^method.use: .*; did you mean 'siftrec:SASRec'\?$"):
+            config.load(write(tmp_path, MINIMAL), [f"method.use={name}"])

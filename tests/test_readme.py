@@ -125,6 +125,7 @@ def test_the_command_lines_run_on_the_data_they_name(
 
 
 @pytest.mark.parametrize("page", sorted((DOCS / "howto").glob("*.md")), ids=lambda page: page.stem)
+@pytest.mark.filterwarnings("ignore:modality 'tags' has vectors for only")  # an example of two items
 def test_a_howto_can_be_followed(page: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Block after block: TOML becomes exp.toml, Python that begins with the name of a file becomes that file, commands and
     other Python run; what another program reads does not."""

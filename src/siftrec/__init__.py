@@ -282,7 +282,8 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'siftrec' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"siftrec.{_HOME[name]}"), name)
+    found = getattr(importlib.import_module(f"siftrec.{_HOME[name]}"), name)
+    return globals().get(name, found)  # a package that is the function, too: importing it has bound its name
 
 
 def __dir__() -> list[str]:

@@ -26,6 +26,7 @@ from siftrec.data.vocab import Vocab
 from siftrec.detectors.state import check_state
 from siftrec.errors import ArtifactError, DataError, SettingsError, UsageError
 from siftrec.methods.base import Counted, Extensible, Method, Model, Scorer, refusal
+from siftrec.methods.checks import check_trained
 from siftrec.methods.trained import Facts, Trained
 from siftrec.settings import build, describe, trusting
 
@@ -47,9 +48,10 @@ def save(trained: Trained, folder: str | Path) -> None:
 
     Raises:
         ArtifactError: a weight that is NaN or infinite.
-        UsageError: a run folder, and a model that another run trained.
+        UsageError: no trained model, or a run folder and a model that another run trained.
         EnvironmentProblem: disk full, read-only folder, or a folder that holds anything else, be it an export.
     """
+    check_trained(trained)
     about = {
         "siftrec": siftrec.__version__,
         "method": describe(trained.method),

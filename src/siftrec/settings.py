@@ -100,7 +100,9 @@ def resolve(name: str, path: str, trust: tuple[str, ...] = ("siftrec",)) -> type
     """
     module, _, attribute = name.partition(":")
     if not module or not attribute:
-        raise SettingsError(path, f"{name!r} is not of the form 'module:Name', e.g. 'siftrec:CCL4Rec'")
+        own = _closest(name.rpartition(".")[2], _offered(_imported("siftrec", path), path))
+        example = f"; did you mean 'siftrec:{own}'?" if own else ", e.g. 'siftrec:CCL4Rec'"
+        raise SettingsError(path, f"{name!r} is not of the form 'module:Name'{example}")
     package = module.split(".")[0]
     if not {"*", package} & set(trust):
         raise SettingsError(
@@ -171,10 +173,16 @@ def _looked_in() -> str:
 def nearest(wrong: str, known: typing.Iterable[str]) -> str:
     """`; did you mean 'x'?` or a list of what exists: the tail of an error about a misspelt name."""
     names = sorted(known)
-    close = difflib.get_close_matches(wrong, names, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
+    if close := _closest(wrong, names):
+        return f"; did you mean {close!r}?"
     return f"; known: {', '.join(names)}" if names else ""
+
+
+def _closest(wrong: str, known: Iterable[str]) -> str | None:
+    """The name that is most like a misspelt one, in letters of either case."""
+    plain = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(wrong.lower(), plain, n=1)
+    return plain[close[0]] if close else None
 
 
 def build(table: Mapping[str, Any], path: str, trust: tuple[str, ...] = ANY) -> Any:

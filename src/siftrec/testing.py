@@ -7,6 +7,7 @@ def test_contract():
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,7 +107,9 @@ def _fitted(method: Method, data: _Data, seed: int, split: Split | None = None) 
     from siftrec.train.settings import Training
 
     short = Training(epochs=4, batch_size=32, rows_per_user=1, learning_rate=0.01, schedule="constant")
-    return fit(method, data.split if split is None else split, data.catalog, training=short, seed=seed).scorer
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "training ended after few steps")
+        return fit(method, data.split if split is None else split, data.catalog, training=short, seed=seed).scorer
 
 
 def _check_settings(method: Method) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -340,3 +342,16 @@ def test_a_full_audit_trains_sasrec_on_both_sides(stored: Stored) -> None:
     assert sasrec.relative > 0
     assert found.verdict.answer == WEIGHT
     assert replace(found.verdict, gains=()).users == 1500
+
+
+@pytest.mark.parametrize("plan", [None, "quick"])
+def test_a_plan_that_is_none_is_refused_by_what_would_do(plan: Any) -> None:
+    with pytest.raises(UsageError, match=r"plan: .* is none; give siftrec.audit.FULL or siftrec.audit.QUICK"):
+        audit("log.csv", plan=plan)
+
+
+def test_the_plans_are_found_from_siftrec_at_first_sight() -> None:
+    """The first `sr.audit` of a process was the function alone, without what the package beside it offers."""
+    for name in ("QUICK", "FULL", "Plan", "Named"):
+        code = f"import siftrec as sr; sr.audit.{name}; assert callable(sr.audit); assert sr.audit is sr.audit"
+        subprocess.run([sys.executable, "-c", code], check=True)

@@ -94,7 +94,12 @@ TEXTS = {
     "empty split": ("a.csv", "user,item,split\na,x,\n", ":2:5", "split '' is none of train"),
     "label 2": ("a.csv", "user,item,label\na,x,1\na,y,2\n", ":3:5", "label '2' is neither 0 nor 1"),
     "text for a label": ("a.csv", "label,user,item\nyes,a,x\n", ":2:1", "label 'yes' is not a number"),
-    "weight above 1": ("a.csv", "user,item,weight\na,x,1.5\n", ":2:5", "weight '1.5' is not between 0 and 1"),
+    "weight above 1": (
+        "a.csv",
+        "user,item,weight\na,x,1.5\n",
+        ":2:5",
+        "weight '1.5' is not between 0 and 1; weight='' leaves the column out",
+    ),
     "infinite weight": ("a.csv", "user,item,weight\na,x,inf\n", ":2:5", "weight 'inf' is not a finite number"),
     "empty rating": ("a.csv", "user,item,rating\na,x,\n", ":2:5", "rating '' is not a number"),
     "NaN rating": ("a.csv", "user,item,rating\na,x,nan\n", ":2:5", "rating 'nan' is not a finite number"),
@@ -364,7 +369,7 @@ def test_the_index_of_a_table_is_read_where_it_has_a_name_and_listed_nowhere_els
             pl.DataFrame({"user": [uuid.UUID(int=1)], "item": [1]}),
             "text or whole numbers; .astype(str) makes them text",
         ),
-        (pd.Series([1, 2]), "cannot be read as a table"),
+        (pd.Series([1, 2]), "Series is a single column; give a table with all of them"),
     ],
 )
 def test_columns_of_objects_are_told_in_a_line_that_can_be_read(table, problem):

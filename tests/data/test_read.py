@@ -169,6 +169,19 @@ def test_weights_that_were_not_asked_for_are_noted():
     assert read(frame, weight="weight").notes == read(frame, weight="").notes == {}
 
 
+def test_columns_taken_by_name_are_shown_where_the_log_is():
+    """A column `weight` of kilograms, or `label` of classes, changed what was learned, and no notebook said so."""
+    frame = pl.DataFrame({"user": [1, 1], "item": [1, 2], "time": [1, 2], "label": [1, 0], "weight": [0.5, 1.0]})
+    log = read(frame)
+    assert log.notes["rows with labels, read from the column 'label' for its name"] == 2
+    assert repr(log).endswith("time: clock, from memory; taken by name: label, weight)")
+    assert "taken by name: label, weight" in log._repr_html_()
+    assert "taken by name: label, weight" in repr(log.core(1))
+    assert repr(read(frame, weight="weight")).endswith("taken by name: label)")
+    assert "by name" not in repr(read(frame, weight="", label="label"))
+    assert "by name" not in repr(read(frame.drop("label", "weight")))
+
+
 def test_typed_ids_keep_their_type_and_text_stays_text(tmp_path):
     frame = pl.DataFrame({"user": [3, 1], "item": [7, 8]}, schema={"user": pl.UInt32, "item": pl.Int64})
     events = read(frame)

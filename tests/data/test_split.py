@@ -199,7 +199,7 @@ def test_items_shown_but_not_clicked_are_no_part_of_a_split():
     split = leave_one_out(read(frame))
     assert split.items.decode(split.test.targets[0]).to_list() == [3]
     assert len(split.log.items) == 3
-    assert read(frame).positives().notes == {"rows shown but not clicked, left out": 1}
+    assert read(frame).positives().notes["rows shown but not clicked, left out"] == 1
     assert len(split.items) == 5
 
 
@@ -261,3 +261,12 @@ def test_a_part_without_questions_has_a_fingerprint():
     split = TemporalSplit(test=0.3, valid=0.3)(events_of(log))
     assert len(split.test) == 0
     assert split.test.fingerprint == split.test.take(np.array([], dtype=np.int64)).fingerprint
+
+
+def test_a_split_tells_how_many_rows_were_shown_and_not_clicked() -> None:
+    """With a column `label` of something else most of the log was gone, and every figure was of the rest."""
+    rows = [(user, item, item + 1, int(item != 2)) for user in range(4) for item in range(40)]
+    events = read(pl.DataFrame(rows, schema=["user", "item", "time", "label"], orient="row"))
+    for cut in (LeaveOneOut(), TemporalSplit(), Everything()):
+        assert cut(events).notes["rows shown but not clicked, left out"] == 4
+        assert "rows shown but not clicked, left out" not in cut(events.positives()).notes

@@ -16,7 +16,7 @@ from siftrec.data.split import Part
 from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError, SettingsError, UsageError
 from siftrec.evaluate.compare import compare
-from siftrec.evaluate.evaluation import Evaluation, evaluate, validation_metric
+from siftrec.evaluate.evaluation import About, Evaluation, evaluate, validation_metric
 from siftrec.evaluate.impressions import evaluate_impressions
 from siftrec.evaluate.rank import FILTERS
 from siftrec.methods.popularity import Popularity
@@ -289,3 +289,22 @@ def test_a_larger_catalog_is_asked_in_its_own_codes(problem: tuple[Vectors, Part
     assert wide.about.fingerprint["test"] == asked.recode(larger).fingerprint != asked.fingerprint
     for metric in ("ndcg@10", "recall@5"):
         np.testing.assert_allclose(wide.per_user(metric), same.per_user(metric))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "coverage", "told"),
+    [
+        (("ndcg@10",), {"filtered": {}}, "mine on test (by hand): ndcg@10 0.1500, filtered; 2 users"),
+        (("mrr@10", "hr@10", "map@10"), {}, "mine on test (by hand): mrr@10 0.1500, hr@10 0.1500, filtered; 2 users"),
+        ((), {}, "mine on test (by hand): no metric, filtered; 2 users"),
+    ],
+)
+def test_an_evaluation_made_by_hand_shows_what_it_has(
+    metrics: tuple[str, ...], coverage: dict[str, dict[str, float]], told: str
+) -> None:
+    """Figures of another library in one comparison with ours: printing them was a KeyError."""
+    about = About("mine", 7, "test", "by hand", 30, {}, 0.0, coverage, {})
+    values = np.tile([0.1, 0.2], (len(metrics), 1))
+    made = Evaluation(pl.Series(["a", "b"]), metrics, {"seen": values}, about)
+    assert repr(made).startswith(told)
+    assert all(name in made._repr_html_() for name in metrics)

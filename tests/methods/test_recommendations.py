@@ -1,12 +1,17 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 
+from siftrec.artifact import save
 from siftrec.data.catalog import Catalog
 from siftrec.data.read import read
 from siftrec.data.split import leave_one_out
 from siftrec.errors import DataError, UsageError
+from siftrec.evaluate.evaluation import evaluate
 from siftrec.methods.itemknn import ItemKNN
 from siftrec.methods.sasrec import SASRec
 from siftrec.methods.trained import Trained
@@ -89,3 +94,40 @@ def test_an_item_that_was_never_trained_on_is_like_none(log: pl.DataFrame) -> No
 def test_what_is_no_id_is_named(model: Trained, ids: list[object]) -> None:
     with pytest.raises(DataError, match="ids are"):
         model.recommend(ids)
+
+
+@pytest.mark.parametrize(
+    ("histories", "says"),
+    [
+        ({"a": ["i1", float("nan")]}, "item ids that are neither all text nor all numbers: 'i1', nan"),
+        ({"a": ["i1"], "b": [2]}, "item ids that are neither all text nor all numbers: 'i1', 2"),
+        ({"a": ["i1", 2]}, "item ids that are neither all text nor all numbers: 'i1', 2"),
+        ({"a": ["i1"], 5: ["i2"]}, "user ids are neither all text nor all numbers: 'a', 5"),
+        ({"a": None}, "None, the history of 'a', is no list"),
+        ({"a": 5}, "5, the history of 'a', is no list"),
+        (pl.Series([["i1"]]), "Series is a single column; give a table"),
+        (pd.Series({"a": "i1"}), "'i1', the history of 'a', is text"),
+        ([["i1"]], "list is no path and no table"),
+    ],
+)
+def test_histories_that_are_none_are_refused_in_one_line(histories: object, says: str, model: Trained) -> None:
+    """A traceback of Polars about building a Series names neither the user nor what to do."""
+    with pytest.raises((DataError, UsageError)) as error:
+        model.recommend_table(histories)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_histories_grouped_by_pandas_are_taken(log: pl.DataFrame, model: Trained) -> None:
+    grouped = log.to_pandas().groupby("user")["item"].apply(list)
+    assert model.recommend_table(grouped, k=3).equals(model.recommend_table(read(log).histories(), k=3))
+
+
+@pytest.mark.parametrize("kind", ["text", "table", "nothing"])
+def test_what_is_no_model_is_refused_in_one_line(kind: str, log: pl.DataFrame, tmp_path: Path) -> None:
+    """Another library's recommendations in a table, or the name of a run, gave a traceback."""
+    thing: Any = {"text": "m1", "table": log, "nothing": None}[kind]
+    for used in (lambda: evaluate(thing, leave_one_out(read(log)).test), lambda: save(thing, tmp_path / "q")):
+        with pytest.raises(UsageError, match=r"^trained: \w+ is no trained model; give what siftrec.fit returned"):
+            used()
+    assert not (tmp_path / "q").exists()

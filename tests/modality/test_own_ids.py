@@ -1,5 +1,6 @@
 """Whose ids count: those inside a file of vectors, or those beside it; and what float32 makes of wider numbers."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +75,16 @@ def test_ids_that_are_categories_are_text_as_they_are_in_a_log(kind: pl.DataType
         assert Catalog(frame["item"], text=known).coverage == {"text": 1}
     with pytest.raises(DataError, match="id 'a' occurs twice, again in row 2"):
         features(frame.with_columns(pl.lit("a").cast(kind).alias("item")))
+
+
+@pytest.mark.parametrize(("known", "warned"), [(2, True), (3, False)])
+def test_content_that_next_to_no_item_has_is_warned_of(
+    known: int, warned: bool, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Ids of another kind meet a few items by chance, and a model of content was trained on noise."""
+    warnings.simplefilter("always")
+    vectors = features(np.ones((known, 2), np.float32), ids=list(range(known)))
+    Catalog(list(range(60)), text=vectors)
+    told = [(str(each.message), Path(each.filename).name) for each in recwarn]
+    says = "modality 'text' has vectors for only 3.33% of the catalog's 60 items; are its ids right?"
+    assert told == ([(says, Path(__file__).name)] if warned else [])

@@ -27,7 +27,7 @@ from siftrec.methods.popularity import Popularity
 from siftrec.methods.sasrec import SASRec
 from siftrec.methods.slots import SlotViews
 from siftrec.train.estimate import give_back_memory
-from siftrec.train.events import EpochEnded, Started, Stepped, Stopped
+from siftrec.train.events import EpochEnded, Started, Stepped, Stopped, Warned
 from siftrec.train.fit import fit
 from siftrec.train.settings import Training
 from train.tiny import Collected, Tiny, content_fit, split, tiny_fit, weights_hash
@@ -63,7 +63,7 @@ def test_events_come_in_order_and_say_what_happened() -> None:
     seen = Collected()
     trained = tiny_fit(epochs=3, patience=0, on_event=seen)
     kinds = [type(event) for event in seen]
-    assert kinds == [Started, *([Stepped, Stepped, EpochEnded] * 3), Stopped]
+    assert kinds == [Started, *([Stepped, Stepped, EpochEnded] * 3), Warned, Stopped]
     started, stopped = seen[0], seen[-1]
     assert isinstance(started, Started)
     assert isinstance(stopped, Stopped)
@@ -237,7 +237,7 @@ def test_wrong_settings_are_refused_by_key(setting: str, value: object) -> None:
 def test_overrides_keep_the_other_settings() -> None:
     seen = Collected()
     fit(Tiny(), split(), training=Training(epochs=9, log_steps=1, batch_size=32), epochs=1, on_event=seen)
-    assert [type(event) for event in seen] == [Started, Stepped, Stepped, Stepped, EpochEnded, Stopped]
+    assert [type(event) for event in seen] == [Started, Stepped, Stepped, Stepped, EpochEnded, Warned, Stopped]
 
 
 def test_clipping_bounds_the_step_and_rows_per_user_bounds_the_epoch() -> None:

@@ -3,14 +3,21 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from siftrec.artifact import load, save
+from siftrec.data.catalog import Catalog
 from siftrec.data.split import everything
 from siftrec.errors import ArtifactError
+from siftrec.methods.base import Method
+from siftrec.methods.cl4srec import CL4SRec
+from siftrec.methods.demure import Demure
 from siftrec.methods.popularity import Popularity
-from siftrec.train.events import EpochEnded, Event, Stopped
+from siftrec.methods.sasrec import SASRec
+from siftrec.modality.precomputed import features
+from siftrec.train.events import EpochEnded, Event, Started, Stopped, Warned
 from siftrec.train.fit import fit
 from siftrec.train.progress import Progress
 from train.tiny import Collected, Tiny, log, split, tiny_fit, weights_hash
@@ -87,3 +94,62 @@ def test_without_validation_every_epoch_is_trained_and_the_last_one_kept() -> No
     counted = fit(Popularity(), everything(log()))
     assert counted.popularity.sum() == len(log())
     assert counted.recommend(["v1"], k=2).items
+
+
+FEW = "training ended after few steps, 6 in all; more may help: a smaller batch_size (now 32), more epochs (now 2), "
+FEW += "a larger patience (now 3)"
+
+
+def test_a_training_of_few_steps_warns_whoever_called_it() -> None:
+    """The defaults make fourteen steps on 250 users, worse than popularity, and nobody was told."""
+    with pytest.warns(UserWarning, match="few steps") as caught:
+        fit(Tiny(), split(), epochs=2, batch_size=32)
+    assert [(str(each.message), Path(each.filename).name) for each in caught] == [(FEW, Path(__file__).name)]
+
+
+def test_with_somebody_watching_few_steps_are_an_event_and_no_warning(
+    recwarn: pytest.WarningsRecorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = Collected()
+    fit(Tiny(), split(), epochs=2, batch_size=32, on_event=seen)
+    assert [event.message for event in seen if isinstance(event, Warned)] == [FEW]
+    assert isinstance(seen[-1], Stopped)
+    fit(Tiny(), split(), epochs=2, batch_size=32, on_event=Progress())
+    assert f"warning: {FEW}" in capsys.readouterr().out.splitlines()
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(("most", "told"), [(6, False), (7, True)])
+def test_enough_steps_are_not_told_and_neither_is_no_training(
+    most: int, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("siftrec.train.loop.FEW_STEPS", most)
+    seen = Collected()
+    fit(Tiny(), split(), epochs=2, batch_size=32, patience=0, on_event=seen)
+    warned = [event.message for event in seen if isinstance(event, Warned)]
+    assert bool(warned) is told
+    assert "patience" not in "".join(warned), "nothing was stopped by it"
+    fit(Tiny(), split(), epochs=0, on_event=seen)
+    assert len([event for event in seen if isinstance(event, Warned)]) == len(warned)
+
+
+@pytest.mark.parametrize(
+    ("method", "deaf"),
+    [
+        (SASRec(dim=8), True),
+        (SASRec(dim=8, content=True), False),
+        (CL4SRec(base=SASRec(dim=8)), True),
+        (Demure(base=SASRec(dim=8)), False),
+        (Tiny(), False),
+    ],
+)
+def test_content_that_a_method_was_not_told_to_read_is_noted(method: Method, deaf: bool) -> None:
+    """Coverage was printed, and a model of ids alone was taken for one of content."""
+    parts, seen = split(), Collected()
+    vectors = features(
+        np.random.default_rng(0).normal(size=(len(parts.items) - 1, 4)).astype(np.float32), ids=parts.items.ids
+    )
+    fit(method, parts, Catalog(parts.items.ids, text=vectors), epochs=1, on_event=seen)
+    started = next(event for event in seen if isinstance(event, Started))
+    note = "SASRec reads no content (content=True does); modalities in the catalog"
+    assert (started.notes.get(note) == 1) is deaf

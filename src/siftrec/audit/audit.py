@@ -27,6 +27,7 @@ from siftrec.audit.verdict import FEWEST_USERS, Verdict, decide
 from siftrec.data.split import TEST
 from siftrec.detectors.blend import Detector
 from siftrec.detectors.calibrate import NoiseScores
+from siftrec.errors import UsageError
 from siftrec.nn.threads import threads
 
 NEXT_TO_NOTHING = 0.55
@@ -53,7 +54,8 @@ def audit(
         features: modality name → file of item vectors, or `Vectors`: with the ids of their rows; None: what the layout has
             beside the log. Of a log that was read: its catalog, or None.
         out: folder to write; None writes nothing.
-        plan: how much to do: `FULL` or `QUICK`, the quick scorer, counted models only, fewer users where there are many.
+        plan: how much to do: `siftrec.audit.FULL`, or `siftrec.audit.QUICK`: the quick scorer, counted models only, fewer
+            users where there are many.
         seed: of everything random.
         on_event: called with every event, see `siftrec.audit.events`.
         detector: settings of what judges, see `siftrec.judge`; or a judge of one's own, see `siftrec.audit.judging`.
@@ -62,9 +64,11 @@ def audit(
     Raises:
         DataError: a log or a feature file that is not what it claims to be.
         SettingsError: `Agreement` without content.
-        UsageError: `out` is not empty, or what is no detector.
+        UsageError: `out` is not empty, `plan` is none, or what is no detector.
         EnvironmentProblem: `out` is a file or cannot be written; nothing half-written stays.
     """
+    if not isinstance(plan, Plan):
+        raise UsageError(f"plan: {plan!r} is none; give siftrec.audit.FULL or siftrec.audit.QUICK")
     started, judge = time.monotonic(), judge_by(detector)
     folder = None if out is None else Path(out).absolute()  # `.` has no name
     if folder is not None:

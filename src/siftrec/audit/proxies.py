@@ -6,6 +6,7 @@ weights what it reads when it is asked.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -110,6 +111,10 @@ def _trained(proxy: Proxy, split: Split, asked: Part, seed: int) -> tuple[Evalua
     cutoffs = (min(CUTOFF, len(catalog) - 1),)
     runs = []
     for repeat in range(proxy.repeats):
-        trained = fit(proxy.method, split, catalog, training=proxy.training, seed=seeds.derive(seed, "proxy", repeat))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "training ended after few steps")  # on a small log it is meant to
+            trained = fit(
+                proxy.method, split, catalog, training=proxy.training, seed=seeds.derive(seed, "proxy", repeat)
+            )
         runs.append(evaluate(trained, asked, cutoffs))
     return tuple(runs)

@@ -30,6 +30,11 @@ def complain(problem: str) -> None:
     say(f"error: {' '.join(problem.split())}")
 
 
+def show_warning(message: Warning | str, *place: object, **more: object) -> None:
+    """What Python warns of, as one line without its place: takes the place of `warnings.showwarning`."""
+    say(f"warning: {' '.join(str(message).split())}")
+
+
 def note_leak(split: object) -> None:
     """Say it where a split lets training see what is later than a question."""
     if getattr(split, "leaks_time", False):

@@ -7,13 +7,14 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from siftrec.cli.audit import audit_command
-from siftrec.cli.console import complain
+from siftrec.cli.console import complain, show_warning
 from siftrec.cli.data import data_command, init_command
 from siftrec.cli.demo import demo_command
 from siftrec.cli.doctor import doctor_command
@@ -125,4 +126,5 @@ def _explain(error: Exception) -> int:
 
 def main() -> None:
     """Entry point of the `siftrec` command."""
+    warnings.showwarning = show_warning
     sys.exit(run(sys.argv[1:]))

@@ -14,7 +14,6 @@ import typer
 from siftrec.cli.console import Reporter, metrics_table, note_leak, say
 from siftrec.cli.runs import look_here
 
-_FEW_STEPS = 500
 _STILL_RISING = 0.02
 """Of the figure on validation, as a share, over the last epoch."""
 
@@ -57,26 +56,26 @@ def train_command(
 
 
 def training_was_short(log: Path) -> str:
-    """That the last epoch was the best on validation and why more would have been better, in words; "" if it may be enough.
+    """That the last epoch was the best on validation and still rising, in words; "" if training may be enough.
 
-    Where the rate falls the last epoch is often the best, so that alone says nothing.
+    Where the rate falls the last epoch is often the best, so that alone says nothing. Training itself warns of few steps.
 
     Args:
         log: `log.jsonl` of a run that has ended, in one go or in several.
     """
+    from siftrec.train.loop import FEW_STEPS
+
     lines = _whole_lines(log)
     last = {line["event"]: line for line in lines}
     values = {line["epoch"]: line["value"] for line in lines if line["event"] == "epoch_ended"}
     if not {"started", "stopped"} <= last.keys() or not (epochs := last["stopped"]["epochs"]):
         return ""
     value, before = values.get(epochs - 1), values.get(epochs - 2)
-    if value is None or last["stopped"]["best_epoch"] != epochs - 1:
+    if value is None or before is None or last["stopped"]["best_epoch"] != epochs - 1:
         return ""
-    steps = epochs * last["started"]["steps"]
-    why = [f"after only {steps:,} steps"] if steps < _FEW_STEPS else []
-    if before is not None and value > before * (1 + _STILL_RISING):
-        why.append(f"still up from {before:.4f} to {value:.4f}")
-    return f"the last epoch has the best {last['stopped']['metric']}, {', '.join(why)}" if why else ""
+    if epochs * last["started"]["steps"] < FEW_STEPS or value <= before * (1 + _STILL_RISING):
+        return ""
+    return f"the last epoch has the best {last['stopped']['metric']}, still up from {before:.4f} to {value:.4f}"
 
 
 def _whole_lines(log: Path) -> list[dict[str, Any]]:

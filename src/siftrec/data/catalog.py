@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ import polars as pl
 from siftrec.data.interactions import Interactions
 from siftrec.data.vocab import Vocab, listed_ids
 from siftrec.errors import DataError
+
+_FEW = 0.05
+"""Share of a catalog's items below which ids of another kind are likelier than content so rare."""
 
 
 def names_modality(name: str) -> bool:
@@ -132,7 +136,7 @@ class Catalog:
     Args:
         ids: raw item ids, as a column, a list or a `Vocab`, in any order; codes follow the sorted order.
         modalities: name → `Modality`. One without ids must have a row for each of `ids`, in their order; for
-            `events.items`, that is the sorted one.
+            `events.items`, that is the sorted one. Python warns of one that fewer than 5 % of the items have.
 
     Raises:
         DataError: ids that are not all text or all whole numbers; a modality that cannot be aligned, or that covers no
@@ -144,6 +148,10 @@ class Catalog:
         self.vocab = Vocab.of(column)
         given = None if isinstance(ids, set | frozenset) else column
         self.modalities = {name: self._align(name, modality, given) for name, modality in modalities.items()}
+        for name, share in self.coverage.items():
+            if share < _FEW:
+                problem = f"modality {name!r} has vectors for only {share:.2%} of the catalog's {len(self) - 1:,} items"
+                warnings.warn(f"{problem}; are its ids right?", stacklevel=2)
 
     @classmethod
     def described(cls, ids: pl.Series, contents: Iterable[Content]) -> Catalog:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TimeKind = Literal["clock", "order"]
+LEFT_OUT = "rows shown but not clicked, left out"
 _IDS = ("user", "item")
 _HEAD = 5
 _ORDER = ["user", "time", "row"]
@@ -49,6 +50,7 @@ class Interactions:
         source: where it came from, for messages.
         notes: what was accepted and counted, e.g. {"duplicate rows": 3}.
         given: the table in memory that it was read from; None: a file, or a log made by hand.
+        by_name: `label` and `weight`, where nobody asked for the column and it was taken for its name.
     """
 
     frame: pl.DataFrame
@@ -56,6 +58,7 @@ class Interactions:
     source: str = "memory"
     notes: dict[str, int] = field(default_factory=dict)
     given: Given | None = None
+    by_name: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         missing = [name for name in (*_IDS, "time", "row") if name not in self.frame.columns]
@@ -77,7 +80,8 @@ class Interactions:
     def __repr__(self) -> str:
         users, items = (self.frame[name].n_unique() for name in ("user", "item"))
         told = f"{len(self):,} interactions of {users:,} users with {items:,} items"
-        return f"Interactions({told}, time: {self.time_kind}, from {self.source})"
+        taken = f"; taken by name: {', '.join(self.by_name)}" if self.by_name else ""
+        return f"Interactions({told}, time: {self.time_kind}, from {self.source}{taken})"
 
     def _repr_html_(self) -> str:
         head = self.frame.head(_HEAD)
@@ -101,7 +105,7 @@ class Interactions:
             return self
         frame = self.frame.filter(pl.col("label") == 1)
         dropped = len(self) - frame.height
-        notes = {"rows shown but not clicked, left out": dropped} if dropped else {}
+        notes = {LEFT_OUT: dropped} if dropped else {}
         return replace(self, frame=frame, notes=self.notes | notes)
 
     def core(self, k: int) -> Interactions:

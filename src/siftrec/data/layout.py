@@ -71,6 +71,11 @@ class Layout:
     titles: Path | None
     modalities: tuple[Vectors, ...]
 
+    @property
+    def published(self) -> bool:
+        """Whether it is a published log in several files, whose columns are known."""
+        return self.kind in _PUBLISHED
+
     def named(self) -> dict[str, Vectors]:
         """The content vectors by name; a log can be read without them, so whoever wants them asks.
 

@@ -59,9 +59,10 @@ def read(
         user: column with user ids; columns are recognised by name where they are not given, and "" says there is none.
         item: column with item ids.
         time: column with times: s, ms, µs or ns since 1970, 20240131, ISO 8601 or datetimes. Without one, the order in the
-            source counts; where a typed table has datetimes that are not recognised, it does only if "" says so.
+            source counts; where another column holds nothing but datetimes, ISO 8601 dates or numbers that may be seconds,
+            milliseconds or microseconds of the years 1990 to 2100, it does only if "" says so.
         label: column with 1 (clicked) or 0 (shown, not clicked); of KuaiRand `is_click` or `long_view`.
-        weight: column with weights in [0, 1]; a note says where it was not given and taken by its name.
+        weight: column with weights in [0, 1]; the log says where it or `label` was not given and taken by its name.
         rating: column with ratings; kept, not interpreted.
         split: column with `train`, `valid` or `test`.
 
@@ -74,7 +75,13 @@ def read(
     else:
         layout = sniff(source)
         events = READERS[layout.kind](layout.log, columns)
-    if weight is None and "weight" in events.frame.columns:
-        noted = {"rows with weights, read from the column 'weight' for its name": len(events)}
-        events = replace(events, notes=events.notes | noted)
-    return events
+        if layout.published:
+            return events
+    return _by_name(events, columns)
+
+
+def _by_name(events: Interactions, columns: Columns) -> Interactions:
+    """Says which columns, of those that change what is learned, were taken though nobody asked for them."""
+    taken = tuple(role for role in ("label", "weight") if not getattr(columns, role) and role in events.frame.columns)
+    noted = {f"rows with {role}s, read from the column '{role}' for its name": len(events) for role in taken}
+    return replace(events, notes=events.notes | noted, by_name=taken)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import polars as pl
 
-from siftrec.data.interactions import Interactions
+from siftrec.data.interactions import LEFT_OUT, Interactions
 from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError
@@ -164,6 +164,7 @@ class Split:
         protocol: name, e.g. `leave-one-out`.
         original: the log before noise was planted in it, or before it was cleaned; None when it is `log` itself.
         original_role: roles of `original`'s events; None likewise.
+        shown_only: rows of the log with `label` 0, which are in no part.
     """
 
     log: Sequences
@@ -173,6 +174,7 @@ class Split:
     protocol: str
     original: Sequences | None = None
     original_role: np.ndarray | None = None
+    shown_only: int = 0
 
     def __repr__(self) -> str:
         users, items, events = len(self.users), len(self.items) - 1, len(self.log.items)
@@ -206,9 +208,10 @@ class Split:
 
     @property
     def notes(self) -> dict[str, int]:
-        """How many users of each part are not asked, in words; nothing of a part that asks all of its users."""
+        """What is in no part, and how many users of each part are not asked, in words; nothing where all are."""
         counts = {name: self._asked(role)[1] for name, role in (("validation", VALID), ("test", TEST))}
-        return {f"{name} users not asked, without an earlier interaction": n for name, n in counts.items() if n}
+        notes = {f"{name} users not asked, without an earlier interaction": n for name, n in counts.items() if n}
+        return ({LEFT_OUT: self.shown_only} if self.shown_only else {}) | notes
 
     def _told(self, name: str, role: int) -> str:
         return f"{name} {_asks(*self._asked(role))}" if (self.role == role).any() else f"no {name} part"
@@ -358,7 +361,7 @@ def checked(
     needed: Collection[int] = (TRAIN, VALID, TEST),
     why: str = "the log is too short for it",
 ) -> Split:
-    """The split, if every part it needs has an interaction.
+    """The split, if every part it needs has an interaction; it knows what the log has that is in no part.
 
     Args:
         split: of the log.
@@ -372,7 +375,7 @@ def checked(
     for name, role in (("training", TRAIN), ("validation", VALID), ("test", TEST)):
         if role in needed and not (split.role == role).any():
             raise DataError(f"the {split.protocol} split leaves no {name} interaction; {why}", events.source)
-    return split
+    return replace(split, shown_only=len(events) - len(events.positives()))
 
 
 def leave_one_out(events: Interactions) -> Split:

@@ -26,6 +26,7 @@ from siftrec.evaluate.shown import html, line
 from siftrec.evaluate.slices import by_history, cold_items
 from siftrec.files import write_file
 from siftrec.methods.base import Scorer
+from siftrec.methods.checks import check_trained
 from siftrec.methods.trained import Trained
 from siftrec.settings import nearest, spelled
 
@@ -119,7 +120,7 @@ class Evaluation:
         """
         name = self.filter_named(filter)
         means = dict(zip(self.metrics, self.values[name].mean(axis=1).tolist(), strict=True))
-        return means | self.about.coverage[FILTERS[name]]
+        return means | self.about.coverage.get(FILTERS[name], {})
 
     def slices(self, filter: AnyFilter = "seen") -> dict[str, dict[str, float]]:
         """Slice → metric → mean over the slice's users; empty where there are none.
@@ -265,9 +266,10 @@ def evaluate(
 
     Raises:
         SettingsError: a cut-off below 1 or over the catalog, or no whole number.
-        UsageError: not a part of a split, or the test part of another split than the model was fitted on.
+        UsageError: no trained model, no part of a split, or the test part of another split than the model was fitted on.
         DataError: no questions, or items that the model's catalog lacks.
     """
+    check_trained(trained)
     if not isinstance(part, Part | Impressions):
         raise UsageError(f"part: {type(part).__name__} asks no questions; give a part of a split, e.g. split.test")
     named = name_of(part, split)

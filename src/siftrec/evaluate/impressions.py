@@ -27,6 +27,7 @@ from siftrec.errors import DataError, NonFiniteLossError
 from siftrec.evaluate.asked import check_unseen
 from siftrec.evaluate.rank import evaluating
 from siftrec.methods.base import CandidateScorer, Scorer, VectorScorer
+from siftrec.methods.checks import check_trained
 from siftrec.methods.trained import Trained
 from siftrec.nn.rows import products
 
@@ -107,8 +108,9 @@ def evaluate_impressions(trained: Trained, part: Impressions, *, unseen: bool = 
 
     Raises:
         DataError: nothing was shown, or items that the model's catalog lacks.
-        UsageError: the test part of another split than the model was fitted on.
+        UsageError: no trained model, or the test part of another split than the model was fitted on.
     """
+    check_trained(trained)
     if not len(part):
         raise DataError("the part has no impression")
     coded = part.recode(trained.items)

@@ -20,8 +20,9 @@ def line(evaluation: Evaluation) -> str:
     about, filter = evaluation.about, next(iter(evaluation.values))
     means = evaluation.means(filter)
     ndcg = next((name for name in ("ndcg@10", *means) if name in means and name.startswith("ndcg")), None)
-    names = ("gauc", "auc") if ndcg is None else (ndcg, ndcg.replace("ndcg", "recall"))
-    shown = ", ".join(f"{name} {means[name]:.4f}" for name in names)
+    usual = ("gauc", "auc") if ndcg is None else (ndcg, ndcg.replace("ndcg", "recall"))
+    names = [name for name in usual if name in means] or list(means)[:2]  # one made by hand may have any
+    shown = ", ".join(f"{name} {means[name]:.4f}" for name in names) or "no metric"
     told = [f"{len(evaluation.users):,} users, {about.items:,} items, {about.tied:.1%} of targets tied"]
     if about.repeated:
         share = f"{about.repeated:.1%}" if about.repeated >= 0.001 else "under 0.1%"

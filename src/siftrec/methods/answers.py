@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,18 +56,16 @@ def histories_of(given: Any, where: str | None = None) -> pl.DataFrame:
     """Columns `user` and `history`, a list of item ids, oldest first.
 
     Args:
-        given: user → history, or a table with these columns: polars, pandas or pyarrow.
+        given: user → history, or a table with these columns: polars, pandas or pyarrow; or a pandas Series of histories,
+            whose index has the users.
         where: the file it came from, for errors.
 
     Raises:
-        DataError: it has not these columns, or histories that are no lists.
+        DataError: it has not these columns, histories that are no lists, or ids that are neither all text nor all numbers.
         UsageError: text in place of a list.
     """
-    if isinstance(given, Mapping):
-        for user, history in given.items():
-            if isinstance(history, str | bytes):
-                raise UsageError(f"{history!r}, the history of {user!r}, is text; a list of item ids is needed")
-        given = pl.DataFrame({"user": list(given), "history": pl.Series([list(each) for each in given.values()])})
+    if isinstance(given, Mapping) or _is_series(given):
+        given = _framed(list(given.keys()), list(given.values() if isinstance(given, Mapping) else given), where)
     asked = given if isinstance(given, pl.DataFrame) else pl.DataFrame(in_memory(given, "histories"))
     for column in ("user", "history"):
         if column not in asked.columns:
@@ -78,6 +76,41 @@ def histories_of(given: Any, where: str | None = None) -> pl.DataFrame:
     if asked.height and (not isinstance(kind, pl.List) or kind.inner.is_nested()):
         raise DataError(f"column 'history' must be a list of item ids, not {kind}", where)
     return asked.with_columns(pl.col("history").fill_null([]).list.drop_nulls()) if asked.height else asked
+
+
+def _is_series(given: Any) -> bool:
+    """Whether it is a column of pandas, which is mapped by its index."""
+    return callable(getattr(given, "keys", None)) and hasattr(given, "to_frame") and not hasattr(given, "columns")
+
+
+def _framed(users: list[Any], histories: list[Any], where: str | None) -> pl.DataFrame:
+    """Columns `user` and `history`, of users and histories in memory."""
+    for user, history in zip(users, histories, strict=True):
+        if isinstance(history, str | bytes):
+            raise UsageError(f"{history!r}, the history of {user!r}, is text; a list of item ids is needed")
+        if not isinstance(history, Iterable):
+            raise UsageError(f"{history!r}, the history of {user!r}, is no list; a list of item ids is needed")
+    lists = [list(history) for history in histories]
+    told = "histories hold item ids that are neither all text nor all numbers"
+    return pl.DataFrame(
+        [
+            _column("user", users, users, "user ids are neither all text nor all numbers", where),
+            _column("history", lists, [id for each in lists for id in each], told, where),
+        ]
+    )
+
+
+def _column(name: str, values: list[Any], ids: list[Any], problem: str, where: str | None) -> pl.Series:
+    """The values as a column; `ids` are all that is in them, for the error."""
+    kinds = {type(id): id for id in reversed(ids) if id is not None}
+    text, other = ([id for kind, id in kinds.items() if issubclass(kind, str) is is_text] for is_text in (True, False))
+    try:
+        if not (text and other):  # Polars would make text of some numbers, and nothing of others
+            return pl.Series(name, values)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        pass
+    odd = ", ".join(repr(id) for id in (*text[:1], *other[:2]))
+    raise DataError(f"{problem}: {odd}; make them one kind, e.g. by str()", where)
 
 
 def tabled(users: pl.Series, answers: Sequence[Recommendations], ids: pl.DataType) -> pl.DataFrame:

@@ -124,7 +124,8 @@ class Trained:
         """`recommend` for many users, as one table: columns user, rank (from 1), item, score.
 
         Args:
-            histories: user → history, or a table with the columns `user` and `history`, e.g. `events.histories()`.
+            histories: user → history, or a table with the columns `user` and `history`, e.g. `events.histories()`; or a
+                pandas Series of lists with the users as its index.
             k: how many, at least 1.
             exclude: raw ids that nobody is recommended; or user → raw ids that this user is not.
             seen: True allows items of the history itself.

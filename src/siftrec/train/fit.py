@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from siftrec.data.catalog import Aligned, Catalog
 from siftrec.data.exposure import ImpressionSplit
 from siftrec.data.split import Fitting, Split
 from siftrec.errors import UsageError
-from siftrec.methods.base import Learned, Method, Model, Noted, Scorer, refusal
+from siftrec.methods.base import Extensible, Learned, Method, Model, Noted, Scorer, refusal
 from siftrec.methods.trained import Facts, Trained
 from siftrec.nn.threads import threads
 from siftrec.settings import construct, describe, spelled
@@ -55,7 +56,8 @@ def fit(
             folder)` puts the model there, too.
         resume: go on from the newest whole checkpoint in `folder`; where there is none, start.
         on_event: called with every event, see `siftrec.train.events`; `siftrec.Progress()` prints them. Where it gives True,
-            training ends after the epoch at hand, with the best weights so far.
+            training ends after the epoch at hand, with the best weights so far. None: what the user should know, e.g. that
+            fewer than 500 steps were made in all, is a Python warning.
         overrides: single settings of `training`, e.g. `epochs=5`.
 
     Raises:
@@ -143,9 +145,24 @@ class Run:
                     give_back_memory()  # what the copy that was tried, or validation, has left
                 if kept is not None:
                     kept.log.write(event)
+                if on_event is None and isinstance(event, Warned):
+                    warnings.warn(event.message, stacklevel=3)  # of who called `fit`
                 if on_event is not None and on_event(event) is True:
                     interrupts.enough = True
         return model, state.progress.epoch
+
+    def _unread(self, model: Model) -> dict[str, float]:
+        """That the catalog has content, and a method which could read it was not told to; nothing of other methods."""
+        able = (
+            each
+            for each in (self.method, getattr(self.method, "base", None))
+            if getattr(each, "content", None) is False
+        )
+        deaf = next(able, None)
+        if deaf is None or not len(self.catalog.modalities) or (isinstance(model, Extensible) and model.reads):
+            return {}
+        note = f"{type(deaf).__name__} reads no content (content=True does); modalities in the catalog"
+        return {note: len(self.catalog.modalities)}
 
     def _events(
         self,
@@ -169,7 +186,7 @@ class Run:
             epochs=self.training.epochs,
             steps=len(loader_of(method, self.data, self.training, self.seed).plan(0)),
             estimate=estimate(method, state, self.catalog, self.data, self.training, self.seed) if told else Estimate(),
-            notes=method.notes(self.data) if isinstance(method, Noted) else {},
+            notes=(method.notes(self.data) if isinstance(method, Noted) else {}) | self._unread(state.model),
         )
         save = (lambda state: None) if kept is None else kept.save
         yield from train(method, state, self.data, self.training, self.seed, save, interrupts)

@@ -13,10 +13,13 @@ from siftrec.data.split import Fitting
 from siftrec.errors import DataError, NonFiniteLossError, SettingsError
 from siftrec.methods.base import Concluding, Impressed, Learned, Losses, Model, Preparing, Surveying, total
 from siftrec.train.checkpoint import Progress, State
-from siftrec.train.events import EpochEnded, Event, Stepped, Stopped
+from siftrec.train.events import EpochEnded, Event, Stepped, Stopped, Warned
 from siftrec.train.interrupts import Interrupts
 from siftrec.train.settings import Training
 from siftrec.train.validate import validate
+
+FEW_STEPS = 500
+"""Fewer than so many in all seldom teach a method what it can learn."""
 
 _GRADIENT = "gradient norm"
 _OF_IMPRESSIONS = ("gauc", "auc")
@@ -79,6 +82,8 @@ def train(
         progress.epoch, progress.step = progress.epoch + 1, 0
 
     state.load_best()
+    if 0 < progress.epoch * steps < FEW_STEPS:
+        yield Warned(_short(progress.epoch * steps, training))
     early = "asked to stop" if interrupts.enough else f"no better for {training.patience} epochs"
     reason = early if progress.epoch < training.epochs else "done"
     yield Stopped(reason, progress.epoch, progress.best_epoch, training.metric, progress.best)
@@ -166,6 +171,14 @@ def check_ranked(training: Training) -> None:
     if training.metric in _OF_IMPRESSIONS:
         problem = f"{training.metric!r} judges impressions, which this split does not have; e.g. 'ndcg@10' ranks"
         raise SettingsError("train.metric", problem)
+
+
+def _short(steps: int, training: Training) -> str:
+    longer = f", a larger patience (now {training.patience})" if training.patience else ""
+    return (
+        f"training ended after few steps, {steps:,} in all; more may help: a smaller batch_size (now "
+        f"{training.batch_size:,}), more epochs (now {training.epochs:,}){longer}"
+    )
 
 
 def _patience_is_over(progress: Progress, training: Training) -> bool:

@@ -13,6 +13,8 @@ from siftrec.settings import Count, Rate, Size, Weight, settings
 
 def _metric(name: str) -> str:
     if not re.fullmatch(r"(hr|recall|precision|f1|ndcg|mrr|map)@[1-9][0-9]{0,3}|gauc|auc", name):
+        if (lower := name.lower()) != name:
+            raise ValueError(f"must be in lower case, {_metric(lower)!r}")
         raise ValueError(
             "must be hr, recall, precision, f1, ndcg, mrr or map with a cut-off, e.g. ndcg@10, or gauc or auc"
         )

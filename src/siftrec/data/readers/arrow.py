@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,13 @@ import pyarrow.parquet
 
 from siftrec.data.interactions import Given, Interactions, TimeKind
 from siftrec.data.readers.checks import Raw, interactions
-from siftrec.data.readers.columns import Columns, is_index
+from siftrec.data.readers.columns import Columns
 from siftrec.data.readers.text import readable
+from siftrec.data.readers.untold import LOOKED_AT, refuse_untold_time, untold
 from siftrec.errors import DataError
+
+_Take = Callable[[list[str], int | None], pa.Table]
+"""Gives the columns of these names: so many rows, or all where that is None."""
 
 TIME_KIND = "siftrec.time_kind"
 """Key of the metadata that `write` leaves and `read` looks for, in Parquet and Arrow files alike."""
@@ -44,9 +50,21 @@ def read(path: Path, columns: Columns) -> Interactions:
     with _opened(path):
         if path.suffix == ".parquet":
             with pa.parquet.ParquetFile(path) as file:
-                return _told(file.schema_arrow, lambda names: file.read(columns=names), columns, str(path))
+                return _told(file.schema_arrow, partial(_taken, file), columns, str(path))
         arrow = _ipc(path)
-        return _told(arrow.schema, arrow.select, columns, str(path))
+        return _told(arrow.schema, partial(_sliced, arrow), columns, str(path))
+
+
+def _taken(file: pa.parquet.ParquetFile, names: list[str], rows: int | None) -> pa.Table:
+    """Columns of a Parquet file; with `rows` only that many, without reading the others."""
+    if rows is None:
+        return file.read(columns=names)
+    schema = pa.schema([file.schema_arrow.field(name) for name in names])
+    return pa.Table.from_batches(islice(file.iter_batches(rows, columns=names), 1), schema)
+
+
+def _sliced(arrow: pa.Table, names: list[str], rows: int | None) -> pa.Table:
+    return arrow.select(names).slice(0, rows)
 
 
 def whole(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -116,13 +134,18 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError(f"is not a readable {kind} file: {str(error).splitlines()[0]}", str(path))
 
 
-def _told(schema: pa.Schema, take: Callable[[list[str]], pa.Table], columns: Columns, source: str) -> Interactions:
-    """The log of a file, whose metadata may say what its time is; `take` reads the columns of these names."""
+def _told(schema: pa.Schema, take: _Take, columns: Columns, source: str) -> Interactions:
+    """The log of a file, whose metadata may say what its time is."""
     roles = columns.find(schema.names, source)
-    _refuse_untold_time(schema, roles, columns, source)
+    _refuse_untold_time(schema, take, untold(schema.names, roles, columns), source)
     kind = (schema.metadata or {}).get(TIME_KIND.encode(), b"") if roles.get("time") == "time" else b""
     known: TimeKind | None = "order" if kind == b"order" else "clock" if kind == b"clock" else None
-    return _checked(sound(take(list(roles.values()))), roles, source, known)
+    return _checked(sound(take(list(roles.values()), None)), roles, source, known)
+
+
+def _refuse_untold_time(schema: pa.Schema, take: _Take, names: list[str], source: str) -> None:
+    if some := [name for name in names if _may_hold_times(schema.field(name).type)]:
+        refuse_untold_time(framed(sound(take(some, LOOKED_AT))), source)
 
 
 def table(frame: Any, columns: Columns, source: str = "memory") -> Interactions:
@@ -133,27 +156,18 @@ def table(frame: Any, columns: Columns, source: str = "memory") -> Interactions:
     """
     arrow = in_memory(frame, source)
     roles = columns.find(arrow.column_names, source)
-    _refuse_untold_time(arrow.schema, roles, columns, source)
+    _refuse_untold_time(arrow.schema, partial(_sliced, arrow), untold(arrow.column_names, roles, columns), source)
     # A clone shares its columns, a table copies text.
     kept = frame.clone() if isinstance(frame, pl.DataFrame) else arrow
     given = Given(kept, roles["user"], roles["item"])
     return replace(_checked(arrow, roles, source, None), given=given)
 
 
-def _refuse_untold_time(schema: pa.Schema, roles: dict[str, str], columns: Columns, source: str) -> None:
-    """Refuse a log without a time that has a column of datetimes: in the order of its rows it may be another log."""
-    if "time" in roles or columns.time is not None:
-        return
-    rest = [field for field in schema if field.name not in roles.values()]
-    found = [field.name for field in rest if pa.types.is_timestamp(field.type) or pa.types.is_date(field.type)]
-    if not found:
-        return
-    if is_index(found[0]):
-        problem = "the index holds datetimes and has no name; make it a column: .reset_index(names='time')"
-    else:
-        problem = f"column {found[0]!r} holds datetimes but is not recognised as the time; name it: --time, or "
-        problem += f"time={found[0]!r}"
-    raise DataError(f"{problem}; time='' means the order of the rows", source)
+def _may_hold_times(kind: pa.DataType) -> bool:
+    """Whether a column of this type is worth a look."""
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
+    number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return bool(text or number or pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
 def in_memory(frame: Any, source: str) -> pa.Table:
@@ -168,6 +182,10 @@ def in_memory(frame: Any, source: str) -> pa.Table:
         return frame.to_arrow()
     if not hasattr(frame, "__arrow_c_stream__"):
         raise DataError(f"{type(frame).__name__} is no path and no table; give a polars, pandas or pyarrow table")
+    if hasattr(frame, "to_frame") and not hasattr(frame, "columns"):  # of pandas or polars
+        raise DataError(
+            "Series is a single column; give a table with all of them, e.g. .reset_index() of pandas", source
+        )
     if hasattr(frame, "set_axis") and not all(isinstance(name, str) for name in getattr(frame, "columns", [])):
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)  # of pandas; pyarrow warns of mixed names
     names = getattr(getattr(frame, "index", None), "names", [])

@@ -66,7 +66,9 @@ def _checked(raw: Raw) -> pl.DataFrame:
         columns.append(label.cast(pl.Int8))
     if "weight" in names:
         weight = _numbers(raw, "weight")
-        raw.refuse((weight < 0) | (weight > 1), "weight", "weight {} is not between 0 and 1")
+        raw.refuse(
+            (weight < 0) | (weight > 1), "weight", "weight {} is not between 0 and 1; weight='' leaves the column out"
+        )
         columns.append(weight.cast(pl.Float32))
     if "rating" in names:
         columns.append(_numbers(raw, "rating"))

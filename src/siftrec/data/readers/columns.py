@@ -22,7 +22,8 @@ KNOWN = {
 """Recognised spellings, lower case without punctuation; a RecBole type (`user_id:token`) is left out."""
 LESS_OFTEN = {
     "time": {"date", "created", "createdat", "createtime", "eventtime", "eventtimestamp", "eventdate", "clicktime"}
-    | {"unixtimestamp", "timestampms", "timems", "servertime", "requesttime", "ratedat", "watchedat", "viewedat"},
+    | {"unixtimestamp", "timestampms", "timems", "servertime", "requesttime", "ratedat", "watchedat", "viewedat"}
+    | {"eventts", "tsms", "visitedat", "purchasedate", "reviewtime", "when"},
 }
 """Spellings that count where a table has none of `KNOWN`."""
 

@@ -16,6 +16,7 @@ from siftrec.data.interactions import Interactions
 from siftrec.data.readers.checks import Raw, interactions
 from siftrec.data.readers.columns import Columns
 from siftrec.data.readers.text import Dialect, Place, Scan, open_bytes, readable, records, refuse_open, scan
+from siftrec.data.readers.untold import LOOKED_AT, refuse_untold_time, untold
 from siftrec.errors import DataError
 
 CSV = Dialect(",", quoted=True)
@@ -44,6 +45,8 @@ def read_as(path: Path, columns: Columns, dialect: Dialect, names: Sequence[str]
     header = header_of(path, dialect) if names is None else list(names)
     roles = columns.find(header, str(path))
     frame = table(path, header, roles.values(), dialect, found, headed=names is None)
+    if others := untold(header, roles, columns):
+        refuse_untold_time(table(path, header, others, dialect, found, names is None, LOOKED_AT), str(path))
     frame = frame.select(pl.col(name).alias(role) for role, name in roles.items())
     place = Place(path, dialect, {role: header.index(name) for role, name in roles.items()}, names is None)
     if dialect.quoted and found.quotes:
@@ -71,7 +74,13 @@ def header_of(path: Path, dialect: Dialect) -> list[str]:
 
 
 def table(
-    path: Path, header: list[str], wanted: Iterable[str], dialect: Dialect, found: Scan, headed: bool = True
+    path: Path,
+    header: list[str],
+    wanted: Iterable[str],
+    dialect: Dialect,
+    found: Scan,
+    headed: bool = True,
+    rows: int | None = None,
 ) -> pl.DataFrame:
     """The wanted columns as text, empty fields as "".
 
@@ -82,6 +91,7 @@ def table(
         dialect: separator and quoting.
         found: what `scan` saw.
         headed: False when the header is not in the file.
+        rows: at most so many, the first ones; None = all.
 
     Raises:
         DataError: a line with too many or too few fields, a quote that opens a field and is never closed.
@@ -108,8 +118,8 @@ def table(
         with readable(path), open_bytes(path) as file:
             if len(dialect.separator) > 1:
                 source = io.BytesIO(file.read().replace(dialect.separator.encode(), b"\t"))
-                return _read(source, options)
-            return _read(file, options)
+                return _read(source, options, rows)
+            return _read(file, options, rows)
     except pa.ArrowInvalid as error:
         _refuse_ragged(path, dialect, len(header))
         if headed and len(list(islice(records(path, dialect), 2))) == 1:
@@ -117,11 +127,12 @@ def table(
         raise DataError(f"cannot be read as separated text: {error}", str(path)) from None
 
 
-def _read(file: Any, options: dict[str, Any]) -> pl.DataFrame:
+def _read(file: Any, options: dict[str, Any], rows: int | None) -> pl.DataFrame:
     # Block by block, so that Arrow's copy of the text never stands beside the whole table.
     with pa.csv.open_csv(file, **options) as blocks:
         empty = pl.DataFrame(blocks.schema.empty_table())
-        return pl.concat([empty, *(pl.DataFrame(pa.Table.from_batches([block])) for block in blocks)])
+        some = islice(blocks, None if rows is None else 1)
+        return pl.concat([empty, *(pl.DataFrame(pa.Table.from_batches([block])) for block in some)]).slice(0, rows)
 
 
 def _refuse_ragged(path: Path, dialect: Dialect, width: int) -> None:

@@ -17,6 +17,7 @@ from siftrec.data.interactions import Interactions
 from siftrec.data.readers.checks import Raw, interactions
 from siftrec.data.readers.columns import Columns
 from siftrec.data.readers.text import open_bytes, open_text, readable, scan
+from siftrec.data.readers.untold import LOOKED_AT, refuse_untold_time, untold
 from siftrec.data.vocab import exact_ids
 from siftrec.errors import DataError
 
@@ -59,6 +60,7 @@ def read(path: Path, columns: Columns) -> Interactions:
             if "\\ud" in line or "\\uD" in line:
                 value = _object(line, number, path)
                 _refuse_halves({name: value.get(name) for name in roles.values()}, number, path)
+    refuse_untold_time(frame.select(untold(frame.columns, roles, columns)).head(LOOKED_AT), str(path))
     frame = frame.select(pl.col(name).alias(role) for role, name in roles.items())
     frame = frame.with_columns(_as_text(frame[role]) for role in ("user", "item"))
     return interactions(Raw(frame, str(path), _Line(path), found.notes))

@@ -8,9 +8,12 @@ from typing import Any, NamedTuple, Protocol
 
 import polars as pl
 
-_YEAR_2100 = 4_102_444_800
+_YEAR_1990, _YEAR_2100 = 631_152_000, 4_102_444_800
 _DAYS = (19_700_101, 21_001_231)
 """A column of calendar days between these, as `20240131`, is days; as seconds they would be two weeks of 1970."""
+
+
+_ISO = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([T ]\d\d:\d\d.*)?$"
 
 
 class _Unit(NamedTuple):
@@ -67,6 +70,35 @@ def microseconds(times: pl.Series, refuse: Refuse) -> pl.Series:
         refuse(~times.is_finite(), "time", "time {} is not a finite number")
     refuse(times < 0, "time", "time {} is negative")
     return _scaled(times, refuse)
+
+
+def times_in(values: pl.Series) -> str:
+    """What times a column of nobody knows what holds, in words; "" where it need not hold any.
+
+    All of its values, missing ones aside, must be dates of ISO 8601, or whole numbers that are seconds, milliseconds or
+    microseconds of the years 1990 to 2100, which have nine digits at least.
+    """
+    if values.dtype.is_temporal():
+        return "" if isinstance(values.dtype, pl.Time | pl.Duration) else "datetimes"
+    if isinstance(values.dtype, pl.Categorical | pl.Enum):
+        values = values.cast(pl.String)
+    values = values.drop_nulls()
+    if values.dtype == pl.String:
+        values = values.str.strip_chars()
+        values = values.filter(values != "")
+        if len(values) and values.str.contains(_ISO).all():
+            return "dates of ISO 8601"
+        if not values.str.contains(r"^\d{9,}(\.0+)?$").all():
+            return ""
+        values = values.cast(pl.Float64)
+    if not len(values) or not values.dtype.is_numeric() or not (values == values.round()).all():
+        return ""
+    least, most = float(values.min()), float(values.max())  # type: ignore[arg-type]
+    for unit in _UNITS:
+        second = 1_000_000 // unit.scale
+        if _YEAR_1990 * second <= least and most <= _YEAR_2100 * second:
+            return f"numbers that may be {unit.name} since 1970"
+    return ""
 
 
 def marked(times: pl.Series, clock: bool, refuse: Refuse) -> pl.Series:
