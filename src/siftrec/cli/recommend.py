@@ -159,7 +159,7 @@ def _logged(run: Path, trust: Trust, user: str | None = None) -> pl.DataFrame:
     from siftrec.errors import DataError
 
     data = experiment_of(run, trust).data
-    histories = data.read().positives().histories()
+    histories = data.read().histories()
     if user is None:
         return histories
     found = histories.filter(pl.col("user").cast(pl.String) == user)
