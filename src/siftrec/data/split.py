@@ -113,12 +113,14 @@ class Fitting:
         valid: questions about what came next.
         items: the item vocabulary.
         impressions: what was shown, for training and for validation; None where only interactions are known.
+        seed: of the run, `fit(..., seed=)`; what a method that counts draws, it draws from it.
     """
 
     train: Sequences
     valid: Part
     items: Vocab
     impressions: tuple[Impressions, Impressions] | None = None
+    seed: int = 0
 
     def recode(self, items: Vocab) -> Fitting:
         """The same data in another catalog's codes.
@@ -129,7 +131,8 @@ class Fitting:
         if items == self.items:
             return self
         shown = self.impressions and (self.impressions[0].recode(items), self.impressions[1].recode(items))
-        return Fitting(self.train.recode(recoding(self.items, items)), self.valid.recode(items), items, shown)
+        train = self.train.recode(recoding(self.items, items))
+        return replace(self, train=train, valid=self.valid.recode(items), items=items, impressions=shown)
 
     @property
     def popularity(self) -> np.ndarray:

@@ -23,7 +23,7 @@ from siftrec.errors import UsageError
 from siftrec.index import Approximate, Exact, Found, Index, allowed, best
 from siftrec.methods.added import check_near, covered, new_titles, newcomers
 from siftrec.methods.answers import Recommendations, codes_of, histories_of, listed, tabled, unknown_to
-from siftrec.methods.base import Counted, Extensible, Method, Model, Scorer, VectorScorer
+from siftrec.methods.base import Counted, Extensible, Method, Model, Scorer, VectorScorer, scores_of
 from siftrec.methods.limits import Limit, limit_of, limits_of
 from siftrec.settings import describe
 
@@ -335,7 +335,7 @@ class Trained:
             within = None if only is None else [only[row] for row in known]
             answers = self._index.search(self._users(self.scorer, some), k, without, within) if some else []
         else:
-            blocks = (self.scorer.scores(self.padded(some[at : at + BLOCK])) for at in range(0, len(some), BLOCK))
+            blocks = (scores_of(self.scorer, self.padded(some[at : at + BLOCK])) for at in range(0, len(some), BLOCK))
             scores = (scores_N for scores_BN in blocks for scores_N in scores_BN)
             answers = [
                 best(allowed(scores_N, excluded[row], among[row]), k)
