@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import siftrec as sr
 from siftrec import artifact, config
 from siftrec.cli.main import run
 from siftrec.data.read import read
@@ -155,6 +156,16 @@ def test_train_part_is_judged_by_itself_and_the_rest_passes(runs: Path, tmp_path
     assert run(["sift", str(other / "run"), "-o", str(tmp_path / "v.csv"), "--part", "train"]) == 0
     again = read(tmp_path / "v.csv", weight="weight").frame.sort("row")["weight"].to_numpy()
     np.testing.assert_array_equal(weight, again)
+
+
+def test_python_judges_the_train_part_as_the_command_does(runs: Path, tmp_path: Path) -> None:
+    """Whoever sifts in a notebook would else let test interactions decide what training ones weigh."""
+    assert run(["sift", str(runs / "clean"), "-o", str(tmp_path / "w.csv"), "--part", "train"]) == 0
+    events, model = read(runs / "log.csv"), sr.load(runs / "clean")
+    sifted = sr.sift(model, events, part="train", split=sr.leave_one_out(events))
+    sifted.write(tmp_path / "p.csv")
+    assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "w.csv").read_bytes()
+    assert len(sifted.rows) == 2800
 
 
 def test_drop_is_explicit_and_leaves_the_flagged_out(

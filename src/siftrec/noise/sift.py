@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,7 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.interactions import Interactions
 from siftrec.data.readers import arrow
 from siftrec.data.sequences import Sequences
+from siftrec.data.split import Fitting, Split
 from siftrec.data.writers import tables
 from siftrec.data.writers.marks import WEIGHT, Marks, refuse_weighted
 from siftrec.data.writers.rewrite import check_target, rewrite
@@ -92,7 +94,14 @@ class Sifted:
 
 
 def sift(
-    trained: Trained, events: Interactions, catalog: Catalog | None = None, *, q: float = 0.2, seed: int = 7
+    trained: Trained,
+    events: Interactions,
+    catalog: Catalog | None = None,
+    *,
+    part: Literal["all", "train"] = "all",
+    split: Split | None = None,
+    q: float = 0.2,
+    seed: int = 7,
 ) -> Sifted:
     """Judge every interaction of a log.
 
@@ -101,23 +110,32 @@ def sift(
             content of its items, see `judged`.
         events: the log; interactions with items that the model does not know are not judged.
         catalog: items and content that the model was trained with; only a model without content can do without.
+        part: `train`: training interactions alone are judged, by training interactions alone, and the others weigh 1, so
+            that the result can be used in an experiment without a leak; `all`: every interaction, by every other.
+        split: with `part="train"`, the cut of `events` that the model was fitted on, which says which these are.
         q: share of genuine interactions aimed at among the flagged.
         seed: of the background.
 
     Raises:
-        UsageError: what is no log, or content that is needed and was not given.
+        UsageError: what is no log, content that is needed and was not given, or another split.
         DataError: no item of the log is one of the model's.
     """
     if not isinstance(events, Interactions):
         raise UsageError(f"events: {type(events).__name__} is no log; give what siftrec.read returns")
-    kept = events.positives()
+    kept, training = events.positives(), _training(trained, events, part, split)
     if not isinstance(trained.method, CCL4Rec):
         if catalog is None and trained.contents:
             names = ", ".join(each.name for each in trained.contents)
             raise UsageError(
                 f"the model was trained with content ({names}); give its catalog: sift(model, events, catalog)"
             )
-        return judged(events, Catalog(kept.items) if catalog is None else catalog, q=q, seed=seed)
+        catalog = Catalog(kept.items if training is None else training.items.ids) if catalog is None else catalog
+        if training is None:
+            return judged(events, catalog, q=q, seed=seed)
+        return Sifted(events, training.train.rows, scores_for(training.recode(catalog.vocab).train, catalog, seed, q))
+    if training is not None:
+        log = training.recode(trained.items).train
+        return Sifted(events, log.rows, judged_by(trained, log, q=q, seed=seed)[0])
     known = replace(kept, frame=kept.frame.filter(trained.items.encode(kept.frame["item"], unknown=0) > 0))
     if not len(known):
         raise DataError(
@@ -125,6 +143,26 @@ def sift(
         )
     log = known.sequences(known.users, trained.items)
     return Sifted(events, log.rows, judged_by(trained, log, q=q, seed=seed)[0])
+
+
+def _training(trained: Trained, events: Interactions, part: str, split: Split | None) -> Fitting | None:
+    """What the model was fitted on, where that alone is judged; None: everything is."""
+    if part not in ("all", "train") or (part == "all" and split is not None):
+        raise UsageError(f"part: {part!r} must be 'all', without a split, or 'train', with the split of the model")
+    if part == "all":
+        return None
+    if not isinstance(split, Split) or split.train.fingerprint != trained.facts.train:
+        raise UsageError(
+            "split: must be the one that the model was fitted on, whose training interactions are judged: "
+            "sift(model, events, part='train', split=split)"
+        )
+    log, frame = split.train, events.positives().frame.sort("row")
+    frame = frame.filter(pl.col("row").is_in(pl.Series(log.rows).implode()))
+    order = np.argsort(log.rows)
+    rows, items = frame["row"].to_numpy(), split.items.encode(frame["item"], unknown=0)
+    if not (np.array_equal(rows, log.rows[order]) and np.array_equal(items, log.items[order])):
+        raise UsageError(f"split: is no cut of this log ({events.source}); its training interactions are others")
+    return split.fitting
 
 
 def judged(events: Interactions, catalog: Catalog, *, q: float = 0.2, seed: int = 7) -> Sifted:
