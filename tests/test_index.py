@@ -53,12 +53,15 @@ def test_exact_is_a_loop_over_every_item(seed: int, items: int, k: int, some: bo
     rng = np.random.default_rng(seed)
     items_ND, users_BD = table(items, seed=seed, distinct=distinct), table(2, seed=seed + 1)
     exclude = [rng.integers(0, items + 1, rng.integers(0, 9)) for _ in users_BD]
-    only = rng.integers(1, items + 1, max(1, items // 3)) if some else None
+    only = [rng.integers(1, items + 1, max(1, items // 3)) for _ in users_BD]
     found = Exact(items_ND).search(
-        users_BD, k, [torch.from_numpy(each) for each in exclude], None if only is None else torch.from_numpy(only)
+        users_BD,
+        k,
+        [torch.from_numpy(each) for each in exclude],
+        [torch.from_numpy(each) for each in only] if some else None,
     )
-    for one, user_D, banned in zip(found, users_BD, exclude, strict=True):
-        among = None if only is None else set(only.tolist())
+    for one, user_D, banned, mine in zip(found, users_BD, exclude, only, strict=True):
+        among = set(mine.tolist()) if some else None
         assert one.codes_K.tolist() == plain(items_ND, user_D, k, set(banned.tolist()), among)
 
 

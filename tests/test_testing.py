@@ -288,7 +288,7 @@ def test_what_is_no_method_is_told_what_it_lacks(method: Any, message: str) -> N
 
 
 def test_what_a_counted_method_fits_is_a_scorer() -> None:
-    with pytest.raises(AssertionError, match=r"^fit: gives object, no Scorer \(lacks scores, tensors\)"):
+    with pytest.raises(AssertionError, match=r"^fit of Scoreless: object is no Scorer \(lacks scores, tensors\)"):
         check_method(Scoreless())
 
 

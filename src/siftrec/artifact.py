@@ -17,7 +17,6 @@ from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 import polars as pl
-import torch
 
 import siftrec
 from siftrec import files, seeds
@@ -25,7 +24,7 @@ from siftrec.data.catalog import Catalog, Content
 from siftrec.data.vocab import Vocab
 from siftrec.detectors.state import check_state
 from siftrec.errors import ArtifactError, DataError, SettingsError, UsageError
-from siftrec.methods.base import Counted, Extensible, Method, Model, Scorer, refusal
+from siftrec.methods.base import Counted, Extensible, Method, Model, Scorer, refusal, tried
 from siftrec.methods.checks import check_trained
 from siftrec.methods.trained import Facts, Trained
 from siftrec.settings import build, describe, trusting
@@ -226,24 +225,24 @@ def _scorer(method: Method, catalog: Catalog, added: int, path: Path) -> Scorer:
     tensors = files.read_tensors(path)
     try:
         if isinstance(method, Counted):
-            return _counted(method, tensors, len(catalog))
+            return tried(method.restore(tensors), len(catalog))  # a file may hold what no counting gives
         with seeds.initialised(0, "unused"):
             model = _widened(method.build(catalog), added)
         files.check_tensors(tensors, model.tensors())
         check_state(tensors, model)
         model.load_state_dict(tensors)
         return model.eval()
-    except (ArtifactError, DataError, SettingsError, RuntimeError, LookupError, TypeError, ValueError) as error:
+    except (
+        ArtifactError,
+        DataError,
+        SettingsError,
+        UsageError,
+        RuntimeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ArtifactError(f"{path}: does not fit the method: {error}") from None
-
-
-def _counted(method: Counted, tensors: dict[str, torch.Tensor], size: int) -> Scorer:
-    """What was counted, tried on an empty history: a file may hold what no counting gives."""
-    scorer = method.restore(tensors)
-    scores_BN = scorer.scores(torch.zeros(1, 1, dtype=torch.int64))
-    if scores_BN.shape != (1, size):
-        raise ValueError(f"scores {scores_BN.shape[-1] - 1} items, but the catalog has {size - 1}")
-    return scorer
 
 
 def _widened(model: Model, added: int) -> Model:

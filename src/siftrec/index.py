@@ -47,7 +47,11 @@ class Index(Protocol):
     """Finds the items with the largest inner products."""
 
     def search(
-        self, users_BD: torch.Tensor, k: int, exclude: Sequence[torch.Tensor], only: torch.Tensor | None = None
+        self,
+        users_BD: torch.Tensor,
+        k: int,
+        exclude: Sequence[torch.Tensor],
+        only: Sequence[torch.Tensor] | None = None,
     ) -> list[Found]:
         """The k best items for each user.
 
@@ -55,7 +59,7 @@ class Index(Protocol):
             users_BD: user vectors.
             k: at least 1.
             exclude: for each user, int64 codes that must not be chosen.
-            only: int64 codes among which to choose, for all users; None = all.
+            only: for each user, int64 codes among which to choose; None = all.
         """
         ...
 
@@ -81,13 +85,18 @@ class Exact:
         self._longest = float(items_ND.norm(dim=1).max())
 
     def search(
-        self, users_BD: torch.Tensor, k: int, exclude: Sequence[torch.Tensor], only: torch.Tensor | None = None
+        self,
+        users_BD: torch.Tensor,
+        k: int,
+        exclude: Sequence[torch.Tensor],
+        only: Sequence[torch.Tensor] | None = None,
     ) -> list[Found]:
         """See `Index.search`."""
         found: list[Found] = []
         for block_BD in users_BD.split(max(1, _AT_ONCE // len(self._items_ND))):
             for user_D, scores_N in zip(block_BD, block_BD @ self._columns_DN, strict=True):
-                able_N = allowed(scores_N, exclude[len(found)], only)
+                row = len(found)
+                able_N = allowed(scores_N, exclude[row], None if only is None else only[row])
                 found.append(closest(self._items_ND, user_D, self._candidates(user_D, able_N, k), k))
         return found
 
@@ -163,7 +172,11 @@ class Approximate:
         return wider
 
     def search(
-        self, users_BD: torch.Tensor, k: int, exclude: Sequence[torch.Tensor], only: torch.Tensor | None = None
+        self,
+        users_BD: torch.Tensor,
+        k: int,
+        exclude: Sequence[torch.Tensor],
+        only: Sequence[torch.Tensor] | None = None,
     ) -> list[Found]:
         """See `Index.search`."""
         if only is not None or k > _DEPTH:

@@ -23,7 +23,7 @@ from siftrec.data.loader import pad
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import TEST, Fitting, Split
 from siftrec.errors import UsageError
-from siftrec.methods.base import Learned, ListensToWeights, Losses, Method, Model, Scorer, lacking, refusal, total
+from siftrec.methods.base import Learned, ListensToWeights, Losses, Method, Model, Scorer, refusal, scores_of, total
 from siftrec.settings import build, describe, spelled
 from siftrec.synthetic import behaviours
 
@@ -53,7 +53,6 @@ def check_method(method: Method, *, seed: int = 7) -> None:
         _check_loss(method, data.catalog, fitting, seed)  # before training stumbles over the same
         _check_weights(method, data.catalog, fitting, seed)
     scorer = _fitted(method, data, seed)
-    _require(isinstance(scorer, Scorer), f"fit: gives {type(scorer).__name__}, no {lacking(scorer, Scorer)}")
     _check_scores(method, scorer, data)
     _check_histories(method, scorer, data)
     _check_restored(method, scorer, data)
@@ -109,7 +108,10 @@ def _fitted(method: Method, data: _Data, seed: int, split: Split | None = None) 
     short = Training(epochs=4, batch_size=32, rows_per_user=1, learning_rate=0.01, schedule="constant")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "training ended after few steps")
-        return fit(method, data.split if split is None else split, data.catalog, training=short, seed=seed).scorer
+        try:
+            return fit(method, data.split if split is None else split, data.catalog, training=short, seed=seed).scorer
+        except UsageError as error:
+            raise AssertionError(str(error)) from None
 
 
 def _check_settings(method: Method) -> None:
@@ -122,7 +124,7 @@ def _check_settings(method: Method) -> None:
 
 def _score(scorer: Scorer, items_BL: torch.Tensor) -> torch.Tensor:
     with torch.inference_mode():
-        return scorer.scores(items_BL)
+        return scores_of(scorer, items_BL)
 
 
 def _histories(method: Method, *rows: list[int]) -> torch.Tensor:

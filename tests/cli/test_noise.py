@@ -219,6 +219,16 @@ def test_train_part_is_judged_by_itself_and_the_rest_passes(runs: Path, tmp_path
     np.testing.assert_array_equal(weight, again)
 
 
+def test_python_judges_the_train_part_as_the_command_does(runs: Path, tmp_path: Path) -> None:
+    """Whoever sifts in a notebook would else let test interactions decide what training ones weigh."""
+    assert run(["sift", str(runs / "clean"), "-o", str(tmp_path / "w.csv"), "--part", "train"]) == 0
+    events, model = read(runs / "log.csv"), siftrec.load(runs / "clean")
+    sifted = siftrec.sift(model, events, part="train", split=siftrec.leave_one_out(events))
+    sifted.write(tmp_path / "p.csv")
+    assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "w.csv").read_bytes()
+    assert len(sifted.rows) == 2800
+
+
 def test_drop_is_explicit_and_leaves_the_flagged_out(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

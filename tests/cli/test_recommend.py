@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -144,3 +145,18 @@ def test_users_of_the_log_are_asked_for_by_id(demure: Path, tmp_path: Path, caps
     capsys.readouterr()
     assert run(["recommend", str(demure), "--user", "nobody"]) == 3
     assert "has no user 'nobody'" in capsys.readouterr().err
+
+
+def test_the_recipe_for_python_gives_the_table_of_the_command(tmp_path: Path) -> None:
+    """What was shown and not clicked is no history; read as one, everybody's list was another than the command's."""
+    rng = np.random.default_rng(4)
+    rows = [(f"u{u}", f"v{i}", t, int(t % 3 > 0)) for u in range(40) for t, i in enumerate(rng.permutation(20)[:9])]
+    shown = [("onlooker", "v1", 1, 0)]
+    pl.DataFrame(rows + shown, schema=["user", "item", "ts", "label"], orient="row").write_csv(tmp_path / "log.csv")
+    method = '[method]\nuse = "siftrec:Markov"\n[evaluate]\ncutoffs = [5]\n'
+    (tmp_path / "exp.toml").write_text(f'[data]\npath = "log.csv"\ntime = "ts"\n{method}')
+    assert run(["train", str(tmp_path / "exp.toml"), "-o", str(tmp_path / "run")]) == 0
+    assert run(["recommend", str(tmp_path / "run"), "--all-users", "-k", "5", "-o", str(tmp_path / "all.parquet")]) == 0
+    histories = sr.read(tmp_path / "log.csv", time="ts").histories()
+    assert sr.load(tmp_path / "run").recommend_table(histories, k=5).equals(pl.read_parquet(tmp_path / "all.parquet"))
+    assert "onlooker" not in histories["user"], "nothing is known of who clicked nothing"

@@ -60,6 +60,25 @@ def test_impressions_know_their_part_too() -> None:
     model = sr.fit(sr.Popularity(), cut)
     assert sr.evaluate(model, cut.valid).about.split == "valid"
     assert sr.evaluate(model, cut.test.take(np.arange(20)).ungrouped()).about.split == "test"
+    other = impressions(sides(planted=False), candidates="sampled")
+    assert sr.evaluate(model, other.test, unseen=True).about.protocol == "sampled candidates by user"
+
+
+def test_a_figure_carries_the_protocol_of_its_questions() -> None:
+    """A model of everything that answers for users who came later was said to be measured on `everything`."""
+    before, later = ((pl.col("user") < 40), (pl.col("user") >= 40))
+    first, others = (replace(log(), frame=log().frame.filter(users)) for users in (before, later))
+    model, asked = sr.fit(sr.ItemKNN(), sr.everything(first)), sr.leave_one_out(others)
+    for part in (asked.test, asked.test.take(np.arange(7)), asked.valid):
+        assert sr.evaluate(model, part, (5,), unseen=True).about.protocol == "leave-one-out"
+    assert "ItemKNN on test (leave-one-out)" in str(sr.evaluate(model, asked.test, (5,), unseen=True))
+    wider = sr.fit(sr.ItemKNN(), sr.everything(first), Catalog(range(30)))
+    assert sr.evaluate(wider, asked.test, (5,), unseen=True).about.protocol == "leave-one-out", "in other codes"
+    own = sr.fit(sr.ItemKNN(), asked)
+    family = [sr.evaluate(each, asked.test, (5,), unseen=True) for each in (model, own)]
+    assert sr.compare(*family, metric="ndcg@5").protocol == "leave-one-out", "the same questions can be compared"
+    by_hand = replace(asked.test, protocol=None)
+    assert sr.evaluate(model, by_hand, (5,), unseen=True).about.protocol == "everything"
 
 
 def test_a_model_is_not_asked_the_test_questions_of_another_split(split: Split) -> None:

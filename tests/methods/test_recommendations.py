@@ -33,7 +33,8 @@ def model(log: pl.DataFrame) -> Trained:
 def test_a_table_of_answers_is_the_single_answers_below_each_other(log: pl.DataFrame, model: Trained) -> None:
     histories = read(log).histories()
     table = model.recommend_table(histories, k=3)
-    assert table.schema == {"user": pl.String, "rank": pl.Int32, "item": pl.String, "score": pl.Float32}
+    types = {"user": pl.String, "rank": pl.Int32, "item": pl.String, "score": pl.Float32, "fallback": pl.Boolean}
+    assert table.schema == types
     for user, history in histories.iter_rows():
         one, mine = model.recommend(history, k=3), table.filter(user=user)
         assert mine["item"].to_list() == one.items

@@ -14,6 +14,7 @@ import pytest
 import siftrec as sr
 from siftrec.data.interactions import Interactions
 from siftrec.data.sequences import Sequences
+from siftrec.data.split import TRAIN
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.detectors.slots import others, pieces, replaced
 from siftrec.errors import DataError, UsageError
@@ -73,6 +74,40 @@ def test_planted_noise_weighs_less(world: Planted, trained: Trained, tmp_path: P
     found.write(tmp_path / "kept.parquet", drop=True)
     assert len(sr.read(tmp_path / "kept.parquet")) == len(truth) - found.scores.flagged.sum()
     assert found.scores.flagged.any()
+
+
+def test_the_train_part_is_judged_by_itself(world: Planted, trained: Trained) -> None:
+    """Weights that a later interaction had a say in would leak it into the experiment that they are made for."""
+    split, roles = world.split, world.split.role == TRAIN
+    popular = sr.fit(sr.Popularity(), split, sr.Catalog(split.items.ids))
+    for model in (trained, popular):
+        found = sr.sift(model, world.events, part="train", split=split)
+        np.testing.assert_array_equal(found.rows, split.log.rows[roles])
+        table = found.to_frame()
+        assert (table["weight"].to_numpy()[~roles] == 1).all()
+        assert area(found, world.noisy) > (0.8 if model is trained else 0.5)
+        late = world.events.frame.with_columns(item=pl.when(pl.Series(~roles)).then(pl.lit(3)).otherwise("item"))
+        again = sr.sift(
+            model, replace(world.events, frame=late), sr.Catalog(split.items.ids), part="train", split=split
+        )
+        np.testing.assert_array_equal(again.scores.noise, found.scores.noise)
+
+
+def test_the_train_part_needs_the_split_of_the_model(world: Planted, trained: Trained) -> None:
+    """Another one would take what the model was fitted on, or the test part of an experiment, for something else."""
+    whole, few = sr.everything(world.events), replace(world.events, frame=world.events.frame.head(300))
+    for split in (None, whole, world.events):
+        with pytest.raises(UsageError, match=r"^split: must be the one that the model was fitted on, .* split=split"):
+            sr.sift(trained, world.events, part="train", split=split)  # type: ignore[arg-type]
+    with pytest.raises(
+        UsageError, match=r"^split: is no cut of this log \(memory\); its training interactions are others$"
+    ):
+        sr.sift(trained, few, part="train", split=world.split)
+    for part, split in (("all", world.split), ("test", None)):
+        with pytest.raises(
+            UsageError, match=f"^part: '{part}' must be 'all', without a split, or 'train', with the split"
+        ):
+            sr.sift(trained, world.events, part=part, split=split)  # type: ignore[arg-type]
 
 
 def test_the_null_is_at_chance() -> None:

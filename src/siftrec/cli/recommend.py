@@ -137,7 +137,7 @@ def _batch(
     asked: pl.DataFrame, trained: Trained, output: Path, answered: Callable[[list[Any]], list[Recommendations]]
 ) -> None:
     from siftrec.files import write_file
-    from siftrec.methods.answers import tabled
+    from siftrec.methods.answers import tabled, unknown_to
 
     answers = answered(asked["history"].to_list())
     write_file(output, tabled(asked["user"], answers, trained.items.ids.dtype).write_parquet)
@@ -146,10 +146,8 @@ def _batch(
     again = asked.height - asked["user"].n_unique()
     if again:
         say(f"{again} histories are of a user who has one already; `user` and `rank` do not tell them apart")
-    if unknown and fallback == len(answers):
-        say(
-            f"no id of any history is in the catalog, whose ids are {trained.items.ids.dtype} like {trained.items.ids[0]!r}"
-        )
+    for note in unknown_to(trained.items.ids, answers):
+        say(note)
 
 
 def _logged(run: Path, trust: Trust, user: str | None = None) -> pl.DataFrame:
@@ -159,7 +157,7 @@ def _logged(run: Path, trust: Trust, user: str | None = None) -> pl.DataFrame:
     from siftrec.errors import DataError
 
     data = experiment_of(run, trust).data
-    histories = data.read().positives().histories()
+    histories = data.read().histories()
     if user is None:
         return histories
     found = histories.filter(pl.col("user").cast(pl.String) == user)

@@ -111,7 +111,8 @@ class ImpressionCut:
                 raise DataError(f"the split leaves no {name} impression", events.source)
         cut = _Cut(log, labels, role, users, items)
         protocol = f"{CANDIDATES[self.candidates]} by {self.by}"
-        valid, test = replace(cut.part(VALID), role="valid"), replace(cut.part(TEST), role="test")
+        valid = replace(cut.part(VALID), role="valid", protocol=protocol)
+        test = replace(cut.part(TEST), role="test", protocol=protocol)
         return ImpressionSplit(cut.part(TRAIN, self.group), valid, test, protocol)
 
 

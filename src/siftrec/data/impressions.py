@@ -30,6 +30,7 @@ class Impressions:
         items: whose codes these are.
         role: which part of its split it is; None = the training part, or made by hand.
         of: the whole part where these are some of its groups, or cut otherwise; None = these are all.
+        protocol: name of the split, e.g. `impressions by user`; None as for `role`.
     """
 
     clicks: Sequences
@@ -41,6 +42,7 @@ class Impressions:
     items: Vocab
     role: Role | None = None
     of: Impressions | None = None
+    protocol: str | None = None
 
     def __len__(self) -> int:
         return len(self.users)

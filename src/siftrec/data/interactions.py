@@ -159,8 +159,11 @@ class Interactions:
         return replace(self, frame=frame)
 
     def histories(self) -> pl.DataFrame:
-        """Columns `user` and `history`, everybody's item ids, oldest first: what `Trained.recommend_table` takes."""
-        return self.frame.group_by("user", maintain_order=True).agg(pl.col("item").alias("history"))
+        """Columns `user` and `history`, everybody's item ids, oldest first: what `Trained.recommend_table` takes.
+
+        What was shown and not clicked is no history (see `positives`); who clicked nothing has no row.
+        """
+        return self.positives().frame.group_by("user", maintain_order=True).agg(pl.col("item").alias("history"))
 
     @property
     def span(self) -> str:

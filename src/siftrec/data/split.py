@@ -39,6 +39,7 @@ class Part:
         of: the whole part where these are some of its questions; None = these are all.
         unasked: how many users have a target in the part and nothing before it, so that they are not asked; None = not
             known.
+        protocol: name of the split, e.g. `leave-one-out`; None = it was made by hand.
     """
 
     users: np.ndarray
@@ -51,6 +52,7 @@ class Part:
     role: Role | None = None
     of: Part | None = None
     unasked: int | None = None
+    protocol: str | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -77,7 +79,8 @@ class Part:
         """The named questions."""
         parts = (self.histories.take(rows), self.targets.take(rows), self.seen.take(rows))
         repeats = None if self.repeats is None else self.repeats[rows]
-        return Part(self.users[rows], self.user_ids.gather(rows), *parts, self.items, repeats, self.role, self.whole)
+        users, ids = self.users[rows], self.user_ids.gather(rows)
+        return Part(users, ids, *parts, self.items, repeats, self.role, self.whole, protocol=self.protocol)
 
     def recode(self, items: Vocab) -> Part:
         """The same questions in a catalog's codes; without `self.items` they are in these codes already.
@@ -88,8 +91,8 @@ class Part:
         if self.items is None or self.items == items:
             return replace(self, items=items)
         table = recoding(self.items, items)
-        parts = (self.histories.recode(table), self.targets.recode(table), self.seen.recode(table))
-        return Part(self.users, self.user_ids, *parts, items, self.repeats, self.role, self.of, self.unasked)
+        histories, targets, seen = (rows.recode(table) for rows in (self.histories, self.targets, self.seen))
+        return replace(self, histories=histories, targets=targets, seen=seen, items=items)
 
     @property
     def fingerprint(self) -> str:
@@ -113,12 +116,14 @@ class Fitting:
         valid: questions about what came next.
         items: the item vocabulary.
         impressions: what was shown, for training and for validation; None where only interactions are known.
+        seed: of the run, `fit(..., seed=)`; what a method that counts draws, it draws from it.
     """
 
     train: Sequences
     valid: Part
     items: Vocab
     impressions: tuple[Impressions, Impressions] | None = None
+    seed: int = 0
 
     def recode(self, items: Vocab) -> Fitting:
         """The same data in another catalog's codes.
@@ -129,7 +134,8 @@ class Fitting:
         if items == self.items:
             return self
         shown = self.impressions and (self.impressions[0].recode(items), self.impressions[1].recode(items))
-        return Fitting(self.train.recode(recoding(self.items, items)), self.valid.recode(items), items, shown)
+        train = self.train.recode(recoding(self.items, items))
+        return replace(self, train=train, valid=self.valid.recode(items), items=items, impressions=shown)
 
     @property
     def popularity(self) -> np.ndarray:
@@ -242,7 +248,8 @@ class Split:
         held, has_before = self._held(role)
         repeats = np.bincount(original.owners[is_target], weights=again, minlength=len(original)).astype(np.int64)
         part = Part(np.arange(len(self.log)), self.users, histories, targets, seen, self.items, repeats)
-        return replace(part.take(np.flatnonzero(held & has_before)), of=None, unasked=self._asked(role)[1])
+        rows = np.flatnonzero(held & has_before)
+        return replace(part.take(rows), of=None, unasked=self._asked(role)[1], protocol=self.protocol)
 
     def with_noise(self, log: Sequences, role: np.ndarray) -> Split:
         """The same questions and filtered items over a corrupted log (see `siftrec.noise.inject`), or over a cleaned one."""

@@ -42,7 +42,7 @@ class About:
         method: its spelled name, e.g. `siftrec:SASRec`.
         seed: of the run.
         split: `test` or `valid`.
-        protocol: of the split.
+        protocol: of the split that the questions are of; where they were made by hand, of the one that was fitted on.
         items: how many can be recommended.
         fingerprint: of the training data and of the questions; the latter covers targets, candidates, filtered items.
         tied: share of targets, or clicks, whose score another candidate has too.
@@ -346,7 +346,7 @@ def _about(
         method=spelled(type(trained.method)),
         seed=trained.facts.seed,
         split=split,
-        protocol=trained.facts.protocol,
+        protocol=part.protocol or trained.facts.protocol,
         items=len(trained.items) - 1,
         fingerprint={"train": trained.facts.train, "test": part.fingerprint},
         tied=tied,

@@ -26,7 +26,7 @@ from siftrec.data.impressions import Impressions
 from siftrec.errors import DataError, NonFiniteLossError
 from siftrec.evaluate.asked import check_unseen
 from siftrec.evaluate.rank import evaluating
-from siftrec.methods.base import CandidateScorer, Scorer, VectorScorer
+from siftrec.methods.base import CandidateScorer, Scorer, VectorScorer, scores_of
 from siftrec.methods.checks import check_trained
 from siftrec.methods.trained import Trained
 from siftrec.nn.rows import products
@@ -186,7 +186,7 @@ def _asked(scorer: Scorer, items_BL: torch.Tensor, codes_BC: torch.Tensor) -> to
         return products(scorer.items(), codes_BC, scorer.users(items_BL))
     if isinstance(scorer, CandidateScorer):
         return scorer.scored(items_BL, codes_BC)
-    return scorer.scores(items_BL).gather(1, codes_BC)
+    return scores_of(scorer, items_BL).gather(1, codes_BC)
 
 
 def aucs(scores_E: np.ndarray, labels_E: np.ndarray, owners_E: np.ndarray) -> np.ndarray:

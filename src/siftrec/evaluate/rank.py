@@ -21,7 +21,7 @@ from siftrec.data.sequences import Sequences
 from siftrec.data.split import Part
 from siftrec.errors import NonFiniteLossError
 from siftrec.evaluate.shortlist import shortlisted
-from siftrec.methods.base import Scorer, VectorScorer
+from siftrec.methods.base import Scorer, VectorScorer, scores_of
 from siftrec.nn.topk import top_k
 
 Filter = Literal["seen", "none"]
@@ -121,11 +121,11 @@ def _questions(
     """Rows of questions with their scores: pairs of first column and scores_BC, where column c is item code c + 1."""
     if not isinstance(scorer, VectorScorer):
         # Only after the first answer is the width of the catalog known; it costs one row.
-        width = scorer.scores(pad(part.histories, order[:1], length)).shape[1] if len(order) else 1
+        width = scores_of(scorer, pad(part.histories, order[:1], length)).shape[1] if len(order) else 1
         rows = max(1, min(ROWS, block_bytes // (_BYTES_PER_SCORE * width)))
         for start in range(0, len(order), rows):
             here = order[start : start + rows]
-            scores_BC = scorer.scores(pad(part.histories, here, length))[:, 1:]
+            scores_BC = scores_of(scorer, pad(part.histories, here, length))[:, 1:]
             _check(not bool(scores_BC.isnan().any()))  # -inf is a score: never to be recommended
             yield here, lambda scores_BC=scores_BC: [(0, scores_BC)]  # type: ignore[misc]
         return

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from siftrec.data.readers.arrow import in_memory
+from siftrec.data.vocab import Vocab
 from siftrec.errors import DataError, UsageError
 
 
@@ -41,15 +43,39 @@ def listed(ids: Any) -> list[Any]:
     """A list of what is one, or can be made one.
 
     Raises:
-        UsageError: text, or nothing that can be gone through.
+        UsageError: text, a mapping, a table, or nothing that can be gone through.
     """
     if isinstance(ids, str):
         raise UsageError(f"{ids!r} is text; a list of item ids is needed, [{ids!r}]")
+    if isinstance(ids, Mapping) or is_table(ids):
+        raise UsageError(
+            f"a {type(ids).__name__} is no list of item ids; what holds those of many users is for recommend_table"
+        )
     try:
         each = iter(ids)
     except TypeError:
         raise UsageError(f"{ids!r} is no list; a list of item ids is needed, e.g. [{ids!r}]") from None
     return list(each)
+
+
+def is_table(given: Any) -> bool:
+    """Whether it is a table of polars, pandas or pyarrow, whose names or columns would else be gone through as ids."""
+    return isinstance(given, pl.LazyFrame) or hasattr(given, "columns")
+
+
+def codes_of(ids: Iterable[Any], among: Vocab) -> np.ndarray:
+    """(n,) int32 codes of raw ids, cast to the vocabulary's type where that is exact; 0 = unknown.
+
+    Raises:
+        UsageError: text or a single number in place of a list.
+        DataError: ids that are neither text nor numbers, or some of each.
+    """
+    raw = listed(ids)
+    try:
+        typed = pl.Series(raw, dtype=None if raw else among.ids.dtype)
+        return among.encode(typed, unknown=0)
+    except (TypeError, UnicodeEncodeError, pl.exceptions.PolarsError):
+        raise DataError(f"ids are all text or all whole numbers, not {raw[:3]!r}") from None
 
 
 def histories_of(given: Any, where: str | None = None) -> pl.DataFrame:
@@ -114,7 +140,7 @@ def _column(name: str, values: list[Any], ids: list[Any], problem: str, where: s
 
 
 def tabled(users: pl.Series, answers: Sequence[Recommendations], ids: pl.DataType) -> pl.DataFrame:
-    """Columns user, rank (from 1), item, score: the answers, one below the other.
+    """Columns user, rank (from 1), item, score, fallback: the answers, one below the other.
 
     Args:
         users: whose they are.
@@ -128,5 +154,18 @@ def tabled(users: pl.Series, answers: Sequence[Recommendations], ids: pl.DataTyp
             "rank": pl.Series([rank for count in counts for rank in range(1, count + 1)], dtype=pl.Int32),
             "item": pl.Series([item for answer in answers for item in answer.items], dtype=ids),
             "score": pl.Series([score for answer in answers for score in answer.scores], dtype=pl.Float32),
+            "fallback": pl.Series([answer.fallback for answer in answers for _ in answer.items], dtype=pl.Boolean),
         }
     )
+
+
+def unknown_to(ids: pl.Series, answers: Sequence[Recommendations]) -> list[str]:
+    """That nothing of any history was known, in a line; empty where something was, or nothing was asked.
+
+    Args:
+        ids: of the catalog.
+        answers: to the histories.
+    """
+    if not answers or not all(answer.fallback for answer in answers):
+        return []
+    return [f"popularity answered: no id of any history is in the catalog, whose ids are {ids.dtype} like {ids[0]!r}"]

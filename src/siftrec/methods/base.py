@@ -228,7 +228,7 @@ class Counted(Protocol):
     def length(self) -> int: ...
 
     def fit(self, data: Fitting) -> Scorer:
-        """Count the training interactions."""
+        """Count the training interactions; all randomness comes from `data.seed`."""
         ...
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> Scorer:
@@ -237,6 +237,42 @@ class Counted(Protocol):
 
 
 Method = Learned | Counted
+
+
+def scores_of(scorer: Scorer, items_BL: torch.Tensor) -> torch.Tensor:
+    """What a scorer, which anybody may have written, gives for histories: scores_BN.
+
+    Raises:
+        UsageError: it is no table of scores; what is due.
+    """
+    scores_BN = scorer.scores(items_BL)
+    kind = isinstance(scores_BN, torch.Tensor) and scores_BN.is_floating_point()
+    if kind and scores_BN.ndim == 2 and len(scores_BN) == len(items_BL):
+        return scores_BN
+    given = f"{type(scores_BN).__module__}.{type(scores_BN).__name__}"
+    if hasattr(scores_BN, "shape"):
+        given += f" of {scores_BN.dtype} and shape {tuple(scores_BN.shape)}"
+    raise UsageError(
+        f"{type(scorer).__name__}.scores gives a {given}; due is a torch.Tensor of torch.float32 and shape "
+        f"({len(items_BL)}, N): a row for each history, a column for each item, and column 0 for padding"
+    )
+
+
+def tried(scorer: Scorer, size: int) -> Scorer:
+    """A scorer that answers an empty history with a score for each of `size` catalog rows.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if not isinstance(scorer, Scorer):
+        raise UsageError(f"{type(scorer).__name__} is no {lacking(scorer, Scorer)}")
+    columns = scores_of(scorer, torch.zeros(1, 1, dtype=torch.int64)).shape[1]
+    if columns != size:
+        raise UsageError(
+            f"{type(scorer).__name__}.scores gives shape (1, {columns}) where (1, {size}) is due: "
+            f"the catalog has {size - 1} items, and column 0 is for padding"
+        )
+    return scorer
 
 
 def lacking(thing: object, kind: type) -> str:

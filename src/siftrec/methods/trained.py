@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,11 +19,12 @@ from siftrec.data.catalog import Content
 from siftrec.data.loader import pad
 from siftrec.data.sequences import Sequences
 from siftrec.data.vocab import Vocab
-from siftrec.errors import DataError, UsageError
+from siftrec.errors import UsageError
 from siftrec.index import Approximate, Exact, Found, Index, allowed, best
 from siftrec.methods.added import check_near, covered, new_titles, newcomers
-from siftrec.methods.answers import Recommendations, histories_of, listed, tabled
-from siftrec.methods.base import Counted, Extensible, Method, Model, Scorer, VectorScorer
+from siftrec.methods.answers import Recommendations, codes_of, histories_of, listed, tabled, unknown_to
+from siftrec.methods.base import Counted, Extensible, Method, Model, Scorer, VectorScorer, scores_of
+from siftrec.methods.limits import Limit, limit_of, limits_of
 from siftrec.settings import describe
 
 BLOCK = 4
@@ -111,7 +113,8 @@ class Trained:
     ) -> list[Recommendations]:
         """`recommend` for many histories: the same numbers."""
         asked = [listed(history) for history in listed(histories)]
-        return self._answers(asked, k, [self._limit(exclude)] * len(asked), seen, only)
+        among = None if only is None else [limit_of(only, self.items)] * len(asked)
+        return self._answers(asked, k, [limit_of(exclude, self.items)] * len(asked), seen, among)
 
     def recommend_table(
         self,
@@ -119,29 +122,32 @@ class Trained:
         k: int = 10,
         exclude: Iterable[Any] | Mapping[Any, Iterable[Any]] = (),
         seen: bool = False,
-        only: Iterable[Any] | None = None,
+        only: Iterable[Any] | Mapping[Any, Iterable[Any]] | None = None,
     ) -> pl.DataFrame:
-        """`recommend` for many users, as one table: columns user, rank (from 1), item, score.
+        """`recommend` for many users, as one table: columns user, rank (from 1), item, score, fallback.
+
+        A warning, a line each, says where nothing of any history was known, and what of `exclude` and `only` limits nothing:
+        item ids that the catalog does not hold, users who have no history here.
 
         Args:
             histories: user → history, or a table with the columns `user` and `history`, e.g. `events.histories()`; or a
                 pandas Series of lists with the users as its index.
             k: how many, at least 1.
-            exclude: raw ids that nobody is recommended; or user → raw ids that this user is not.
+            exclude: raw ids that nobody is recommended; or those that each user is not: user → raw ids, or a table with the
+                columns `user` and `item`. Users are cast to the type of those in `histories`, as ids of items are.
             seen: True allows items of the history itself.
-            only: raw ids among which to choose; None = all.
+            only: raw ids among which to choose, None = all; or each user's candidates, as in `exclude`.
 
         Raises:
-            DataError: no histories.
-            UsageError: k below 1, or text where a list of ids is needed.
+            DataError: no histories; or a table of limits without its columns.
+            UsageError: k below 1, text where a list of ids is needed, or a user without candidates.
         """
         asked = histories_of(histories)
-        users = asked["user"].to_list()
-        if isinstance(exclude, Mapping):
-            banned = [self._limit(exclude.get(user, ())) for user in users]
-        else:
-            banned = [self._limit(exclude)] * len(users)
-        answers = self._answers(asked["history"].to_list(), k, banned, seen, only)
+        banned, notes = limits_of("exclude", exclude, asked["user"], self.items)
+        among, more = (None, []) if only is None else limits_of("only", only, asked["user"], self.items)
+        answers = self._answers(asked["history"].to_list(), k, banned, seen, among)
+        for note in (*notes, *more, *unknown_to(self.items.ids, answers)):
+            warnings.warn(note, stacklevel=2)
         return tabled(asked["user"], answers, self.items.ids.dtype)
 
     def users(self, histories: Sequence[Sequence[Any]]) -> torch.Tensor:
@@ -188,7 +194,8 @@ class Trained:
             if not (isinstance(self.scorer, Extensible) and self.scorer.reads):  # ids alone, drawn and never learned
                 learned_N = torch.from_numpy(self.popularity > 0)
                 cosine_N = cosine_N.masked_fill(~(learned_N & learned_N[code]), -torch.inf)
-            found = best(allowed(cosine_N, _codes(np.append(self._limit(exclude)[0], code)), None), k)
+            banned = torch.from_numpy(np.append(limit_of(exclude, self.items).codes, code))
+            found = best(allowed(cosine_N, banned, None), k)
         return list(zip(self.items.raw(found.codes_K.numpy()), found.scores_K.tolist(), strict=True))
 
     def add_items(
@@ -266,12 +273,7 @@ class Trained:
             UsageError: text or a single number in place of a list.
             DataError: ids that are neither text nor numbers, or some of each.
         """
-        raw = listed(ids)
-        try:
-            typed = pl.Series(raw, dtype=None if raw else self.items.ids.dtype)
-            return self.items.encode(typed, unknown=0)
-        except (TypeError, UnicodeEncodeError, pl.exceptions.PolarsError):
-            raise DataError(f"ids are all text or all whole numbers, not {raw[:3]!r}") from None
+        return codes_of(ids, self.items)
 
     def padded(self, coded: list[np.ndarray]) -> torch.Tensor:
         """At most BLOCK histories as they are read, without unknown items: items_BL of one shape for all.
@@ -284,33 +286,27 @@ class Trained:
         short = max(min(self.method.length, 512) - items_BL.shape[1], 0)
         return torch.nn.functional.pad(items_BL, (short, 0))
 
-    def _limit(self, ids: Iterable[Any]) -> tuple[np.ndarray, tuple[Any, ...]]:
-        """The codes of those that the catalog holds, and the others."""
-        given = listed(ids)
-        codes = self.codes(given)
-        return np.unique(codes[codes > 0]), tuple(raw for raw, code in zip(given, codes, strict=True) if not code)
-
     def _answers(
         self,
         histories: Sequence[Sequence[Any]],
         k: int,
-        banned: Sequence[tuple[np.ndarray, tuple[Any, ...]]],
+        banned: Sequence[Limit],
         seen: bool,
-        only: Iterable[Any] | None,
+        among: Sequence[Limit] | None,
     ) -> list[Recommendations]:
-        """The answers for histories of which each has its own banned items (see `_limit`)."""
+        """The answers for histories of which each has its own banned items, and its own candidates."""
         check_count(k)
-        coded = [self.codes(history) for history in histories]
-        among = None if only is None else self._limit(only)
+        own = [self.codes(history) for history in histories]
         excluded = [
-            _codes(codes if seen else np.concatenate([codes, own]))
-            for (codes, _), own in zip(banned, coded, strict=True)
+            torch.from_numpy(limit.codes if seen else np.concatenate([limit.codes, codes]))
+            for limit, codes in zip(banned, own, strict=True)
         ]
-        found = self._found(coded, k, excluded, None if among is None else _codes(among[0]))
-        others = () if among is None else among[1]
+        only = None if among is None else [torch.from_numpy(limit.codes) for limit in among]
+        found = self._found(own, k, excluded, only)
+        others = [()] * len(own) if among is None else [limit.unknown for limit in among]
         return [
-            self._answer(each, history, codes, (*ignored, *others))
-            for each, history, codes, (_, ignored) in zip(found, histories, coded, banned, strict=True)
+            self._answer(each, history, codes, (*limit.unknown, *other))
+            for each, history, codes, limit, other in zip(found, histories, own, banned, others, strict=True)
         ]
 
     def _vectors(self) -> VectorScorer:
@@ -329,24 +325,26 @@ class Trained:
 
     @torch.inference_mode()
     def _found(
-        self, coded: list[np.ndarray], k: int, excluded: list[torch.Tensor], only: torch.Tensor | None
+        self, coded: list[np.ndarray], k: int, excluded: list[torch.Tensor], only: list[torch.Tensor] | None
     ) -> list[Found]:
         """The best items for histories; where nothing of one is known, the most popular."""
+        among = [None] * len(coded) if only is None else only
         known = [row for row, codes in enumerate(coded) if codes.any()]
-        some, without = [coded[row] for row in known], [excluded[row] for row in known]
+        some = [coded[row] for row in known]
         if isinstance(self.scorer, VectorScorer):
-            answers = self._index.search(self._users(self.scorer, some), k, without, only) if some else []
+            without = [excluded[row] for row in known]
+            within = None if only is None else [only[row] for row in known]
+            answers = self._index.search(self._users(self.scorer, some), k, without, within) if some else []
         else:
+            blocks = (scores_of(self.scorer, self.padded(some[at : at + BLOCK])) for at in range(0, len(some), BLOCK))
+            scores = (scores_N for scores_BN in blocks for scores_N in scores_BN)
             answers = [
-                best(allowed(scores_N, excluded_n, only), k)
-                for start in range(0, len(some), BLOCK)
-                for scores_N, excluded_n in zip(
-                    self.scorer.scores(self.padded(some[start : start + BLOCK])), without[start:], strict=False
-                )
+                best(allowed(scores_N, excluded[row], among[row]), k)
+                for row, scores_N in zip(known, scores, strict=False)
             ]
         by_row = dict(zip(known, answers, strict=True))
         return [
-            by_row[row] if row in by_row else best(allowed(self._popular(), excluded[row], only), k)
+            by_row[row] if row in by_row else best(allowed(self._popular(), excluded[row], among[row]), k)
             for row in range(len(coded))
         ]
 
@@ -379,7 +377,3 @@ def without_vectors(method: Method) -> UsageError:
     """The refusal of what needs vectors of items and users."""
     how = "counts" if isinstance(method, Counted) else "reads history and candidate together"
     return UsageError(f"{type(method).__name__} {how}; it has no vectors of items and users")
-
-
-def _codes(codes: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(codes.astype(np.int64))

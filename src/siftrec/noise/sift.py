@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,7 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.interactions import Interactions
 from siftrec.data.readers import arrow
 from siftrec.data.sequences import Sequences
+from siftrec.data.split import Fitting, Split
 from siftrec.data.writers import tables
 from siftrec.data.writers.marks import WEIGHT, Marks, refuse_weighted
 from siftrec.data.writers.rewrite import check_target, rewrite
@@ -100,6 +102,8 @@ def sift(
     catalog: Catalog | None = None,
     *,
     detector: Detector | None = None,
+    part: Literal["all", "train"] = "all",
+    split: Split | None = None,
     q: float = 0.2,
     seed: int = 7,
 ) -> Sifted:
@@ -111,20 +115,30 @@ def sift(
         events: the log; interactions with items that the model does not know are not judged.
         catalog: items and content that the model was trained with; only a model without content can do without.
         detector: judges the log by itself, whatever the method; see `siftrec.judge`.
+        part: `train`: training interactions alone are judged, by training interactions alone, and the others weigh 1, so
+            that the result can be used in an experiment without a leak; `all`: every interaction, by every other.
+        split: with `part="train"`, the cut of `events` that the model was fitted on, which says which these are.
         q: share of genuine interactions aimed at among the flagged.
         seed: of the background.
 
     Raises:
-        UsageError: what is no log or no detector, or content that is needed and was not given.
+        UsageError: what is no log or no detector, content that is needed and was not given, or another split.
         SettingsError: `Agreement` without content.
         DataError: no item of the log is one of the model's.
     """
     if not isinstance(events, Interactions):
         raise UsageError(f"events: {type(events).__name__} is no log; give what siftrec.read returns")
-    kept = events.positives()
+    kept, training = events.positives(), _training(trained, events, part, split)
     if detector is not None or not isinstance(trained.method, CCL4Rec):
-        content = catalog_for(trained, catalog, kept.items, "sift(model, events, catalog)")
-        return judged(events, content, detector=detector, q=q, seed=seed)
+        items = kept.items if training is None else training.items.ids
+        content = catalog_for(trained, catalog, items, "sift(model, events, catalog)")
+        if training is None:
+            return judged(events, content, detector=detector, q=q, seed=seed)
+        log = training.recode(content.vocab).train
+        return Sifted(events, log.rows, scores_for(log, content, seed, q, detector=detector))
+    if training is not None:
+        log = training.recode(trained.items).train
+        return Sifted(events, log.rows, judged_by(trained, log, q=q, seed=seed)[0])
     known = replace(kept, frame=kept.frame.filter(trained.items.encode(kept.frame["item"], unknown=0) > 0))
     if not len(known):
         raise DataError(
@@ -152,6 +166,26 @@ def catalog_for(trained: Trained, catalog: Catalog | None, items: pl.Series, cal
     if not isinstance(catalog, Catalog | None):
         raise UsageError(f"catalog: {type(catalog).__name__} is no Catalog; try siftrec.Catalog(events.items)")
     return Catalog(items) if catalog is None else catalog
+
+
+def _training(trained: Trained, events: Interactions, part: str, split: Split | None) -> Fitting | None:
+    """What the model was fitted on, where that alone is judged; None: everything is."""
+    if part not in ("all", "train") or (part == "all" and split is not None):
+        raise UsageError(f"part: {part!r} must be 'all', without a split, or 'train', with the split of the model")
+    if part == "all":
+        return None
+    if not isinstance(split, Split) or split.train.fingerprint != trained.facts.train:
+        raise UsageError(
+            "split: must be the one that the model was fitted on, whose training interactions are judged: "
+            "sift(model, events, part='train', split=split)"
+        )
+    log, frame = split.train, events.positives().frame.sort("row")
+    frame = frame.filter(pl.col("row").is_in(pl.Series(log.rows).implode()))
+    order = np.argsort(log.rows)
+    rows, items = frame["row"].to_numpy(), split.items.encode(frame["item"], unknown=0)
+    if not (np.array_equal(rows, log.rows[order]) and np.array_equal(items, log.items[order])):
+        raise UsageError(f"split: is no cut of this log ({events.source}); its training interactions are others")
+    return split.fitting
 
 
 def judged(

@@ -15,7 +15,7 @@ from siftrec.data.catalog import Aligned, Catalog
 from siftrec.data.exposure import ImpressionSplit
 from siftrec.data.split import Fitting, Split
 from siftrec.errors import UsageError
-from siftrec.methods.base import Extensible, Learned, Method, Model, Noted, Scorer, refusal
+from siftrec.methods.base import Counted, Extensible, Learned, Method, Model, Noted, Scorer, refusal, tried
 from siftrec.methods.trained import Facts, Trained
 from siftrec.nn.threads import threads
 from siftrec.settings import construct, describe, spelled
@@ -78,14 +78,24 @@ def fit(
     catalog = Catalog(split.items.ids) if catalog is None else catalog
     if not isinstance(catalog, Catalog):
         raise UsageError(f"catalog: {type(catalog).__name__} is no Catalog; try siftrec.Catalog(events.items)")
-    run = Run(method, split.fitting.recode(catalog.vocab), catalog, training, seed)
+    data = dataclasses.replace(split.fitting.recode(catalog.vocab), seed=seed)
+    run = Run(method, data, catalog, training, seed)
     with threads(training.threads):
         scorer, epochs = (
-            run.learn(folder, resume, on_event) if isinstance(method, Learned) else (method.fit(run.data), 0)
+            run.learn(folder, resume, on_event) if isinstance(method, Learned) else (_count(method, data), 0)
         )
     questions = split.test.recode(catalog.vocab).fingerprint
     facts = Facts(seed, split.protocol, split.train.fingerprint, questions, epochs)
     return Trained(method, scorer, catalog.vocab, run.data.popularity, facts, catalog.contents)
+
+
+def _count(method: Counted, data: Fitting) -> Scorer:
+    """What a method counts, tried at once: who wrote it should not learn from an evaluation what is due."""
+    scorer = method.fit(data)
+    try:
+        return tried(scorer, len(data.items))
+    except UsageError as error:
+        raise UsageError(f"fit of {type(method).__name__}: {error}") from None
 
 
 def _content(aligned: Aligned) -> dict[str, Any]:
