@@ -58,4 +58,4 @@ def modal_run(
 def small_detectors(patch: pytest.MonkeyPatch) -> None:
     """Likelihoods that take a second instead of ten, for logs of 200 users."""
     for module in (judge, content):
-        patch.setattr(module, "Likelihood", lambda: Likelihood(folds=2, dim=8, epochs=1, steps=100, learning_rate=0.03))
+        patch.setattr(module, "DEFAULT", Likelihood(folds=2, dim=8, epochs=1, steps=100, learning_rate=0.03))

@@ -286,7 +286,8 @@ def test_recommend_answers_a_file_as_it_answers_one_history(run_folder: Path, tm
         main.run(["recommend", str(run_folder), "--file", str(tmp_path / "h.parquet"), "-o", str(out), "-k", "4"]) == 0
     )
     frame = pl.read_parquet(out)
-    assert frame.schema == {"user": pl.String, "rank": pl.Int32, "item": pl.String, "score": pl.Float32}
+    columns = {"user": pl.String, "rank": pl.Int32, "item": pl.String, "score": pl.Float32, "fallback": pl.Boolean}
+    assert frame.schema == columns
     assert frame["rank"].to_list() == [1, 2, 3, 4] * 4
     main.run(["recommend", str(run_folder), "--history", "7,5", "-k", "4", "--json", str(tmp_path / "one.json")])
     alone = json.loads((tmp_path / "one.json").read_text())["items"]

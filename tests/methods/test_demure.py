@@ -132,6 +132,7 @@ def test_without_a_gate_and_without_foreign_content_it_is_exactly_the_base(name:
     torch.testing.assert_close(plain.eval().scores(items), around.eval().scores(items), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:modality 'audio' has vectors for only")
 @pytest.mark.parametrize("name", BASES)
 def test_content_that_nothing_shows_changes_nothing(name: str) -> None:
     """A modality that no item of a history and no candidate has must not move a score: coverage is often partial."""

@@ -120,6 +120,7 @@ def test_without_shown_content_each_item_shows_its_own() -> None:
     np.testing.assert_array_equal(one.noise_EM, other.noise_EM)
 
 
+@pytest.mark.filterwarnings("ignore:modality 'b' has vectors for only")
 def test_a_modality_that_nothing_in_the_log_has() -> None:
     catalog = Catalog(
         pl.Series(range(1, 31)),

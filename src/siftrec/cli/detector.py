@@ -29,9 +29,11 @@ DetectorOption = Annotated[
 ]
 
 
-def settings_of(name: DetectorName) -> Detector:
-    """The detector called so, its settings the default ones."""
+def settings_of(name: DetectorName) -> Detector | None:
+    """The detector called so, its settings the default ones; None for the one that judges where none is named."""
     from siftrec.settings import build
 
+    if name is DetectorName.likelihood:
+        return None
     detector: Detector = build({"use": f"siftrec:{name.value}"}, "detector")
     return detector

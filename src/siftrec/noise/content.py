@@ -27,7 +27,7 @@ from siftrec.detectors.likelihood import CrossFitted, Likelihood
 from siftrec.detectors.ratio import Blended
 from siftrec.errors import UsageError
 from siftrec.nn.threads import threads
-from siftrec.noise.judge import QUICK
+from siftrec.noise.judge import DEFAULT, QUICK
 from siftrec.settings import nearest
 
 MECHANISM = "foreign"
@@ -104,7 +104,7 @@ def judge_content(
         UsageError: a log that is not histories in codes, or a catalog that lacks its items or has no modality.
     """
     check_coded(log, len(catalog))
-    names, how = tuple(catalog), likelihood or (QUICK if quick else Likelihood())
+    names, how = tuple(catalog), likelihood or (QUICK if quick else DEFAULT)
     if not names:
         raise UsageError("the catalog has no modality, so no content can be judged")
     shown_EM = shown_content(log, len(names))

@@ -19,6 +19,7 @@ from siftrec.detectors.likelihood import Likelihood
 from siftrec.errors import UsageError
 from siftrec.nn.threads import threads
 
+DEFAULT = Likelihood()
 QUICK = Likelihood(folds=2, epochs=3, steps=350, learning_rate=0.01)
 
 
@@ -57,7 +58,7 @@ def judge(
     for each in (log,) if fitted_on is None else (log, fitted_on):
         check_coded(each, len(catalog))
     check_detector(detector)
-    how, source = detector or Likelihood(), log if fitted_on is None else fitted_on
+    how, source = detector or DEFAULT, log if fitted_on is None else fitted_on
     how = _quick(how) if quick else how
     counts_N = torch.from_numpy(source.counts(len(catalog)).astype(np.float32))
     content_NG = units(content_of(catalog, counts_N))
