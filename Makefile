@@ -55,7 +55,7 @@ clean: ## remove what the targets made
 	rm -rf $(VENV) demo-run $(BROWSER)/node_modules .mypy_cache .ruff_cache .pytest_cache
 
 # benchmarks
-.PHONY: peer-rectools peer-implicit peer-cornac speed answers service planted tuning accuracy curves symptoms noise-figures
+.PHONY: peer-rectools peer-implicit peer-cornac speed answers service planted tuning accuracy curves fresh symptoms noise-figures
 .PHONY: peer-recbole modality audit rankers page results
 PEERS := rectools implicit cornac recbole
 
@@ -98,6 +98,10 @@ curves: $(VENV)/.dev ## every cell of the noise curves that is not done, days
 	$(BIN)/python benchmarks/accuracy.py run --curves replace insert swap foreign both --jobs 2
 	$(BIN)/python benchmarks/accuracy.py compare
 
+fresh: $(VENV)/.dev ## what was found before it was tested, on fresh seeds, two hours
+	$(BIN)/python benchmarks/fresh.py run --jobs 2
+	$(BIN)/python benchmarks/fresh.py compare
+
 symptoms: $(VENV)/.dev ## what symptoms of noise are held against, a minute
 	$(BIN)/python benchmarks/symptoms.py
 
@@ -120,4 +124,4 @@ page: $(VENV)/.dev ## docs/results.md from the stored figures
 
 # One after the other, for each has the machine to itself; what fails does not stop the rest.
 results: ## every figure that is not there yet, and the page; days
-	$(MAKE) -k -j1 $(PEERS:%=peer-%) speed answers service planted tuning accuracy curves symptoms noise-figures modality audit rankers page
+	$(MAKE) -k -j1 $(PEERS:%=peer-%) speed answers service planted tuning accuracy curves fresh symptoms noise-figures modality audit rankers page

@@ -18,6 +18,7 @@ from accuracy_tables import sections as accurate
 from aims_found import Stored
 from comparisons_tables import sections as compared
 from curves_tables import sections as curves
+from fresh_tables import sections as fresh
 from improved_tables import sections as improved
 from modality_tables import sections as counted
 from noise_tables import sections as finding_noise
@@ -69,6 +70,7 @@ def sections(cells: Cells, stale: int, plots: Path) -> Iterator[str]:
     yield from aims.sections(found)
     yield from accurate(cells, stale)
     yield from compared(COMPARISONS, plots, NAMES, table)
+    yield from fresh(RESULTS / "fresh" / "comparisons.json", NAMES, table)
     yield from curves(cells, COMPARISONS, plots, table)
     yield from symptoms(cells, RESULTS / "symptoms", NAMES, table)
     yield from finding_noise(RESULTS / "noise", plots)
