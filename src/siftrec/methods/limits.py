@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from siftrec.data.readers.arrow import in_memory
+from siftrec.data.readers.arrow import framed, in_memory
 from siftrec.data.vocab import Vocab, listed_ids
 from siftrec.errors import DataError, UsageError
 from siftrec.methods.answers import codes_of, is_table, listed
@@ -88,7 +88,7 @@ def _own(name: str, given: Any) -> Mapping[Any, Any] | None:
     if isinstance(given, Mapping):
         return given
     if is_table(given):
-        pairs = given if isinstance(given, pl.DataFrame) else pl.DataFrame(in_memory(given, name))
+        pairs = given if isinstance(given, pl.DataFrame) else framed(in_memory(given, name))
         for column in _COLUMNS:
             if column not in pairs.columns:
                 raise DataError(f"has no column {column!r}; a table needs `user` and `item`, a pair in each row", name)
