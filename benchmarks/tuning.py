@@ -198,17 +198,25 @@ def without_test(split: Split) -> Split:
     return replace(split, log=split.log.where(kept), role=split.role[kept])
 
 
-def knowable(trial: Trial, folder: Path) -> tuple[Split, Catalog]:
-    """All that a trial may know: train and validation interactions, with their noise, and the catalog."""
+def knowable(data: str, rho: float, method: str, folder: Path, seed: int = SEED) -> tuple[Split, Catalog]:
+    """All that a trial may know: train and validation interactions, with their noise, and the catalog.
+
+    Args:
+        data: name of the data set.
+        rho: share of planted noise.
+        method: name in `variants.VARIANTS`, which decides whether the catalog has content.
+        folder: of the data sets.
+        seed: of the noise.
+    """
     from datasets import load
     from variants import VARIANTS
 
     from siftrec.noise.inject import inject
 
-    data = load(trial.data, folder)
-    split = without_test(data.split)
-    catalog = (data if VARIANTS[trial.method].content else data.ids_only()).catalog
-    return (inject(split, "replace", trial.rho, SEED).split if trial.rho else split), catalog
+    loaded = load(data, folder)
+    split = without_test(loaded.split)
+    catalog = (loaded if VARIANTS[method].content else loaded.ids_only()).catalog
+    return (inject(split, "replace", rho, seed).split if rho else split), catalog
 
 
 def run_trial(trial: Trial, folder: Path) -> None:
@@ -217,7 +225,7 @@ def run_trial(trial: Trial, folder: Path) -> None:
 
     from siftrec.evaluate.evaluation import evaluate
 
-    split, catalog = knowable(trial, folder)
+    split, catalog = knowable(trial.data, trial.rho, trial.method, folder)
     started = time.process_time()
     trained, told = fitted(str(trial), *trial.made, split, catalog, SEED)
     evaluation = evaluate(trained, split.valid, (20,), split="valid")
