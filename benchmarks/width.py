@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import cast
 
 import machine
 from accuracy import fitted
-from choices import changed, described
+from choices import described
 from tuning import METRIC, knowable
 from variants import method_of, training_of
+
+from siftrec.methods.ccl4rec import CCL4Rec
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "width"
@@ -78,8 +80,8 @@ def run_trial(trial: Trial, folder: Path) -> None:
 
     split, catalog = knowable(trial.data, trial.rho, trial.method, folder, trial.seed)
     started = time.process_time()
-    method, training = method_of(trial.data, trial.method), training_of(trial.data, trial.method)
-    method, training = changed(method, training, {"method.hidden": trial.hidden})
+    training = training_of(trial.data, trial.method)
+    method = replace(cast(CCL4Rec, method_of(trial.data, trial.method)), hidden=trial.hidden)
     trained, told = fitted(str(trial), method, training, split, catalog, trial.seed)
     evaluation = evaluate(trained, split.valid, (20,), split="valid")
     told |= {
