@@ -10,6 +10,7 @@ from accuracy import Setting
 from aims import CLEAN, NOISY
 from aims_found import Stored, difference
 from page import table
+from variants import WIDE
 
 from siftrec.evaluate.compare import p_text
 
@@ -50,6 +51,17 @@ CHANGES = (
         (NOISY, CLEAN),
         "validation of seed 1, whose test figures were seen as well",
         "0013-denoise-in-the-model",
+    ),
+    *(
+        Change(
+            f"narrow layers: {name}",
+            f"{name}-wide",
+            name,
+            (CLEAN, NOISY),
+            "validation, three seeds that no cell has",
+            "0023-narrow-layers",
+        )
+        for name in WIDE
     ),
     Change(
         "a learning rate that falls",

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,7 +107,15 @@ def per_cpu_second(work: Callable[[], object], amount: float, repeats: int = 9) 
     return amount / statistics.median(spent)
 
 
+@dataclass(frozen=True)
+class Same:
+    """The value of another setting of the same table."""
+
+    key: str
+
+
 BEFORE: dict[str, dict[str, Any]] = {
+    "siftrec:CCL4Rec": {"hidden": Same("dim")},
     "siftrec:Demure": {"views.row_share": 1.0},
     "siftrec:LateFusion": {"lift": "none"},
     "siftrec:Training": {"schedule": "constant"},
@@ -154,5 +163,5 @@ def as_before(table: Mapping[str, Any]) -> dict[str, Any]:
         for step in way:
             inner = inner.get(step) if isinstance(inner, dict) else None
         if isinstance(inner, dict):
-            inner.setdefault(key, value)
+            inner.setdefault(key, inner[value.key] if isinstance(value, Same) else value)
     return completed

@@ -112,7 +112,7 @@ def method_of(name: str, length: int, ids: bool = True) -> Learned:
 
     no_contrast = Contrast(vanilla=0.0, graded=0.0, over=0.0)
     makes: dict[str, Callable[[], Learned]] = {
-        "two-tower": lambda: CCL4Rec(length=length, ids=ids, encoder="mean", contrast=no_contrast),
+        "two-tower": lambda: CCL4Rec(length=length, ids=ids, encoder="mean", hidden=64, contrast=no_contrast),
         "ccl4rec-clicks": lambda: CCL4Rec(length=length, ids=ids, hidden=HIDDEN, contrast=no_contrast),
         "ccl4rec": lambda: CCL4Rec(length=length, ids=ids, hidden=HIDDEN),
         "din": lambda: DIN(length=length, ids=ids),

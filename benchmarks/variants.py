@@ -213,6 +213,18 @@ VARIANTS |= {
     for name, contrast in (("ccl4rec-next", NEXT), ("ccl4rec", Contrast()))
 }
 
+WIDE = ("ccl4rec-next", "ccl4rec-denoise", "ccl4rec")
+VARIANTS |= {
+    f"{name}-wide": replace(
+        VARIANTS[name],
+        what=f"{VARIANTS[name].what}, layers as wide as vectors",
+        make=lambda name=name: wide(cast(CCL4Rec, VARIANTS[name].make())),
+        data=("microlens50k",),
+        superseded=True,
+    )
+    for name in WIDE
+}
+
 for _name in dict.fromkeys(name for names in MODALITIES.values() for name in names):
     VARIANTS[f"late-{_name}"] = Variant(
         f"late fusion, {_name} alone", lambda: LateFusion(dim=64), content=True, apart=True, only=_name
@@ -272,14 +284,20 @@ def method_of(data: str, name: str) -> Method:
     return windowed(method) if data in WINDOWS else method
 
 
+def wide(method: CCL4Rec) -> CCL4Rec:
+    """With layers as wide as vectors, as they were before decision 0023."""
+    return replace(method, hidden=method.dim)
+
+
 def windowed(method: Method) -> Method:
     """CCL4Rec, and Demure around it, asked after every position of windows; any other method as it is.
 
-    So is CCL4Rec where it has a user vector after the whole history alone: with pooling, or by the mean.
+    So are the rows of CCL4Rec where it has a user vector after the whole history alone: with pooling, or by the mean. Its
+    layers are wide: their width was chosen where rows are prefixes.
     """
     if isinstance(method, CCL4Rec):
         whole = method.encoder == "mean" or (method.denoise is not None and method.denoise.pooling)
-        return method if whole else replace(method, rows="sequence")
+        return wide(method if whole else replace(method, rows="sequence"))
     if isinstance(method, Demure):
         return replace(method, base=cast(Sequential, windowed(method.base)))
     return method
@@ -288,8 +306,8 @@ def windowed(method: Method) -> Method:
 def training_of(data: str, name: str) -> Training:
     """How a variant is trained on a data set: the defaults, but for what the data set and the method ask for."""
     variant = VARIANTS[name]
-    method = variant.make()
-    whole = variant.whole or (data in WINDOWS and windowed(method) != method)
+    before, now = (getattr(method, "rows", None) for method in (variant.make(), method_of(data, name)))
+    whole = variant.whole or now != before
     own = {} if variant.epochs is None else {"epochs": variant.epochs}
     return Training(**(own | TRAINING[data] | (WHOLE[data] if whole else {}) | variant.training))
 

@@ -32,7 +32,7 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "width"
 SEEDS = (101, 102, 103)
 WIDTHS = (64, 16, 8)
-METHODS = ("ccl4rec-next", "ccl4rec")
+METHODS = ("ccl4rec-next",)
 RHOS = (0.0, 0.3)
 
 

@@ -18,7 +18,7 @@ def made(name: str, dim: int = 8, length: int = 12) -> torch.nn.Module:
     name, _, hidden = name.partition(" of ")
     with torch.random.fork_rng():
         torch.manual_seed(0)  # a test's own weights
-        return make_encoder(name, dim, length, 0.3, 2, 2, int(hidden) if hidden else None)
+        return make_encoder(name, dim, length, 0.3, 2, 2, int(hidden or dim))
 
 
 def rows(lengths: list[int], width: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -49,7 +49,7 @@ class CCL4Rec:
             recent interaction apart as well, for logs where what comes next hangs on what came last; compare on validation.
         blocks: transformer blocks (encoder `transformer` only).
         heads: attention heads (encoder `transformer` only).
-        hidden: H, width of the layers of an encoder that pools (`context`, `recent`, `mean`); None: D. See `Context`.
+        hidden: H, width of the layers of an encoder that pools (`context`, `recent`, `mean`). See `Context`.
         ids: whether items have an id embedding beside their content; without it every new item works at once.
         dropout: probability, on item vectors of histories.
         scale: expected norm of a fresh item vector.
@@ -67,7 +67,7 @@ class CCL4Rec:
     encoder: EncoderName = "context"
     blocks: Size = 1
     heads: Size = 2
-    hidden: Size | None = None
+    hidden: Size = 16
     ids: bool = True
     dropout: Fraction = 0.2
     scale: Rate = 1.0
@@ -86,8 +86,6 @@ class CCL4Rec:
             raise SettingsError("method.views.importance", "'attention' needs encoder = 'context' or 'recent'")
         if self.encoder == "transformer" and self.dim % self.heads:
             raise SettingsError("method.heads", f"must divide dim={self.dim}, {self.heads} does not")
-        if self.hidden is not None and self.encoder in ("gru", "transformer"):
-            raise SettingsError("method.hidden", f"needs an encoder that pools, not {self.encoder!r}")
         if self.rows == "sequence":
             self._check_sequence()
         if self.length > LENGTH and self._judges_histories:

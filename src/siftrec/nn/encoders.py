@@ -40,10 +40,10 @@ def recency(table_LD: torch.Tensor, length: int) -> torch.Tensor:
 class Mean(nn.Module):
     """The mean of the item vectors, then a residual layer."""
 
-    def __init__(self, dim: int, rate: float, hidden: int | None = None) -> None:
+    def __init__(self, dim: int, rate: float, hidden: int) -> None:
         super().__init__()
         self.rate = rate
-        self.lift = Lift(dim, hidden=hidden)
+        self.lift = Lift(dim, hidden)
 
     def forward(
         self,
@@ -67,20 +67,19 @@ class Context(nn.Module):
         dim: D.
         length: longest history.
         rate: dropout.
+        hidden: H, width of what stands between: of tanh(·) and of the MLP.
         recent: whether the most recent interaction e_L is read apart too: h = s + MLP([s; e_L]).
-        hidden: H, width of what stands between: of tanh(·) and of the MLP; None: D.
     """
 
-    def __init__(self, dim: int, length: int, rate: float, recent: bool = False, hidden: int | None = None) -> None:
+    def __init__(self, dim: int, length: int, rate: float, hidden: int, recent: bool = False) -> None:
         super().__init__()
         self.rate = rate
-        width = hidden or dim
-        self.own = nn.Linear(dim, width, bias=False)
-        self.context = nn.Linear(dim, width, bias=False)
-        self.product = nn.Linear(dim, width, bias=False)
-        self.position = nn.Parameter(torch.zeros(length, width))
-        self.ask = nn.Parameter(torch.randn(width) / width**0.5)
-        self.lift = Lift(dim, recent, hidden)
+        self.own = nn.Linear(dim, hidden, bias=False)
+        self.context = nn.Linear(dim, hidden, bias=False)
+        self.product = nn.Linear(dim, hidden, bias=False)
+        self.position = nn.Parameter(torch.zeros(length, hidden))
+        self.ask = nn.Parameter(torch.randn(hidden) / hidden**0.5)
+        self.lift = Lift(dim, hidden, recent)
 
     def forward(
         self,
@@ -233,11 +232,10 @@ class Block(nn.Module):
 class Lift(nn.Module):
     """h = s + MLP(s); with `recent`, h = s + MLP([s; e]), where e is the most recent interaction, else e is not read."""
 
-    def __init__(self, dim: int, recent: bool = False, hidden: int | None = None) -> None:
+    def __init__(self, dim: int, hidden: int, recent: bool = False) -> None:
         super().__init__()
-        width = hidden or dim
-        self.wide, self.back = nn.Linear(dim, width), nn.Linear(width, dim)
-        self.last = nn.Linear(dim, width, bias=False) if recent else None
+        self.wide, self.back = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+        self.last = nn.Linear(dim, hidden, bias=False) if recent else None
 
     def forward(self, pooled_BD: torch.Tensor, last_BD: torch.Tensor | None = None) -> torch.Tensor:
         wide_BD = self.wide(pooled_BD)
@@ -273,11 +271,11 @@ def _rolled(vectors_BLD: torch.Tensor, real_BL: torch.Tensor, sign: int) -> torc
 
 
 def make_encoder(
-    name: EncoderName, dim: int, length: int, rate: float, blocks: int, heads: int, hidden: int | None = None
+    name: EncoderName, dim: int, length: int, rate: float, blocks: int, heads: int, hidden: int
 ) -> nn.Module:
     """The named encoder; `blocks` and `heads` matter to `transformer` only, `hidden` to those that pool."""
     if name in ("context", "recent"):
-        return Context(dim, length, rate, name == "recent", hidden)
+        return Context(dim, length, rate, hidden, name == "recent")
     if name == "mean":
         return Mean(dim, rate, hidden)
     if name == "gru":

@@ -77,7 +77,7 @@ class Pool(nn.Module):
         super().__init__()
         self.rate, self.dim = rate, dim
         self.lifted = {"none": 0, "ids": (parts - contents) * dim, "all": parts * dim}[lift]
-        self.lift = Lift(self.lifted) if self.lifted else None
+        self.lift = Lift(self.lifted, self.lifted) if self.lifted else None
         first = torch.ones(parts)
         first[:contents] = _SCALE
         self.scale = nn.Parameter(torch.tensor([x + math.log(-math.expm1(-x)) for x in first.tolist()]))
