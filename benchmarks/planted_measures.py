@@ -42,10 +42,11 @@ CHOICE = 11
 """The seed by which weights of the losses were chosen; no table has it."""
 VANILLA = Contrast(vanilla=0.1, graded=0.0, over=0.0)
 WEIGHTS = Contrast(vanilla=0.05, graded=0.2, over=0.1)
-FULL = CCL4Rec(ids=False, contrast=WEIGHTS)
+FULL = CCL4Rec(ids=False, hidden=64, contrast=WEIGHTS)
+"""As wide as its vectors: all planted worlds were measured before layers were narrow (decision 0023)."""
 VARIANTS: Mapping[str, CCL4Rec] = {
-    "next-item": CCL4Rec(ids=False, contrast=OFF),
-    "vanilla": CCL4Rec(ids=False, contrast=VANILLA),
+    "next-item": replace(FULL, contrast=OFF),
+    "vanilla": replace(FULL, contrast=VANILLA),
     "full": FULL,
     "full-random": replace(FULL, views=Views(importance="random")),
     "full-oracle": replace(FULL, views=Views(importance="oracle"), weighted_targets=False),
