@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
+import width
 from accuracy import Setting
 from aims import CLEAN, NOISY
 from aims_found import Stored, difference
@@ -85,13 +88,32 @@ TEXT = (
     "that both have. *p* as under *Comparisons*; – where users' values were not kept. What was tried in vain is below, and "
     "in [the decisions](decisions)."
 )
+WIDTH_TEXT = (
+    "Next-item loss, the log without its test interactions, every validation question, seeds that no cell has; – : not run. "
+    "[Why 16](decisions/0023-narrow-layers.md). `python benchmarks/width.py run`"
+)
 
 
 def sections(of: Stored) -> list[str]:
     """The table; nothing where no change was measured."""
     rows = [row for change in CHANGES for setting in change.settings for row in _rows(of, change, setting)]
     head = ("change", "where", "before", "after", "difference", "p", "seeds", "chosen on")
-    return ["## What was improved", TEXT, table(head, rows)] if rows else []
+    return ["## What was improved", TEXT, table(head, rows), *_widths(width.RESULTS)] if rows else []
+
+
+def _widths(folder: Path) -> list[str]:
+    """What the width of CCL4Rec's layers was chosen by; nothing where no trial is stored."""
+    trials = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]
+    found: dict[tuple[float, int], dict[int, float]] = {}
+    for each in trials:
+        trial = each["trial"]
+        found.setdefault((trial["rho"], trial["seed"]), {})[trial["hidden"]] = each["validation"][width.METRIC]
+    head = ("microlens50k, validation NDCG@20", *(f"H = {hidden}" for hidden in width.WIDTHS))
+    rows = [
+        (f"ρ = {rho:g}, seed {seed}", *(f"{of[hidden]:.4f}" if hidden in of else "–" for hidden in width.WIDTHS))
+        for (rho, seed), of in sorted(found.items())
+    ]
+    return ["### Width of CCL4Rec's layers", WIDTH_TEXT, table(head, rows)] if rows else []
 
 
 def _rows(of: Stored, change: Change, setting: Setting) -> Iterator[tuple[str, ...]]:
