@@ -81,7 +81,7 @@ def _note(family: Sequence[Comparison]) -> str:
     fewest, most = (end(comparison.seeds for comparison in family) for end in (min, max))
     sampled, caution = "users", ""
     if most > 1:
-        sampled = "users and seeds" if fewest > 1 else "users, and over seeds where runs pair by seed"
+        sampled = "users and seeds" if fewest > 1 else "users, and over seeds where there are several"
         caution = " (with few seeds that differ it is too narrow, and p the better judge)"
     return (
         f"Family of {len(family)} on {family[0].protocol}: paired t test over {sampled}, Holm-corrected over the family; "
