@@ -118,6 +118,9 @@ def test_one_run_against_several_seeds_is_said_to_be_taken_as_it_is() -> None:
         assert f"300 users, 3 seeds (one run of evaluate.stubs:Stub ({name}), taken as it is): " in str(found)
         assert as_json([found])["comparisons"][0]["one_run"] == found.one_run
     assert compare(one, one).one_run is compare(several, several).one_run is None
+    family = compare_family({"x": several, "y": one, "z": several})
+    for written in (as_text(family), as_latex(family), family._repr_html_()):
+        assert "; against seeds, one run of y is taken as it is" in written
 
 
 def test_a_metric_without_a_value_is_refused_by_model_not_compared_as_infinite() -> None:
