@@ -99,7 +99,7 @@ def read(record: Mapping[str, Any], family: str = "") -> Comparison:
     alone = {"p_holm": record["p"], "p_equivalent_holm": record["p_equivalent"]}
     by_family = record["families"][family] if family else alone
     told = record | {key: by_family[key] for key in OF_A_FAMILY}
-    return Comparison(**{field.name: told[field.name] for field in fields(Comparison)})
+    return Comparison(**{field.name: told[field.name] for field in fields(Comparison) if field.name in told})
 
 
 def looked(record: Mapping[str, Any]) -> float:

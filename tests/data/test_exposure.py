@@ -90,6 +90,16 @@ def test_cut_by_the_clock_or_by_a_column():
     assert len(columned.train.labels) + len(columned.valid.labels) == (named == "train").sum()
 
 
+def test_named_parts_may_share_a_time_whatever_the_order_of_rows():
+    """A log of days whose rows are shuffled would be refused here that `Predefined` reads, and no row says why."""
+    rows = {"user": [0] * 5, "item": list("vwxyz"), "time": [1, 1, 2, 2, 3], "row": range(5), "label": [1, 1, 0, 1, 1]}
+    frame = pl.DataFrame(rows, schema_overrides={"label": pl.Int8})
+    events = replace(log(0), frame=frame.with_columns(split=pl.Series(["train", "train", "test", "valid", "test"])))
+    split = impressions(events, by="split")
+    assert told(split.valid) == [(0, ["v", "w"], ["y"], [1.0])]
+    assert told(split.test) == [(0, ["v", "w"], ["x", "z"], [0.0, 1.0])], "a click of the same time is not yet history"
+
+
 @pytest.mark.parametrize(
     ("cuts", "names", "shares"),
     [

@@ -10,7 +10,7 @@ from evaluate.stubs import Matrix, questions, trained
 from siftrec.errors import DataError, UsageError
 from siftrec.evaluate.compare import compare, compare_family, corrected
 from siftrec.evaluate.evaluation import Evaluation, evaluate
-from siftrec.evaluate.significance import effect_size, holm, paired_t
+from siftrec.evaluate.significance import bootstrap_interval, effect_size, holm, paired_t
 from siftrec.evaluate.tables import as_json, as_latex, as_text
 
 USERS, CATALOG = 300, 40
@@ -81,14 +81,53 @@ def test_equal_seeds_face_each_other_in_any_order() -> None:
     assert alone.p == pytest.approx(paired_t(np.stack(rows))), "a counted method has no seed, and faces every run"
 
 
-def test_other_seeds_are_averaged_per_user_first() -> None:
+def made(values: np.ndarray, seed: int = 0) -> Evaluation:
+    """An evaluation of given values, in the place of the targets' hits."""
+    one = evaluated(0.1, seed, users=len(values))
+    for table in one.values.values():
+        table[one.metrics.index("ndcg@10")] = values
+    return one
+
+
+def test_seeds_that_do_not_pair_count_each_for_its_model() -> None:
+    """Who trains the baseline with other seeds than their own must not be told the luck of a few seeds is a difference."""
     seeds_a, seeds_b = [evaluated(0.3, seed) for seed in (1, 2, 3)], [evaluated(0.1, seed) for seed in (4, 5)]
     found = compare(seeds_a, seeds_b)
-    assert (found.seeds, "seeds" in str(found)) == (1, False)
-    mean_a, mean_b = (np.mean([run.per_user("ndcg@10") for run in runs], axis=0) for runs in (seeds_a, seeds_b))
-    assert found.p == pytest.approx(paired_t(mean_a - mean_b))
-    assert found.users == USERS
-    assert found.p < compare(seeds_a[0], seeds_b[0]).p
+    rows = [np.stack([run.per_user("ndcg@10") for run in runs]) for runs in (seeds_a, seeds_b)]
+    alone = rows[0].mean(axis=0) - rows[1].mean(axis=0)
+    assert (found.difference, found.users) == (pytest.approx(alone.mean()), USERS)
+    assert (found.p, found.effect) == (pytest.approx(paired_t(alone, rows)), pytest.approx(effect_size(alone)))
+    assert (found.low, found.high) == pytest.approx(bootstrap_interval(alone, apart=rows))
+    assert (found.seeds, "300 users, 2 seeds:" in str(found)) == (2, True)
+    base = np.random.default_rng(1).random(200)
+    lucky = [
+        [made(base + luck, seed) for seed, luck in side.items()] for side in ({1: 0.03, 2: -0.01}, {3: 0, 4: -0.04})
+    ]
+    told = compare(*lucky)
+    assert (told.p > 0.2, told.verdict) == (True, "undecided"), (
+        "every user has the same difference, and two seeds as much"
+    )
+    assert (told.low, told.high) == pytest.approx((0.03 - 0.122, 0.03 + 0.122), abs=0.001)
+
+
+def test_one_run_against_several_seeds_is_said_to_be_taken_as_it_is() -> None:
+    """A single training of the baseline may have been lucky; a line that says '3 seeds' alone hides that nobody looked."""
+    several, one = [evaluated(0.3, seed) for seed in (1, 2, 3)], evaluated(0.1, 1)
+    for found, name in ((compare(several, one), "b"), (compare(one, several), "a")):
+        assert found.one_run == f"evaluate.stubs:Stub ({name})"
+        assert f"300 users, 3 seeds (one run of evaluate.stubs:Stub ({name}), taken as it is): " in str(found)
+        assert as_json([found])["comparisons"][0]["one_run"] == found.one_run
+    assert compare(one, one).one_run is compare(several, several).one_run is None
+    family = compare_family({"x": several, "y": one, "z": several})
+    for written in (as_text(family), as_latex(family), family._repr_html_()):
+        assert "; against seeds, one run of y is taken as it is" in written
+
+
+def test_a_metric_without_a_value_is_refused_by_model_not_compared_as_infinite() -> None:
+    """NaN would be printed as 'd +inf' and 'undecided', and Holm would correct the rest of the table for it."""
+    good, bad = made(np.full(5, 0.2)), made(np.array([0.2, np.nan, 0.3, 0.1, 0.5]), 1)
+    with pytest.raises(DataError, match=r"^bad: has no ndcg@10 \(NaN\) for 1 of 5 users; a comparison needs all$"):
+        compare_family({"good": good, "bad": bad})
 
 
 def test_a_family_is_every_pair_and_metric_corrected_together() -> None:
@@ -99,8 +138,8 @@ def test_a_family_is_every_pair_and_metric_corrected_together() -> None:
     assert [c.p_holm for c in family] == holm([c.p for c in family])
     assert [c.p_equivalent_holm for c in family] == holm([c.p_equivalent for c in family])
     assert compare_family(models, ["ndcg@10", "recall@5", "ndcg@10"]) == family
-    alone = replace(family[0], p_holm=family[0].p, p_equivalent_holm=family[0].p_equivalent, a="", b="")
-    assert alone == replace(compare(models["x"], models["y"]), a="", b="")
+    alone = replace(family[0], p_holm=family[0].p, p_equivalent_holm=family[0].p_equivalent, a="", b="", one_run="")
+    assert alone == replace(compare(models["x"], models["y"]), a="", b="", one_run="")
 
 
 def test_equivalence_is_claimed_only_after_correction() -> None:
@@ -197,7 +236,7 @@ def test_the_note_says_over_what_the_interval_is() -> None:
             {"a": many, "b": base},
             f"test over users and seeds, Holm-corrected over the family; bootstrap interval over the same {caution}; equiv",
         ),
-        ({"many": many, **one}, "test over users, and over seeds where runs pair by seed, Holm"),
+        ({"many": many, **one}, "test over users, and over seeds where there are several, Holm"),
     ):
         family = compare_family(models)
         for written in (as_text(family), as_latex(family)):

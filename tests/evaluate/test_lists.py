@@ -65,6 +65,34 @@ def test_lists_may_come_in_any_form_and_order(split: sr.Split, lists: pl.DataFra
     assert "mine" in str(sr.Evaluation.read(tmp_path / "mine.parquet"))
 
 
+def test_equal_scores_are_broken_and_counted_as_those_of_a_model(split: sr.Split) -> None:
+    """Whoever writes the target first among equal scores would have a perfect list, and nothing would tell of it."""
+    part, items = split.test, split.items.ids
+    popular = split.fitting.popularity[1:].astype(float)
+    for scores in (np.zeros(len(items)), popular):
+        rows = [
+            pl.DataFrame({"item": items, "score": scores})
+            .with_columns(user=pl.lit(user))
+            .sort(items == target, descending=True)
+            for user, target in zip(part.user_ids, split.items.decode(part.targets.items), strict=True)
+        ]
+        found = sr.evaluate_lists(pl.concat(rows), split)
+        if scores is popular:
+            expected = sr.evaluate(sr.fit(sr.Popularity(), split), part)
+            np.testing.assert_array_equal(found.values["none"], expected.values["none"])
+            assert found.about.tied == expected.about.tied
+        else:
+            assert (found.about.tied, "100.0% of targets tied" in str(found)) == (1.0, True)
+            assert found.means("none")["hr@5"] == np.mean(part.targets.items <= 5)
+
+
+def test_a_rank_given_twice_in_one_list_is_refused(split: sr.Split, lists: pl.DataFrame) -> None:
+    """The order of the rows would decide who is first, which the column says it does."""
+    with pytest.raises(DataError, match=r"^lists: user 'u00' has rank 1 twice; each rank may stand once in a list"):
+        sr.evaluate_lists(lists.with_columns(rank=pl.lit(1)), split)
+    assert sr.evaluate_lists(lists, split).about.tied == 0
+
+
 def test_what_is_not_in_the_catalog_keeps_its_place(split: sr.Split, lists: pl.DataFrame) -> None:
     """Left out, it would move every item behind it up, and a list of items nobody can get would look better."""
     schema = {"user": pl.String, "item": pl.String, "rank": pl.Int64}

@@ -22,8 +22,9 @@ def loop_oracle(scores: np.ndarray, part: Part, k: int) -> dict[str, list]:
         targets, banned = sorted(set(part.targets[q].tolist())), set(part.seen[q].tolist())
         unseen = [code for code in order if code not in banned]
         found["targets"] += targets
-        found["none"] += [order.index(target) + 1 for target in targets]
-        found["seen"] += [unseen.index(target) + 1 for target in targets]
+        for name, ranked in (("none", order), ("seen", unseen)):
+            places = [ranked.index(target) + 1 if scores[q, target] > -np.inf else len(order) + 1 for target in targets]
+            found[name] += places
         found["tied"] += [bool((scores[q, 1:] == scores[q, target]).sum() > 1) for target in targets]
         for name, ranked in (("top none", order), ("top seen", unseen)):
             best = [code for code in ranked if scores[q, code] > -np.inf][:k]
@@ -107,6 +108,15 @@ def test_constant_scores_rank_by_code() -> None:
     assert ranking.ranks["seen"].tolist() == [4, 8]
     assert ranking.top["seen"].tolist() == [[2, 3, 4], [1, 2, 3]]
     assert ranking.tied.tolist() == [True, True]
+
+
+def test_a_target_that_no_list_holds_is_no_hit() -> None:
+    """A model that cannot recommend an item (-inf) would be credited with it wherever few items can be recommended."""
+    scores = torch.full((2, 10), -torch.inf)
+    scores[:, 7:] = 1.0
+    ranking = rank(Matrix(scores), 4, questions([[1], [8]], [[9], [9]]), 5)
+    assert ranking.top["seen"].tolist() == [[7, 8, 0, 0, 0]] * 2
+    assert [ranking.ranks[name].tolist() for name in ("none", "seen")] == [[10, 2]] * 2
 
 
 @pytest.mark.parametrize("k", [0, 3])

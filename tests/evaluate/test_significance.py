@@ -80,6 +80,46 @@ def test_an_interval_over_seeds_is_wider_and_one_seed_changes_nothing() -> None:
     assert estimate(table[:1]) == estimate(table[0])
 
 
+def sides(rng: np.random.Generator, counts: tuple[int, int], spread: float) -> list[np.ndarray]:
+    """Values of two equal models, one row for each of their own seeds."""
+    user = rng.normal(0, 1, 400)
+    return [user + rng.normal(0, spread, (count, 1)) + rng.normal(0, 1, (count, 400)) for count in counts]
+
+
+@pytest.mark.parametrize("counts", [(3, 3), (3, 5)])
+@pytest.mark.parametrize("spread", [0.0, 0.1, 0.3])
+def test_seeds_that_do_not_pair_are_no_discovery(counts: tuple[int, int], spread: float) -> None:
+    """Averaged over seeds and tested over users alone, equal models with other seeds differ in up to 9 of 10 comparisons."""
+    rng = np.random.default_rng(12)
+    drawn = [sides(rng, counts, spread) for _ in range(600)]
+    means = [a.mean(axis=0) - b.mean(axis=0) for a, b in drawn]
+    found = np.mean([paired_t(mean, each) < 0.05 for mean, each in zip(means, drawn, strict=True)])
+    alone = np.mean([paired_t(mean) < 0.05 for mean in means])
+    assert 0.01 < found < 0.1
+    assert alone > 3 * found if spread else found <= alone, "the control takes luck for skill"
+    margin = 0.2
+    equal = [equivalence(mean + margin, margin, each) < 0.05 for mean, each in zip(means, drawn, strict=True)]
+    assert np.mean(equal) < 0.1, "nor is luck equivalence, at the margin itself"
+
+
+def test_the_interval_of_seeds_that_do_not_pair_covers() -> None:
+    """An interval over users alone leaves the truth out in most comparisons of models whose seeds differ."""
+    rng, covered = np.random.default_rng(13), np.zeros(2)
+    for _ in range(150):
+        both = sides(rng, (3, 4), 0.2)
+        mean = both[0].mean(axis=0) - both[1].mean(axis=0)
+        for kind, apart in enumerate(((), both)):
+            low, high = bootstrap_interval(mean, resamples=300, apart=apart)
+            covered[kind] += low <= 0 <= high
+    assert covered[0] < 0.6 * 150, "the control is over users alone"
+    assert 0.9 * 150 < covered[1] < 150
+
+
+def test_no_value_has_no_effect_size() -> None:
+    """A NaN shown as an infinite effect reads as the strongest finding of the table."""
+    assert np.isnan(effect_size(np.array([0.1, np.nan, 0.3])))
+
+
 @pytest.mark.parametrize("values", ["few", "many"])
 def test_bootstrap_interval_equals_theory_and_covers(values: str) -> None:
     rng = np.random.default_rng(2)

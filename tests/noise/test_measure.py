@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from siftrec.data.sequences import Sequences
@@ -79,6 +80,32 @@ def test_the_interval_is_that_of_resampled_users() -> None:
     assert alone[1] is not None
     assert alone[0] is not None
     assert high - low > 1.15 * (alone[1] - alone[0])
+
+
+@pytest.mark.parametrize("apart", [0.5, 1.5, 2.5])
+def test_the_interval_of_few_planted_interactions_covers_the_truth(apart: float) -> None:
+    """Who plants five and reads .95 [.91, .99] would rely on a detector that is .85."""
+    rng, wanted = np.random.default_rng(0), norm.cdf(apart / 2**0.5)
+    owners, covered = np.repeat(np.arange(60), 5), []
+    for _ in range(300):
+        truth = np.zeros(300, bool)
+        truth[rng.choice(300, 5, replace=False)] = True
+        low, high = auroc_interval(truth, rng.normal(size=300) + apart * truth, owners)
+        if low is not None and high is not None:
+            assert 0 < low < high < 1
+            covered.append(low <= wanted <= high)
+    assert len(covered) > 280
+    assert np.mean(covered) > 0.88
+
+
+def test_what_shows_no_error_has_no_interval() -> None:
+    """[1, 1] of two planted interactions would read as certainty; pages and JSON know None."""
+    truth, owners = np.array([1, 0, 0, 1, 0, 0], bool), np.array([0, 0, 0, 1, 1, 2])
+    for noise in (np.array([0.9, 0.1, 0.2, 0.8, 0.3, 0.1]), np.full(6, 0.5)):
+        assert auroc_interval(truth, noise, owners) == (None, None)
+    one = np.array([0.9, 0.1, 0.95, 0.8, 0.3, 0.1])
+    assert auroc_interval(truth, one, owners) != (None, None)
+    assert auroc_interval(truth, one, np.array([0, 1, 1, 0, 2, 3])) == (None, None), "one user has all the noise"
 
 
 def test_reliability_bins_hold_every_event_once() -> None:

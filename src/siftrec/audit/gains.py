@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from siftrec.evaluate.compare import compare
 from siftrec.evaluate.evaluation import Evaluation
-from siftrec.evaluate.significance import bootstrap_interval, estimate, holm
+from siftrec.evaluate.significance import bootstrap_interval, holm, paired_t
 
 TOGETHER = "all proxies"
 MIXED = "mixed"
@@ -40,14 +39,15 @@ class Gain:
 
     Attributes:
         proxy: name, or `all proxies`: their mean, user by user.
-        against: see `Pair`; the pair with the smaller gain. Of `all proxies`: theirs, or `mixed` where they differ.
+        against: see `Pair`; the pair with the smaller gain, so that gains are on the low side. Of `all proxies`: theirs,
+            or `mixed` where they differ.
         metric: what is compared, over all items but those the user had.
         users: pairs.
         seeds: trainings per side.
         without, with_weights: means over users, `without` of `against`; None for `all proxies`.
         relative: the gain.
-        low, high: 95 % interval: users resampled, stretched where training itself is random.
-        p: two-sided.
+        low, high: 95 % interval of the ratio of both means: users resampled, wider where training itself is random.
+        p: two-sided, of the difference.
         p_holm: corrected for all gains of the verdict.
     """
 
@@ -66,12 +66,29 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class _Measured:
-    """Relative differences (Q,) of a pair, and the variance that training adds to their mean, with its freedom."""
+class _Sample:
+    """What a gain is the mean of.
+
+    Attributes:
+        values: (Q,), one per user.
+        apart: (S, Q) of each side, where training itself is random (see `significance.estimate`).
+    """
 
     values: np.ndarray
-    variance: float
-    freedom: int
+    apart: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A pair as shares of the baseline's mean.
+
+    Attributes:
+        difference: a − b: whether there is a gain.
+        ratio: a − (1 + R) b, around the gain R: how large it is, where the baseline is a sample too (linearised).
+    """
+
+    difference: _Sample
+    ratio: _Sample
 
 
 def gains(pairs: Sequence[Pair], metric: str, seed: int) -> tuple[Gain, ...]:
@@ -108,55 +125,39 @@ def gains(pairs: Sequence[Pair], metric: str, seed: int) -> tuple[Gain, ...]:
 
 
 def _gain(measured: _Measured, metric: str, seed: int) -> Gain:
-    values, mean = measured.values, float(measured.values.mean())
-    error = estimate(values).error
-    low, high = bootstrap_interval(values, seed=seed)
-    stretch, p = _spread(mean, error, len(values) - 1, measured)
+    difference, ratio = measured.difference, measured.ratio
+    low, high = bootstrap_interval(ratio.values, seed=seed, apart=ratio.apart)
+    p = paired_t(difference.values, difference.apart)
     return Gain(
         proxy=TOGETHER,
         against="raw",
         metric=metric,
-        users=len(values),
+        users=len(difference.values),
         seeds=1,
         without=None,
         with_weights=None,
-        relative=mean,
-        low=mean - stretch * (mean - low),
-        high=mean + stretch * (high - mean),
+        relative=float(difference.values.mean()),
+        low=low,
+        high=high,
         p=p,
         p_holm=p,
     )
 
 
-def _spread(mean: float, error: float, freedom: int, measured: _Measured) -> tuple[float, float]:
-    """How much training noise stretches the interval over users, and p of the mean (Welch and Satterthwaite)."""
-    total = error**2 + measured.variance
-    if total == 0:
-        return 1.0, 1.0 if mean == 0 else 0.0
-    parts = error**4 / freedom + (measured.variance**2 / measured.freedom if measured.freedom else 0.0)
-    effective = total**2 / parts
-    stretch = np.sqrt(total) / error * stats.t.ppf(0.975, effective) / stats.t.ppf(0.975, freedom) if error else 1.0
-    return float(stretch), float(2 * stats.t.sf(abs(mean) / np.sqrt(total), effective))
-
-
 def _measured(pair: Pair, metric: str, baseline: float) -> _Measured:
-    sides = [[run.per_user(metric) / baseline for run in side] for side in (pair.with_weights, pair.without)]
-    values = np.mean(sides[0], axis=0) - np.mean(sides[1], axis=0)
-    seeds = len(sides[0])
-    if seeds < 2:
-        return _Measured(values, 0.0, 0)
-    variance = sum(_between(side) for side in sides) / seeds
-    return _Measured(values, variance, 2 * (seeds - 1))
-
-
-def _between(side: Sequence[np.ndarray]) -> float:
-    """Variance between trainings of the mean over users, less what the choice of users alone makes of it."""
-    runs_SQ = np.array(side)
-    chance = runs_SQ.var(axis=0, ddof=1).mean() - runs_SQ.mean(axis=1).var(ddof=1)
-    return float(max(runs_SQ.mean(axis=1).var(ddof=1) - chance / (runs_SQ.shape[1] - 1), 0.0))
+    a_SQ, b_SQ = (
+        np.stack([run.per_user(metric) for run in side]) / baseline for side in (pair.with_weights, pair.without)
+    )
+    # The mean of b is 1. With b as 1 + (1 + R) (b - 1) it still is, where 1 + R is the mean of a, and R that of a - b.
+    sides = (a_SQ, b_SQ), (a_SQ, 1 + a_SQ.mean() * (b_SQ - 1))
+    return _Measured(*(_Sample(a.mean(axis=0) - b.mean(axis=0), (a, b)) for a, b in sides))
 
 
 def _together(measured: Sequence[_Measured]) -> _Measured:
-    values = np.mean([each.values for each in measured], axis=0)
-    variance = sum(each.variance for each in measured) / len(measured) ** 2
-    return _Measured(values, variance, max(each.freedom for each in measured))
+    return _Measured(_mean([each.difference for each in measured]), _mean([each.ratio for each in measured]))
+
+
+def _mean(samples: Sequence[_Sample]) -> _Sample:
+    """Of several proxies, whose trainings are independent: each has its share of what they differ by."""
+    values = np.mean([each.values for each in samples], axis=0)
+    return _Sample(values, tuple(side_SQ / len(samples) for each in samples for side_SQ in each.apart))

@@ -1,8 +1,9 @@
 """Comparing models user by user, on the same questions only.
 
 `difference` is always a − b, and relative figures are shares of b, the baseline. A model may be one evaluation or several,
-one per seed. Where both have the same seeds, or only one has several, users and seeds are both samples (see
-`significance.estimate`); otherwise each user's value is averaged over the seeds first, and seeds are taken as they are.
+one per seed. Users are a sample, and so are seeds where a model has several (see `significance.estimate`): paired where both
+have the same ones or only one has several, else each model's for itself. One run against several is taken as it is, and said
+to be: right for a method that draws nothing, too sure of another.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Comparison:
         metric, filter: what was compared.
         protocol: of the split both were evaluated on.
         users: pairs.
-        seeds: how many were drawn, like users; 1: what seeds there are is taken as it is.
+        seeds: how many were drawn, like users; where they do not pair, of the model that has fewer; 1: neither has several.
         mean_a, mean_b: means over users.
         difference: mean_a − mean_b.
         low, high: 95 % bootstrap interval of the difference over users, and seeds.
@@ -49,6 +50,7 @@ class Comparison:
         effect: Cohen's d_z.
         p_equivalent: two one-sided tests, ± 2 % of mean_b.
         p_equivalent_holm: p_equivalent corrected for every comparison made together with this one.
+        one_run: the model whose one run faced several seeds of the other; what its seeds would differ by is in no figure.
     """
 
     a: str
@@ -68,6 +70,7 @@ class Comparison:
     effect: float
     p_equivalent: float
     p_equivalent_holm: float
+    one_run: str | None = None
 
     @property
     def relative(self) -> float | None:
@@ -90,6 +93,7 @@ class Comparison:
     def __str__(self) -> str:
         share = "" if self.relative is None else f" ({self.relative:+.1%})"
         asked = f"{self.users:,} users" + (f", {self.seeds} seeds" if self.seeds > 1 else "")
+        asked += f" (one run of {self.one_run}, taken as it is)" if self.one_run else ""
         return (
             f"{self.metric} {FILTERS[self.filter]}: {self.a} {self.mean_a:.4f}, {self.b} {self.mean_b:.4f}, "
             f"difference {self.difference:+.4f}{share}, 95 % CI [{self.low:+.4f}, {self.high:+.4f}], "
@@ -207,13 +211,16 @@ def _compared(
             _check_same(left[0], name_a, run, name)
             if problem := run.lacks(metric):
                 raise UsageError(f"{name}: {problem}")
-    values_a, values_b = _paired(left, right, metric, filter)
+            _check_known(run.per_user(metric, filter), name, metric)
+    values_a, values_b, unpaired = _paired(left, right, metric, filter)
+    apart = [_spread(values_SQ, left[0], metric) for values_SQ in unpaired]
     difference = _spread(values_a - values_b, left[0], metric)
     if difference.shape[1] < 2:
         raise DataError("a comparison needs at least two users", f"{name_a} and {name_b}")
-    mean_b, p = float(values_b.mean()), paired_t(difference)
-    equal = equivalence(difference, MARGIN * abs(mean_b))
-    low, high = bootstrap_interval(difference, seed=seed)
+    mean_b, p = float(values_b.mean()), paired_t(difference, apart)
+    equal = equivalence(difference, MARGIN * abs(mean_b), apart)
+    low, high = bootstrap_interval(difference, seed=seed, apart=apart)
+    single = [name for name, runs in (a, b) if len(runs) == 1]
     return Comparison(
         a=name_a,
         b=name_b,
@@ -221,7 +228,7 @@ def _compared(
         filter=left[0].filter_named(filter),
         protocol=left[0].about.protocol,
         users=difference.shape[1],
-        seeds=len(difference),
+        seeds=min(map(len, apart), default=len(difference)),
         mean_a=float(values_a.mean()),
         mean_b=mean_b,
         difference=float(difference.mean()),
@@ -232,6 +239,7 @@ def _compared(
         effect=effect_size(difference),
         p_equivalent=equal,
         p_equivalent_holm=equal,
+        one_run=single[0] if len(single) == 1 else None,
     )
 
 
@@ -248,6 +256,14 @@ def _spread(difference_SQ: NDArray[np.float64], run: Evaluation, metric: str) ->
             f"was written before it kept what {metric!r} needs to be compared; evaluate again", run.about.method
         )
     return linear(difference_SQ, run.weight)
+
+
+def _check_known(values_Q: NDArray[np.float64], name: str, metric: str) -> None:
+    """Every user must have a value: a mean with NaN is none."""
+    if missing := int(np.isnan(values_Q).sum()):
+        raise DataError(
+            f"has no {metric} (NaN) for {missing:,} of {len(values_Q):,} users; a comparison needs all", name
+        )
 
 
 def _check_seeds(name: str, runs: list[Evaluation]) -> None:
@@ -279,11 +295,11 @@ def _check_same(one: Evaluation, one_name: str, other: Evaluation, other_name: s
 
 def _paired(
     left: list[Evaluation], right: list[Evaluation], metric: str, filter: AnyFilter
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Values of both sides, (S, Q) or (1, Q): a row per seed where rows can be paired, else their mean."""
-    tables, many = [], [[run.about.seed for run in runs] for runs in (left, right) if len(runs) > 1]
-    paired = len(many) < 2 or sorted(many[0]) == sorted(many[1])
-    for runs in (left, right):
-        rows = [run.per_user(metric, filter) for run in sorted(runs, key=lambda run: run.about.seed)]
-        tables.append(np.stack(rows) if paired else np.mean(rows, axis=0, keepdims=True))
-    return tables[0], tables[1]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[NDArray[np.float64], ...]]:
+    """Values of both sides, (S, Q) or (1, Q): a row per seed where rows can be paired; else their means, and all rows."""
+    sides = [sorted(runs, key=lambda run: run.about.seed) for runs in (left, right)]
+    a, b = (np.stack([run.per_user(metric, filter) for run in runs]) for runs in sides)
+    many = [[run.about.seed for run in runs] for runs in sides if len(runs) > 1]
+    if len(many) < 2 or many[0] == many[1]:
+        return a, b, ()
+    return a.mean(axis=0, keepdims=True), b.mean(axis=0, keepdims=True), (a, b)

@@ -44,7 +44,8 @@ def evaluate_lists(
     Args:
         lists: a table of polars, pandas or pyarrow with columns `user` and `item`, a row per recommendation, ordered by a
             column `rank` (1 = best) or `score` (more is better), else as the rows are; or user → item ids, best first.
-            Users that the part does not ask are left out.
+            Of equal scores the lower catalog code stands first, as where a model is ranked, and what the catalog lacks
+            before it. Users that the part does not ask are left out.
         split: whose questions.
         part: which of its parts.
         method: how reports are to call whoever made the lists.
@@ -53,7 +54,7 @@ def evaluate_lists(
         cutoffs: as of `evaluate`.
 
     Raises:
-        DataError: no lists, columns that are missing, an item twice in one list, or a part that asks nothing.
+        DataError: no lists, columns that are missing, an item or a rank twice in one list, or a part that asks nothing.
         SettingsError: see `evaluate`.
         UsageError: not a split with such a part.
     """
@@ -64,8 +65,8 @@ def evaluate_lists(
     check_asks(asked, part)
     cutoffs = chosen_cutoffs(cutoffs, len(vocab) - 1)
     fitting = split.fitting.recode(vocab)
-    row_n, code_n = _given(lists, asked, vocab)
-    ranking, short = _ranking(row_n, code_n, asked, len(vocab), cutoffs[-1])
+    row_n, code_n, tied_n = _given(lists, asked, vocab)
+    ranking, short = _ranking(row_n, code_n, tied_n, asked, len(vocab), cutoffs[-1])
     if short:
         warnings.warn(
             f"{short:,} of {len(asked):,} users have fewer than {cutoffs[-1]} items in their list once seen ones are left "
@@ -81,7 +82,7 @@ def evaluate_lists(
         protocol=split.protocol,
         items=len(vocab) - 1,
         fingerprint={"train": "", "test": asked.fingerprint},
-        tied=0.0,
+        tied=float(ranking.tied.mean()),
         coverage=found.coverage,
         slices=found.slices,
         model=made_of,
@@ -91,31 +92,42 @@ def evaluate_lists(
     return Evaluation(asked.user_ids, found.metrics, found.values, about)
 
 
-def _given(lists: Any, asked: Part, vocab: Vocab) -> tuple[np.ndarray, np.ndarray]:
-    """Question and item code of every recommendation to a user who is asked, question by question, best first."""
+def _given(lists: Any, asked: Part, vocab: Vocab) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Question, item code, and whether another item of the list has the score, of every recommendation to who is asked.
+
+    Question by question, best first.
+    """
     frame = _table(lists)
-    order = np.arange(len(frame))
+    worse_n, by = np.arange(len(frame), dtype=np.float64), "row"
     for name, descending in ORDERS.items():
         if name in frame.columns:
             value = frame[name].cast(pl.Float64, strict=False).to_numpy()
             if np.isnan(value).any():
                 raise DataError(f"column {name!r} is not a number in every row", SOURCE)
-            order = np.argsort(-value if descending else value, kind="stable")
+            worse_n, by = -value if descending else value, name
             break
-    row_n = Vocab(asked.user_ids).encode(frame["user"], unknown=0).astype(np.int64)[order] - 1
-    code_n = vocab.encode(frame["item"], unknown=0).astype(np.int64)[order]
+    row_n = Vocab(asked.user_ids).encode(frame["user"], unknown=0).astype(np.int64) - 1
+    code_n = vocab.encode(frame["item"], unknown=0).astype(np.int64)
     if not (row_n >= 0).any():
         raise DataError(f"no list is of a user that is asked, of whom the first is {asked.user_ids[0]!r}", SOURCE)
     if not code_n.any():
         raise DataError(f"no item is in the catalog, whose first is {vocab.ids[0]!r}", SOURCE)
-    order = np.argsort(row_n, kind="stable")[np.count_nonzero(row_n < 0) :]
-    row_n, code_n = row_n[order], code_n[order]
+    order = np.lexsort((code_n, worse_n, row_n))[np.count_nonzero(row_n < 0) :]
+    row_n, code_n, worse_n = row_n[order], code_n[order], worse_n[order]
     key_n = (row_n * len(vocab) + code_n)[code_n > 0]
     if len(key_n) > len(distinct_keys(key_n)):
         again = np.sort(key_n)
         row, code = divmod(int(again[:-1][again[1:] == again[:-1]][0]), len(vocab))
         raise DataError(f"user {asked.user_ids[row]!r} has item {vocab.ids[code - 1]!r} twice", SOURCE)
-    return row_n, code_n
+    same = (row_n[1:] == row_n[:-1]) & (worse_n[1:] == worse_n[:-1])
+    if by == "rank" and same.any():
+        at = int(same.argmax())
+        raise DataError(
+            f"user {asked.user_ids[int(row_n[at])]!r} has rank {worse_n[at]:g} twice; "
+            "each rank may stand once in a list, and equal scores belong into a column 'score'",
+            SOURCE,
+        )
+    return row_n, code_n, np.append(same, False) | np.append(False, same)
 
 
 def _table(lists: Any) -> pl.DataFrame:
@@ -137,7 +149,9 @@ def _table(lists: Any) -> pl.DataFrame:
     return frame
 
 
-def _ranking(row_n: np.ndarray, code_n: np.ndarray, asked: Part, size: int, k: int) -> tuple[Ranking, int]:
+def _ranking(
+    row_n: np.ndarray, code_n: np.ndarray, tied_n: np.ndarray, asked: Part, size: int, k: int
+) -> tuple[Ranking, int]:
     """Where the targets stand in the lists, and how many filtered lists hold fewer than k items though more were left."""
     targets, seen = distinct(asked.targets), distinct(asked.seen)
     key_n = row_n * size + code_n
@@ -150,19 +164,19 @@ def _ranking(row_n: np.ndarray, code_n: np.ndarray, asked: Part, size: int, k: i
         row, code, key = row_n[kept], code_n[kept], key_n[kept]
         counts = np.bincount(row, minlength=len(asked))
         place = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
-        ranks[filter] = _places(key, place, targets, size)
+        ranks[filter] = _of_targets(key, place, targets, size)
         top[filter] = np.zeros((len(asked), k), np.int32)
         within = place <= k
         top[filter][row[within], place[within] - 1] = code[within]
         if filter == "seen":
             left = np.minimum(k, size - 1 - seen.lengths)
             short = int(np.count_nonzero(counts < left))
-    return Ranking(targets, ranks, np.zeros(len(targets.items), bool), top), short
+    return Ranking(targets, ranks, _of_targets(key_n, tied_n, targets, size) == 1, top), short
 
 
-def _places(key_n: np.ndarray, place_n: np.ndarray, targets: Sequences, size: int) -> np.ndarray:
-    """(T,) place of each target in its list; beyond the catalog where it is not in it."""
+def _of_targets(key_n: np.ndarray, value_n: np.ndarray, targets: Sequences, size: int) -> np.ndarray:
+    """(T,) value of each target in its list, e.g. its place; `size`, which is beyond the catalog, where it is not in it."""
     order, wanted = np.argsort(key_n), targets.owners * size + targets.items
-    keys, places = np.append(key_n[order], np.iinfo(np.int64).max), np.append(place_n[order], size)
+    keys, values = np.append(key_n[order], np.iinfo(np.int64).max), np.append(value_n[order], size)
     at = np.searchsorted(keys, wanted)
-    return np.where(keys[at] == wanted, places[at], size)
+    return np.where(keys[at] == wanted, values[at], size)

@@ -45,7 +45,7 @@ class Ranking:
 
     Attributes:
         targets: Q rows of distinct target codes, ascending.
-        ranks: filter → (T,) int64 rank of each target.
+        ranks: filter → (T,) int64 rank of each target; of a score of -inf, which no list holds, the catalog's items + 1.
         tied: (T,) bool: another item has the target's score.
         top: filter → (Q, k) int32 best codes; 0 = no more.
     """
@@ -165,8 +165,10 @@ def _places(blocks: Blocks, asked: Sequences, seen: Sequences) -> np.ndarray:
     """Unfiltered rank, filtered rank and number of tied items of each target of a block, (3, T)."""
     scores_T, scores_S = _gather(blocks, asked), _gather(blocks, seen)
     place_T, tied_T = np.ones(len(scores_T), np.int64), np.full(len(scores_T), -1, np.int64)
+    items = 0
     for first, scores_BC in blocks():
         rows = scores_BC.numpy()
+        items = first + rows.shape[1]
         for t, (row, code) in enumerate(zip(asked.owners, asked.items, strict=True)):
             place_T[t] += np.count_nonzero(rows[row] > scores_T[t])
             tied = rows[row] == scores_T[t]
@@ -175,7 +177,8 @@ def _places(blocks: Blocks, asked: Sequences, seen: Sequences) -> np.ndarray:
             if count:
                 place_T[t] += np.count_nonzero(tied[: max(code - 1 - first, 0)])
     before_T = [_before(seen, scores_S, *target) for target in zip(asked.owners, asked.items, scores_T, strict=True)]
-    return np.stack([place_T, place_T - np.array(before_T, dtype=np.int64), tied_T])
+    ranks_2T = np.stack([place_T, place_T - np.array(before_T, dtype=np.int64)])
+    return np.vstack([np.where(np.isneginf(scores_T), items + 1, ranks_2T), tied_T])
 
 
 def _before(seen: Sequences, scores_S: np.ndarray, row: int, code: int, score: np.floating) -> int:

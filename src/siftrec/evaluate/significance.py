@@ -1,11 +1,13 @@
 """Is a difference between two models real, and is it large? Everything works on paired differences.
 
 They are (Q,), one per user, or (S, Q) where both models were trained with the same S seeds: then both users and seeds are
-samples, for another seed would have given other differences.
+samples, for another seed would have given other differences. Where the seeds are not the same, differences are (Q,), of each
+model's means over its seeds, and `apart` is what each model had, (S, Q): how its own seeds differ is added.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +34,7 @@ class Estimate(NamedTuple):
     freedom: float
 
 
-def estimate(difference: Values) -> Estimate:
+def estimate(difference: Values, apart: Sequence[Values] = ()) -> Estimate:
     """Mean difference with the standard error of users and seeds drawn at random, each from its own population.
 
     With d_sq = μ + seed_s + user_q + rest_sq the variance of the mean is σ²_user / Q + σ²_seed / S + σ²_rest / (S Q). Each
@@ -42,19 +44,30 @@ def estimate(difference: Values) -> Estimate:
 
     Args:
         difference: (Q,) value of a − value of b for each user, Q ≥ 2, or (S, Q), a row for each seed.
+        apart: (S, Q) values of each side, where the difference is of means over seeds that do not pair; σ²_seed / S of
+            each is added.
     """
     table_SQ = np.atleast_2d(difference)
+    users = table_SQ.shape[1]
+    by_users = float(table_SQ.mean(axis=0).var(ddof=1)) / users
+    variance, doubt = by_users, 0.0
+    for runs_SQ in apart or [table_SQ]:
+        added, more = _by_seeds(runs_SQ)
+        variance, doubt = variance + added, doubt + more
+    freedom = variance**2 / (by_users**2 / (users - 1) + doubt) if doubt else users - 1
+    return Estimate(float(table_SQ.mean()), variance**0.5, freedom)
+
+
+def _by_seeds(table_SQ: Values) -> tuple[float, float]:
+    """What S seeds add to the variance of the mean, σ²_seed / S, and to the sum that Satterthwaite's freedom divides by."""
     count, users = table_SQ.shape
-    mean, mean_Q, mean_S = float(table_SQ.mean()), table_SQ.mean(axis=0), table_SQ.mean(axis=1)
-    by_users = float(mean_Q.var(ddof=1)) / users
     if count == 1:
-        return Estimate(mean, by_users**0.5, users - 1)
-    rest_SQ = table_SQ - mean_Q - mean_S[:, None] + mean
+        return 0.0, 0.0
+    mean_S = table_SQ.mean(axis=1)
+    rest_SQ = table_SQ - table_SQ.mean(axis=0) - mean_S[:, None] + table_SQ.mean()
     by_rest = float(np.square(rest_SQ).sum()) / ((count - 1) * (users - 1)) / (count * users)
     by_seeds = float(mean_S.var(ddof=1)) / count
-    variance = by_users + max(by_seeds - by_rest, 0.0)
-    doubt = by_users**2 / (users - 1) + by_seeds**2 / (count - 1) + by_rest**2 / ((count - 1) * (users - 1))
-    return Estimate(mean, variance**0.5, variance**2 / doubt if doubt else users - 1)
+    return max(by_seeds - by_rest, 0.0), by_seeds**2 / (count - 1) + by_rest**2 / ((count - 1) * (users - 1))
 
 
 def linear(weighted_SQ: Values, weight_Q: Values) -> Values:
@@ -68,13 +81,14 @@ def linear(weighted_SQ: Values, weight_Q: Values) -> Values:
     return np.asarray(weighted_SQ - mean_S1 * (weight_Q - 1))
 
 
-def paired_t(difference: Values) -> float:
+def paired_t(difference: Values, apart: Sequence[Values] = ()) -> float:
     """Two-sided p of the t test that the mean difference is zero; with one seed Student's paired test.
 
     Args:
         difference: see `estimate`.
+        apart: likewise.
     """
-    mean, error, freedom = estimate(difference)
+    mean, error, freedom = estimate(difference, apart)
     if error == 0:
         return 1.0 if mean == 0 else 0.0
     return float(2 * stats.t.sf(abs(mean) / error, freedom))
@@ -84,28 +98,41 @@ def effect_size(difference: Values) -> float:
     """Cohen's d_z: mean difference in standard deviations over users of the difference; 0 for two equal models."""
     mean_Q = np.atleast_2d(difference).mean(axis=0)
     spread, mean = float(mean_Q.std(ddof=1)), float(mean_Q.mean())
-    return mean / spread if spread > 0 else float(np.copysign(np.inf, mean)) if mean else 0.0
+    if spread == 0:
+        return float(np.copysign(np.inf, mean)) if mean else 0.0
+    return mean / spread
 
 
 def bootstrap_interval(
-    difference: Values, level: float = 0.95, resamples: int = 2000, seed: int = 7
+    difference: Values, level: float = 0.95, resamples: int = 2000, seed: int = 7, apart: Sequence[Values] = ()
 ) -> tuple[float, float]:
     """Percentile interval of the mean difference over resampled users (Efron and Tibshirani, 1993, ch. 13).
 
     With several seeds, users and seeds are resampled independently (the pigeonhole bootstrap: Owen, 2007); with only a few
-    of them it is too narrow where seeds differ much, and `paired_t` is the better judge.
+    of them it is too narrow where seeds differ much, and `paired_t` is the better judge. With seeds apart, the interval over
+    users is as much wider as they make a t interval, in squares.
 
     Args:
         difference: see `estimate`.
         level: coverage.
         resamples: how many; they are drawn in chunks, so memory stays bounded.
         seed: of the draws; equal seeds give equal intervals.
+        apart: see `estimate`.
     """
     table_SQ, rng = np.atleast_2d(difference), seeds.rng(seed, "bootstrap")
     means_RS, count = _resampled_means(table_SQ, resamples, rng), len(table_SQ)
     weight_RS = rng.multinomial(count, np.full(count, 1 / count), resamples) / count if count > 1 else 1.0
     low, high = np.quantile((means_RS * weight_RS).sum(axis=1), [(1 - level) / 2, (1 + level) / 2])
+    if apart:
+        alone, whole = estimate(table_SQ), estimate(table_SQ, apart)
+        more = max(_reach(whole, level) ** 2 - _reach(alone, level) ** 2, 0.0)
+        low, high = (alone.mean + sign * np.hypot(end - alone.mean, more**0.5) for sign, end in ((-1, low), (1, high)))
     return float(low), float(high)
+
+
+def _reach(of: Estimate, level: float) -> float:
+    """Half the width of a t interval."""
+    return of.error * float(stats.t.ppf((1 + level) / 2, of.freedom))
 
 
 def _resampled_means(table_SQ: Values, resamples: int, rng: np.random.Generator) -> Values:
@@ -136,14 +163,15 @@ def holm(p_values: list[float]) -> list[float]:
     return [float(value) for value in corrected]
 
 
-def equivalence(difference: Values, margin: float) -> float:
+def equivalence(difference: Values, margin: float, apart: Sequence[Values] = ()) -> float:
     """P of two one-sided t tests; small = the mean difference lies within ±margin (Schuirmann, 1987).
 
     Args:
         difference: see `estimate`.
         margin: > 0 in the metric's own unit; 0 can never be shown, p is at least .5.
+        apart: see `estimate`.
     """
-    mean, error, freedom = estimate(difference)
+    mean, error, freedom = estimate(difference, apart)
     if error == 0:
         return 0.0 if abs(mean) < margin else 1.0
     return float(stats.t.sf((margin - abs(mean)) / error, freedom))

@@ -81,10 +81,12 @@ def _note(family: Sequence[Comparison]) -> str:
     fewest, most = (end(comparison.seeds for comparison in family) for end in (min, max))
     sampled, caution = "users", ""
     if most > 1:
-        sampled = "users and seeds" if fewest > 1 else "users, and over seeds where runs pair by seed"
+        sampled = "users and seeds" if fewest > 1 else "users, and over seeds where there are several"
         caution = " (with few seeds that differ it is too narrow, and p the better judge)"
+    single = " and ".join(dict.fromkeys(comparison.one_run for comparison in family if comparison.one_run))
+    as_it_is = f"; against seeds, one run of {single} is taken as it is" if single else ""
     return (
         f"Family of {len(family)} on {family[0].protocol}: paired t test over {sampled}, Holm-corrected over the family; "
         f"bootstrap interval over {'the same' if most > 1 else 'users'}{caution}; "
-        "equivalence by two one-sided tests, ±2 % of b, Holm-corrected likewise"
+        f"equivalence by two one-sided tests, ±2 % of b, Holm-corrected likewise{as_it_is}"
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
+from scipy.stats import t as student
 
 from siftrec.data.sequences import Sequences
 from siftrec.detectors.calibrate import NoiseScores
@@ -147,7 +149,9 @@ def auroc(truth: np.ndarray, noise: np.ndarray) -> float | None:
 def auroc_interval(
     truth: np.ndarray, noise: np.ndarray, owners: np.ndarray, level: float = 0.95
 ) -> tuple[float | None, float | None]:
-    """Normal interval of the AUROC when users, not events, are drawn (Obuchowski, 1997).
+    """Interval of the AUROC when users, not events, are drawn (Obuchowski, 1997), on the scale of its logit.
+
+    The error of few users is uncertain itself: quantiles are of t, with the users who have the rarer kind of event less one.
 
     Args:
         truth: (E,) bool, True = noise.
@@ -156,11 +160,13 @@ def auroc_interval(
         level: coverage.
 
     Returns:
-        (low, high) within [0, 1]; (None, None) with fewer than two users or only one kind of event.
+        (low, high) within (0, 1); (None, None) where fewer than two users have one of the kinds, or the events show no
+        error: all are told apart, or none.
     """
     area = auroc(truth, noise)
     users, user = np.unique(owners, return_inverse=True)
-    if area is None or len(users) < 2:
+    freedom = min(len(np.unique(user[kind])) for kind in (truth, ~truth)) - 1
+    if area is None or freedom < 1:
         return None, None
     # A noisy event's part is the share of genuine ones below it; a genuine event's, of noisy ones above it.
     part = np.empty(len(truth))
@@ -169,8 +175,10 @@ def auroc_interval(
         part[kind] = ((below if sign > 0 else 1 - below) - area) / kind.sum()
     by_user = np.bincount(user, part)
     error = float(np.sqrt((by_user**2).sum() * len(users) / (len(users) - 1)))
-    reach = float(norm.ppf((1 + level) / 2)) * error
-    return max(0.0, area - reach), min(1.0, area + reach)
+    if error == 0:
+        return None, None
+    reach = float(student.ppf((1 + level) / 2, freedom)) * error / (area * (1 - area))
+    return float(expit(logit(area) - reach)), float(expit(logit(area) + reach))
 
 
 def auprc(truth: np.ndarray, noise: np.ndarray) -> float | None:
