@@ -31,6 +31,7 @@ DESIGN = [
         "sift",
         "noise_report",
         "NoiseReport",
+        "noise_scores",
         "html",
         "detection",
         "Denoise",
@@ -128,6 +129,10 @@ def judged_by(detector: Any) -> siftrec.NoiseScores:
         (lambda: siftrec.SASRec(dims=16), "SASRec.dims: no such setting; did you mean 'dim'?"),
         (lambda: siftrec.SASRec(dim=-1), "SASRec.dim: input should be greater than or equal to 1, not -1"),
         (lambda: siftrec.SASRec(16), "SASRec"),
+        (
+            lambda: siftrec.Denoise(detector="Blend"),
+            "Denoise.detector: input should be an instance of Likelihood or Cooccurrence or Agreement or Blend, not 'Blend'",
+        ),
         (lambda: siftrec.fit(siftrec.Popularity, siftrec.leave_one_out(log())), "give its settings, Popularity()"),
         (
             lambda: siftrec.fit(siftrec.Popularity(), log()),

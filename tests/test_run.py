@@ -200,3 +200,11 @@ def test_a_learned_method_logs_its_epochs_and_may_be_given_more(tmp_path: Path) 
     straight = run(more, tmp_path / "straight")
     ours, theirs = straight.scorer.tensors(), resumed.scorer.tensors()
     assert all(bool((ours[name] == theirs[name]).all()) for name in ours)
+
+
+def test_who_runs_an_experiment_from_python_is_warned_of_what_fit_would_warn_of(tmp_path: Path) -> None:
+    """Without `on_event` the warning stood in log.jsonl alone, which nobody opens after a run that went well."""
+    asked = experiment(tmp_path, "train.epochs=1", "method.dim=4", method="siftrec:SASRec")
+    with pytest.warns(UserWarning, match="training ended after few steps") as told:
+        run(asked, tmp_path / "run")
+    assert [each.filename for each in told] == [__file__]

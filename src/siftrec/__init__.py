@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from siftrec.detectors.calibrate import NoiseScores
     from siftrec.detectors.cooccurrence import Cooccurrence
     from siftrec.detectors.likelihood import Likelihood
+    from siftrec.detectors.scored import noise_scores
     from siftrec.errors import (
         ArtifactError,
         DataError,
@@ -176,6 +177,7 @@ __all__ = [
     "leave_one_out",
     "load",
     "noise_report",
+    "noise_scores",
     "rated",
     "read",
     "save",
@@ -271,6 +273,7 @@ _HOME = {
     "leave_one_out": "data.split",
     "load": "artifact",
     "noise_report": "report.noise",
+    "noise_scores": "detectors.scored",
     "rated": "data.exposure",
     "read": "data.read",
     "save": "artifact",

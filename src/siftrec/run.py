@@ -16,6 +16,7 @@ import os
 import platform
 import time
 import tomllib
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -32,7 +33,7 @@ from siftrec.files import LOCK, clear_errors, locked, stands, write_file, write_
 from siftrec.methods.trained import Trained
 from siftrec.nn.threads import threads
 from siftrec.train.checkpoint import listed
-from siftrec.train.events import Event, OnEvent, Read, Started
+from siftrec.train.events import Event, OnEvent, Read, Started, Warned
 from siftrec.train.fit import fit
 from siftrec.train.folder import CHECKPOINTS, LOG
 
@@ -60,7 +61,7 @@ def run(
         experiment: from `siftrec.config.load`.
         folder: the run folder; made when missing. One where a run ended before anything was trained starts anew.
         resume: go on with the run that is there; without one, start.
-        on_event: called with every training event.
+        on_event: called with every training event; None: what the user should know is a Python warning, as of `fit`.
         command: the command line, for the record.
 
     Raises:
@@ -81,6 +82,8 @@ def run(
         def told(event: Event) -> bool | None:
             if isinstance(event, Started):  # what there is to resume has been accepted
                 write_text(folder / CONFIG, settings)
+            if on_event is None and isinstance(event, Warned):
+                warnings.warn(event.message, stacklevel=5)  # of who called `run`
             return None if on_event is None else on_event(event)
 
         for planted, name in ((prepared.injected, INJECTED), (prepared.foreign, FOREIGN)):

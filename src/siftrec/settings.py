@@ -237,12 +237,16 @@ def _hints(cls: type[Any], path: str) -> dict[str, Any]:
 
 def _first(error: pydantic.ValidationError) -> tuple[list[str], str]:
     """The key of pydantic's first complaint, and the complaint in the words of a configuration file."""
-    first = error.errors()[0]
+    errors = error.errors()
+    first = errors[0]
     kind, message = first["type"], str(first["msg"])
     if kind == "tuple_type":
         message = "must be a list"
     elif kind == "value_error":
         message = str(first["ctx"]["error"])
+    elif kind == "dataclass_exact_type":
+        here = (each for each in errors if each["type"] == kind and each["loc"][:1] == first["loc"][:1])
+        message = "input should be an instance of " + " or ".join(str(each["ctx"]["class_name"]) for each in here)
     given = "" if kind == "missing" else f", not {_short(first['input'])}"
     return [str(part) for part in first["loc"][:1]], message[0].lower() + message[1:] + given
 

@@ -255,7 +255,7 @@ def test_drop_is_explicit_and_leaves_the_flagged_out(
         (
             ["noise", "clean", "-o", "n", "--detector", "SVD"],
             2,
-            "'SVD' is not one of 'Likelihood', 'Cooccurrence', 'Agreement', 'Blend'",
+            "Invalid value for '--detector': 'SVD' is not one of 'Likelihood', 'Cooccurrence', 'Agreement', 'Blend'",
         ),
         (["noise", "clean", "-o", "n", "--detector", "Agreement"], 3, "detector: Agreement needs content vectors"),
         (["sift", "clean", "-o", "w.csv", "--detector", "blend"], 2, "'blend' is not one of 'Likelihood'"),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 import torch
 
 import siftrec as sr
+from siftrec.data.loader import pad
 from siftrec.errors import DataError, UsageError
 
 
@@ -93,6 +97,27 @@ def test_a_rank_given_twice_in_one_list_is_refused(split: sr.Split, lists: pl.Da
     assert sr.evaluate_lists(lists, split).about.tied == 0
 
 
+@pytest.mark.parametrize("name", ["lists.csv", "lists.tsv", "lists.parquet", "lists.jsonl"])
+def test_who_has_lists_in_a_file_gives_its_path(split: sr.Split, lists: pl.DataFrame, tmp_path, name: str) -> None:
+    """RecTools and RecBole write `user_id` and `item_id`; a path was told to be no path."""
+    named = lists.rename({"user": "user_id", "item": "item_id"}).sample(fraction=1, shuffle=True, seed=1)
+    path, expected = tmp_path / name, sr.evaluate_lists(lists, split)
+    write = {".csv": named.write_csv, ".parquet": named.write_parquet, ".jsonl": named.write_ndjson}
+    write.get(path.suffix, lambda path: named.write_csv(path, separator="\t"))(path)
+    for given in (path, str(path), named.with_columns(item=named["item_id"])):
+        np.testing.assert_array_equal(sr.evaluate_lists(given, split).values["none"], expected.values["none"])
+
+
+def test_who_has_a_matrix_of_scores_can_follow_the_recipe(split: sr.Split, model: sr.Trained) -> None:
+    """The rows and columns that the page names must be those of the split, or every score is another item's."""
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "own-data.md").read_text("utf-8")
+    (recipe,) = re.findall(r"^scores = [^\n]*\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    histories, found = pad(split.test.histories, np.arange(len(split.test)), 12), list[sr.Evaluation]()
+    scores = model.scorer.scores(histories)[:, 1:].numpy()
+    exec(recipe, {"np": np, "sr": sr, "split": split, "scores": scores, "print": found.append})
+    np.testing.assert_array_equal(found[0].values["seen"], sr.evaluate(model, split.test).values["seen"])
+
+
 def test_what_is_not_in_the_catalog_keeps_its_place(split: sr.Split, lists: pl.DataFrame) -> None:
     """Left out, it would move every item behind it up, and a list of items nobody can get would look better."""
     schema = {"user": pl.String, "item": pl.String, "rank": pl.Int64}
@@ -123,7 +148,12 @@ def test_lists_that_cannot_be_judged_are_refused_in_one_line(split: sr.Split, li
         (lists.clear(), "hold no recommendation"),
         ({"u00": []}, "hold no recommendation"),
         ({"u00": ["i01"], "u01": [1]}, "numbers in some lists and text in others"),
-        (3, "int is no path and no table"),
+        (
+            3,
+            "int is none of what can be judged: a table with columns user and item, the path of one, or a dict of user",
+        ),
+        (np.zeros((40, 60)), "ndarray is none of what can be judged: .* or a dict of user → item ids"),
+        ("nowhere.csv", "nowhere.csv: does not exist"),
     ):
         with pytest.raises(DataError, match=problem):
             sr.evaluate_lists(given, split)

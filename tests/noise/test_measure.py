@@ -212,6 +212,27 @@ def test_the_log_tells_users_popularity_and_lengths() -> None:
         detection(found, truth, log.take(np.arange(10)))
 
 
+def test_who_has_an_array_of_scores_learns_how_well_they_find_noise() -> None:
+    """A detector of one's own gives numbers; no bound and no flags are needed to compare it by AUROC."""
+    found, truth = planted(0.3, 3.5)
+    log = Sequences.from_items(
+        np.random.default_rng(4).integers(1, 99, 30_000).astype(np.int32), np.repeat([7, 8], 2000)
+    )
+    told = detection(found, truth, log)
+    unbounded = ("calibrated_on", "detector", "rho_upper", "rho_interval", "flagged", "recall_at_fdr", "fdr_reached")
+    without = told | dict.fromkeys((*unbounded, "mechanism"))
+    assert detection(found.noise, truth, log) == without
+    assert detection(found.noise, truth, log, planted="swap") == without | {"mechanism": "swap"}
+    ranked = detection(5 * found.noise - 9, truth, log)
+    assert [ranked[name] for name in ("auroc", "auprc")] == pytest.approx([told["auroc"], told["auprc"]])
+    assert (ranked["brier"], ranked["reliability"]) == (None, None)
+    assert ranked["by_history_length"]["6-10"]["predicted"] is None
+    assert ranked.keys() == told.keys()
+    for wrong in (found.noise.reshape(2, -1), np.full(30_000, np.nan), ["x"] * 30_000):
+        with pytest.raises(UsageError, match="scores: give NoiseScores, or an array of one finite number per event"):
+            detection(wrong, truth, log)  # type: ignore[arg-type]
+
+
 def test_scores_are_a_table_beside_what_was_judged() -> None:
     found = scores(np.array([0.25, 0.5, 1.0]))
     assert found.to_frame().to_dict(as_series=False) == {

@@ -16,7 +16,7 @@ from siftrec.audit.cut import Cut, cut, some_users
 from siftrec.audit.describe import describe
 from siftrec.audit.events import Advanced, Began, Ended, OnEvent, Planned
 from siftrec.audit.gains import Gain, Pair, gains
-from siftrec.audit.judging import Judge, judge_by, weights_of
+from siftrec.audit.judging import weights_of
 from siftrec.audit.output import Page, check_free, write
 from siftrec.audit.plan import DESCRIBE, EARLIER, FULL, JUDGE, PLANT, TRAIN, WRITE, Plan
 from siftrec.audit.planting import Findable, findable
@@ -29,6 +29,7 @@ from siftrec.detectors.blend import Detector
 from siftrec.detectors.calibrate import NoiseScores
 from siftrec.errors import UsageError
 from siftrec.nn.threads import threads
+from siftrec.noise.judge import Judge, judge_by
 
 NEXT_TO_NOTHING = 0.55
 """AUROC below which planted noise is called next to not found."""
@@ -58,13 +59,13 @@ def audit(
             users where there are many.
         seed: of everything random.
         on_event: called with every event, see `siftrec.audit.events`.
-        detector: settings of what judges, see `siftrec.judge`; or a judge of one's own, see `siftrec.audit.judging`.
+        detector: what judges, see `siftrec.judge`.
         page: makes audit.html of the result, e.g. `siftrec.audit.Audit.page`; None writes no page.
 
     Raises:
         DataError: a log or a feature file that is not what it claims to be.
         SettingsError: `Agreement` without content.
-        UsageError: `out` is not empty, `plan` is none, or what is no detector.
+        UsageError: `out` is not empty, `plan` is none, what is no detector, or one of your own that gives no probabilities.
         EnvironmentProblem: `out` is a file or cannot be written; nothing half-written stays.
     """
     if not isinstance(plan, Plan):

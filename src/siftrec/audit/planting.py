@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from siftrec.audit.judging import Judge
 from siftrec.data.catalog import Catalog
 from siftrec.data.split import TEST, Split
 from siftrec.detectors.fitted import OnFold
 from siftrec.noise.inject import Mechanism, inject
+from siftrec.noise.judge import Judge
 from siftrec.noise.measure import detection
 
 RHO = 0.3

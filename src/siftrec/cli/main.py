@@ -108,7 +108,8 @@ def _explain(error: Exception) -> int:
     # typer's usage errors; their base class has moved between versions, so they are known by what they can do.
     if hasattr(error, "format_message"):
         context = getattr(error, "ctx", None)
-        complain(f"{error.format_message().rstrip('.')}; see: {context.command_path if context else 'siftrec'} --help")
+        problem = error.format_message().rstrip(".").replace("Value error, ", "")  # newer versions of typer add it
+        complain(f"{problem}; see: {context.command_path if context else 'siftrec'} --help")
         return 2
     if isinstance(error, OSError) and error.filename is not None:
         complain(f"{error.filename}: {error.strerror}")

@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from siftrec.data.catalog import Catalog
 from siftrec.data.keys import distinct_keys
+from siftrec.data.layout import sniff
 from siftrec.data.readers.arrow import framed, in_memory
+from siftrec.data.readers.columns import recognised
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import Part, Split
 from siftrec.data.vocab import Vocab, listed_ids
+from siftrec.data.writers import tables
 from siftrec.errors import DataError, UsageError
 from siftrec.evaluate.asked import check_asks
 from siftrec.evaluate.evaluation import About, Evaluation, chosen_cutoffs, measured
@@ -42,10 +47,11 @@ def evaluate_lists(
     and a warning says how many users that concerns: unfiltered lists need as many items more as a user has seen.
 
     Args:
-        lists: a table of polars, pandas or pyarrow with columns `user` and `item`, a row per recommendation, ordered by a
-            column `rank` (1 = best) or `score` (more is better), else as the rows are; or user → item ids, best first.
-            Of equal scores the lower catalog code stands first, as where a model is ranked, and what the catalog lacks
-            before it. Users that the part does not ask are left out.
+        lists: a table of polars, pandas or pyarrow, or a CSV, TSV, JSON lines, Parquet or Arrow file of one, with columns
+            `user` and `item`, recognised by name as `read` does, a row per recommendation, ordered by a column `rank`
+            (1 = best) or `score` (more is better), else as the rows are; or user → item ids, best first. Of equal scores
+            the lower catalog code stands first, as where a model is ranked, and what the catalog lacks before it. Users
+            that the part does not ask are left out.
         split: whose questions.
         part: which of its parts.
         method: how reports are to call whoever made the lists.
@@ -140,13 +146,26 @@ def _table(lists: Any) -> pl.DataFrame:
             raise DataError("item ids are numbers in some lists and text in others", SOURCE)
         spread = np.repeat(np.arange(len(each)), [len(items) for items in each.values()])
         return pl.DataFrame({"user": listed_ids(list(each)).gather(spread), "item": pl.concat(each.values())})
-    frame = framed(in_memory(lists, SOURCE))
-    for name in ("user", "item"):
-        if name not in frame.columns:
-            raise DataError(f"has no column {name!r}, only {', '.join(frame.columns)}", SOURCE)
+    frame = framed(_columns(lists))
+    for role in ("user", "item"):
+        name = role if role in frame.columns else recognised(role, frame.columns, SOURCE)
+        if name is None:
+            raise DataError(f"has no column {role!r}, only {', '.join(frame.columns)}", SOURCE)
+        frame = frame.rename({name: role})
     if frame.is_empty():
         raise DataError("hold no recommendation", SOURCE)
     return frame
+
+
+def _columns(lists: Any) -> pa.Table:
+    """A table in memory or of a file, as it is."""
+    if isinstance(lists, str | Path):
+        layout = sniff(lists)
+        return tables.whole(layout.log, layout.kind)
+    if not (hasattr(lists, "__arrow_c_stream__") or isinstance(lists, pl.LazyFrame)):
+        ways = "a table with columns user and item, the path of one, or a dict of user → item ids, best first"
+        raise DataError(f"{type(lists).__name__} is none of what can be judged: {ways}", SOURCE)
+    return in_memory(lists, SOURCE)
 
 
 def _ranking(

@@ -19,10 +19,11 @@ CONTROLS = ("auroc_popularity", "auroc_position", "auroc_lifetime")
 """What knows nothing of what goes with what. It is as good as it is far from .5, on either side."""
 LENGTHS = {"2-3": (2, 3), "4-5": (4, 5), "6-10": (6, 10), ">10": (11, None)}
 _BINS = 10
+_BOUNDED = ("calibrated_on", "detector", "rho_upper", "rho_interval", "flagged", "recall_at_fdr", "fdr_reached")
 
 
 def detection(
-    scores: NoiseScores,
+    scores: NoiseScores | np.ndarray,
     truth: np.ndarray,
     log: Sequences | np.ndarray,
     popularity: np.ndarray | None = None,
@@ -33,7 +34,8 @@ def detection(
     """What `detection.json` holds; a figure that is not defined (AUROC of one class) is None.
 
     Args:
-        scores: of E events.
+        scores: of E events; or (E,) numbers of any make, higher = more likely noise, of which what needs a bound or flags is
+            None, and what needs probabilities where one is outside [0, 1].
         truth: (E,) bool, True = noise.
         log: what was judged, e.g. `split.log`; or (E,) the user of each event, by whom the interval is clustered. Users
             alone tell neither place nor time, so that `auroc_position` and `auroc_lifetime` are None then.
@@ -43,32 +45,52 @@ def detection(
         planted: the mechanism of the noise, where it is another than the one calibrated on.
 
     Raises:
-        UsageError: arrays of different lengths, or empty ones; users of events without the other two.
+        UsageError: arrays of different lengths, or empty ones; users of events without the other two; no scores.
     """
-    truth, events = np.asarray(truth), log
+    truth, noise, events = np.asarray(truth), _noise(scores), log
     owners, popularity, lengths = _told(log, popularity, lengths)
-    if not len(truth) == len(scores.noise) == len(owners) == len(popularity) == len(lengths) or not len(truth):
+    if not len(truth) == len(noise) == len(owners) == len(popularity) == len(lengths) or not len(truth):
         raise UsageError(
             "scores, truth and log must be of one length, one value per event, and so must popularity and lengths"
         )
-    truth, noise = truth.astype(bool), scores.noise.astype(np.float64)
+    truth, probable = truth.astype(bool), bool(((noise >= 0) & (noise <= 1)).all())
     low, high = auroc_interval(truth, noise, owners)
-    flags = {f"{q:g}": scores.at(q) for q in LEVELS}
-    return judgement(scores) | {
-        "mechanism": planted or scores.mechanism,
+    unbounded = {"schema": 1, **dict.fromkeys(_BOUNDED), "events": len(noise)}
+    told = _bounded(scores, truth) if isinstance(scores, NoiseScores) else unbounded
+    unsaid = {} if probable else {"predicted": None}
+    return told | {
+        "mechanism": planted or told["calibrated_on"],
         "rho": float(truth.mean()),
         "auroc": auroc(truth, noise),
         "auroc_interval": [low, high],
         "auroc_popularity": auroc(truth, -popularity.astype(np.float64)),
         **_placed(truth, events),
         "auprc": auprc(truth, noise),
-        "brier": float(((noise - truth) ** 2).mean()),
+        "brier": float(((noise - truth) ** 2).mean()) if probable else None,
+        "reliability": reliability(truth, noise, owners) if probable else None,
+        "by_history_length": {
+            name: _slice(truth, noise, owners, popularity, _between(lengths, *ends)) | unsaid
+            for name, ends in LENGTHS.items()
+        },
+    }
+
+
+def _noise(scores: NoiseScores | np.ndarray) -> np.ndarray:
+    """(E,) float64: how likely noise each event is, higher = more."""
+    noise = np.asarray(scores.noise if isinstance(scores, NoiseScores) else scores)
+    if noise.ndim != 1 or noise.dtype.kind not in "iuf" or not np.isfinite(noise).all():
+        raise UsageError(
+            "scores: give NoiseScores, or an array of one finite number per event, higher = more likely noise"
+        )
+    return noise.astype(np.float64)
+
+
+def _bounded(scores: NoiseScores, truth: np.ndarray) -> dict[str, Any]:
+    """What a bound and flags tell, and how much of the noise is among what is flagged at each level."""
+    flags = {f"{q:g}": scores.at(q) for q in LEVELS}
+    return judgement(scores) | {
         "recall_at_fdr": {q: _mean(flagged[truth]) for q, flagged in flags.items()},
         "fdr_reached": {q: _mean(~truth[flagged]) for q, flagged in flags.items()},
-        "reliability": reliability(truth, noise, owners),
-        "by_history_length": {
-            name: _slice(truth, noise, owners, popularity, _between(lengths, *ends)) for name, ends in LENGTHS.items()
-        },
     }
 
 

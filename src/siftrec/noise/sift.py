@@ -24,7 +24,7 @@ from siftrec.errors import DataError, UsageError
 from siftrec.files import write_file
 from siftrec.methods.ccl4rec import CCL4Rec
 from siftrec.methods.trained import Trained
-from siftrec.noise.judge import judge
+from siftrec.noise.judge import Judge, judge
 from siftrec.noise.trained import judged_by
 
 MEMORY = "memory"
@@ -101,7 +101,7 @@ def sift(
     events: Interactions,
     catalog: Catalog | None = None,
     *,
-    detector: Detector | None = None,
+    detector: Detector | Judge | None = None,
     part: Literal["all", "train"] = "all",
     split: Split | None = None,
     q: float = 0.2,
@@ -189,7 +189,7 @@ def _training(trained: Trained, events: Interactions, part: str, split: Split | 
 
 
 def judged(
-    events: Interactions, catalog: Catalog, *, detector: Detector | None = None, q: float = 0.2, seed: int = 7
+    events: Interactions, catalog: Catalog, *, detector: Detector | Judge | None = None, q: float = 0.2, seed: int = 7
 ) -> Sifted:
     """Judge every interaction of a log by the log and the content of its items; no trained model is needed.
 
@@ -211,7 +211,7 @@ def scores_for(
     seed: int,
     q: float = 0.2,
     on_fold: OnFold = lambda done, of: None,
-    detector: Detector | None = None,
+    detector: Detector | Judge | None = None,
 ) -> NoiseScores:
     """Where the noise scores of the commands come from."""
     return judge(log, catalog, detector=detector, q=q, seed=seed, on_fold=on_fold)

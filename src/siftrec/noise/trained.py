@@ -5,14 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from siftrec.data.sequences import Sequences
-from siftrec.detectors.calibrate import Calibration, NoiseScores, calibrate
-from siftrec.detectors.slots import others, pieces, replaced
+from siftrec.detectors.calibrate import Calibration, NoiseScores
+from siftrec.detectors.scored import scored
 from siftrec.errors import UsageError
 from siftrec.methods.ccl4rec import CCL4Rec, importance_of
-from siftrec.methods.relation import WINDOW
 from siftrec.methods.trained import Trained
-
-_DRAWS = 50_000
 
 
 def judged_by(trained: Trained, log: Sequences, *, q: float = 0.2, seed: int = 7) -> tuple[NoiseScores, Calibration]:
@@ -37,14 +34,9 @@ def judged_by(trained: Trained, log: Sequences, *, q: float = 0.2, seed: int = 7
         raise UsageError(
             f"{name} has no opinion of single interactions; train CCL4Rec, or use siftrec.noise.judge.judge"
         )
-    histories = pieces(log, WINDOW)
-    background = replaced(histories, log.owners, _DRAWS, seed)
-    score, evidence = _vouched(trained, histories)
-    drawn, drawn_evidence = _vouched(trained, background.histories)
-    slots = background.slots
-    return calibrate(score, evidence, log.owners, drawn[slots], drawn_evidence[slots], q=q, seed=seed)
 
+    def score(histories: Sequences, users: np.ndarray) -> np.ndarray:
+        importance = importance_of(trained, histories)
+        return np.where(importance == 0, np.nan, importance)  # exactly 0: nothing could vouch
 
-def _vouched(trained: Trained, histories: Sequences) -> tuple[np.ndarray, np.ndarray]:
-    score = importance_of(trained, histories)
-    return score, np.where(score == 0, 0, others(histories))  # exactly 0: nothing could vouch
+    return scored(score, log, q=q, seed=seed)

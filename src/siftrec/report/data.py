@@ -33,7 +33,7 @@ class Level:
         flagged: interactions flagged at that level.
         mechanism: the named noise model, e.g. "replace".
         at_levels: (q, interactions flagged at q), for levels beside `q`; empty = not computed.
-        detector: what judged, e.g. "Blend"; None = the default one.
+        detector: what judged, e.g. "Blend"; "" = one that is not of this library; None = the default one.
     """
 
     upper: Estimate

@@ -21,6 +21,7 @@ from siftrec.methods.trained import Trained
 from siftrec.modality.impute import without
 from siftrec.nn.threads import threads
 from siftrec.noise.content import shown_content
+from siftrec.noise.judge import Judge
 from siftrec.noise.measure import detection, judgement
 from siftrec.noise.modal import Modal, judge_modalities, modal_detection
 from siftrec.noise.sift import FITTED, scores_for
@@ -162,7 +163,7 @@ def noise_report(
     *,
     part: Part = "all",
     titles: Mapping[Any, str] | None = None,
-    detector: Detector | None = None,
+    detector: Detector | Judge | None = None,
     seed: int = 7,
     counting: Counting | None = None,
 ) -> NoiseReport:
@@ -181,7 +182,7 @@ def noise_report(
         part: `all`, without the test part where noise was planted; `train`: training interactions, by training
             interactions only.
         titles: raw item id → title, for the page; None = those that the model was saved with.
-        detector: settings of what judges interactions, see `siftrec.judge`.
+        detector: what judges interactions, see `siftrec.judge`.
         seed: of the scorers and the background.
         counting: shows progress: called with what is counted, it gives a context manager of a function of the number done
             and their total; None shows nothing.

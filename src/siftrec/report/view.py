@@ -59,7 +59,7 @@ def level(scores: NoiseScores) -> Level:
     at = tuple((q, int(scores.at(q).sum())) for q in LEVELS)
     flagged = int(scores.flagged.sum())
     how = scores.detector
-    chosen = None if how is None or isinstance(how, Likelihood) else type(how).__name__
+    chosen = "" if how is None else None if isinstance(how, Likelihood) else type(how).__name__
     return Level(Estimate(scores.rho_upper, *scores.rho_interval), scores.q, flagged, scores.mechanism, at, chosen)
 
 
