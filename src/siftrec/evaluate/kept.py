@@ -31,7 +31,9 @@ def kept(run: Path, split: str) -> Evaluation:
     path, record = kept_at(run, split), run / "run.json"
     command = f"siftrec evaluate {shlex.quote(str(run))} --split {split}"
     if not path.exists():
-        raise DataError(f"no such file; run `{command}` first", str(path))
+        of_python = (run / "artifact").exists() and not (run / "config.toml").exists()
+        here = f"write it with siftrec.evaluate(...).write({str(path)!r})" if of_python else f"run `{command}` first"
+        raise DataError(f"no such file; {here}", str(path))
     found = Evaluation.read(path)
     try:
         now = read_json(record)["fingerprints"]["model"] if record.exists() else found.about.model
