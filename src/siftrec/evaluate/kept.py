@@ -31,8 +31,9 @@ def kept(run: Path, split: str) -> Evaluation:
     path, record = kept_at(run, split), run / "run.json"
     command = f"siftrec evaluate {shlex.quote(str(run))} --split {split}"
     if not path.exists():
-        of_python = (run / "artifact").exists() and not (run / "config.toml").exists()
-        here = f"write it with siftrec.evaluate(...).write({str(path)!r})" if of_python else f"run `{command}` first"
+        here = f"run `{command}` first"
+        if run.is_dir() and not (run / "config.toml").exists():  # no command knows its data
+            here = f"trained in Python, evaluated there: siftrec.evaluate(model, split.{split}).write({str(path)!r})"
         raise DataError(f"no such file; {here}", str(path))
     found = Evaluation.read(path)
     try:
