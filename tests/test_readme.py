@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -152,6 +153,26 @@ def test_a_howto_can_be_followed(page: Path, data: Path, monkeypatch: pytest.Mon
                 assert language in ("nginx", "sh", "sql"), language
     if missing:
         pytest.skip(f"every block ran but those that need {', '.join(sorted(missing))}, which is not installed here")
+
+
+@pytest.mark.slow
+def test_the_page_s_own_methods_pass_mypy_as_methods_and_as_a_base(tmp_path: Path) -> None:
+    """Who types their method would otherwise be told that the page's signatures are no method's."""
+    pytest.importorskip("mypy")
+    page = (DOCS / "howto" / "own-method.md").read_text("utf-8")
+    (module,) = re.findall(r"^```python\n(# my_methods\.py\n.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "my_methods.py").write_text(module, "utf-8")
+    (tmp_path / "use.py").write_text(
+        "import siftrec as sr\nfrom siftrec.testing import check_method\nfrom my_methods import Fading, Fresh, LastFew\n"
+        "check_method(Fading())\ncheck_method(Fresh())\nsr.Demure(base=Fading())\n"
+        'sr.fit(Fading(), LastFew()(sr.read("events.csv")))\n'
+    )
+    command = ["-m", "mypy", "--strict", "--follow-imports=silent", "my_methods.py", "use.py"]
+    place = {**os.environ, "MYPYPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=tmp_path, env=place, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def absent(block: str) -> set[str]:

@@ -51,7 +51,10 @@ BENDS: dict[str, tuple[Bend, str]] = {
     "restless": (lambda s, i: s + next(CALLS), "asking twice"),
     "order": (lambda s, i: s * torch.arange(1, len(s) + 1)[:, None], "order of the batch"),
     "company": (lambda s, i: s * (1 + i.sum() % 7), "alone"),
-    "padding": (lambda s, i: s * i.shape[1], "padding matters"),
+    "padding": (
+        lambda s, i: s * i.shape[1],
+        "padding matters; it stands on the left, .*encoders.first_columns moves it",
+    ),
     "empty": (lambda s, i: s / (i > 0).sum(dim=1, keepdim=True), "an empty history"),
     "backwards": (lambda s, i: -s, "learning"),
     "constant": (lambda s, i: s * 0, "learning"),
@@ -63,6 +66,7 @@ class Broken:
     """A method that breaks the promise it is named after."""
 
     bend: str = "none"
+    weighted_targets: bool = False
 
     @property
     def length(self) -> int:
@@ -170,6 +174,8 @@ class Learner:
         model = Table(len(catalog))
         if self.fault == "seed":
             torch.nn.init.ones_(model.table)
+        if self.fault == "long":
+            torch.nn.init.normal_(model.table, std=20.0)
         return torch.nn.Linear(1, 1) if self.fault == "module" else model  # type: ignore[return-value]
 
     def start_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
@@ -208,6 +214,18 @@ def test_notices_weights_that_change_nothing() -> None:
     ):
         check_method(Learner(fault="deaf"))
     check_method(Learner(fault="deaf", weighted_targets=False))
+
+
+def test_notices_a_counted_method_that_counts_whatever_the_weights() -> None:
+    """Its author would be told that the contract is kept, and every sifted log would be counted as if it were not."""
+    with pytest.raises(AssertionError, match=r"weights: .*count by train\.weights .*or say weighted_targets = False"):
+        check_method(Broken(weighted_targets=True))
+
+
+def test_says_how_it_trained_where_nothing_was_learned() -> None:
+    """Whose method learns elsewhere would look for a fault where fresh vectors are too long for so short a training."""
+    with pytest.raises(AssertionError, match=r"learning: .*after 4 epochs .* batches of 32, .*std = dim \*\* -0\.5"):
+        check_method(Learner(fault="long"))
 
 
 def test_notices_weights_of_one_that_change_something() -> None:

@@ -230,7 +230,24 @@ def test_a_model_alone_has_nothing_to_be_evaluated_on(
 ) -> None:
     shutil.copytree(runs / "markov" / "artifact", tmp_path / "alone")
     assert run(["evaluate", str(tmp_path / "alone")]) == 3
-    assert "is a model alone, without the config.toml" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "is a model alone, without the config.toml" in said
+    assert "or go on in Python: siftrec.load" in said
+
+
+def test_a_model_trained_in_python_is_compared_by_what_python_wrote(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its author was sent to `siftrec evaluate`, which knows no data of it and sent them back."""
+    shutil.copytree(runs / "markov" / "artifact", tmp_path / "mine" / "artifact")
+    assert run(["evaluate", str(runs / "popularity")]) == 0
+    compare = ["compare", str(tmp_path / "mine"), str(runs / "popularity")]
+    assert run(compare) == 3
+    path = tmp_path / "mine" / "evaluations" / "test.parquet"
+    assert f"siftrec.evaluate(model, split.test).write('{path}')" in capsys.readouterr().err
+    split = config.load(runs / "markov" / "config.toml").load_data()[0]
+    evaluate(artifact.load(tmp_path / "mine"), split.test, CUTOFFS).write(path)
+    assert run(compare) == 0
 
 
 @pytest.mark.parametrize(

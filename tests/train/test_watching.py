@@ -1,5 +1,6 @@
 """Who watches a training: what is said, when it ends, and what it leaves behind."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from siftrec.data.catalog import Catalog
 from siftrec.data.split import everything
 from siftrec.errors import ArtifactError
 from siftrec.methods.base import Method
+from siftrec.methods.ccl4rec import CCL4Rec
 from siftrec.methods.cl4srec import CL4SRec
 from siftrec.methods.demure import Demure
 from siftrec.methods.popularity import Popularity
 from siftrec.methods.sasrec import SASRec
 from siftrec.modality.precomputed import features
-from siftrec.train.events import EpochEnded, Event, Started, Stopped, Warned
+from siftrec.settings import settings
+from siftrec.train.events import EpochEnded, Event, Read, Started, Stopped, Warned
 from siftrec.train.fit import fit
 from siftrec.train.progress import Progress
 from train.tiny import Collected, Tiny, log, split, tiny_fit, weights_hash
@@ -153,3 +156,25 @@ def test_content_that_a_method_was_not_told_to_read_is_noted(method: Method, dea
     started = next(event for event in seen if isinstance(event, Started))
     note = "SASRec reads no content (content=True does); modalities in the catalog"
     assert (started.notes.get(note) == 1) is deaf
+
+
+@settings
+class Deaf(Popularity):
+    """Popularity that says of itself that it does not listen to weights."""
+
+    weighted_targets = False
+
+
+@pytest.mark.parametrize(
+    ("method", "deaf"),
+    [(CCL4Rec(dim=8), False), (CCL4Rec(dim=8, weighted_targets=False), True), (Popularity(), False), (Deaf(), True)],
+)
+@pytest.mark.parametrize("weight", [None, 1.0, 0.5])
+def test_weights_that_a_method_does_not_listen_to_are_noted(method: Method, deaf: bool, weight: float | None) -> None:
+    """Who sifted a log, and trains what does not weigh it, would compare two equal models and call sifting useless."""
+    parts, seen = split(), Collected()
+    weights = None if weight is None else np.full(len(parts.log.items), weight, np.float32)
+    fit(method, replace(parts, log=replace(parts.log, weights=weights)), epochs=1, on_event=seen)
+    notes = {name: count for event in seen if isinstance(event, Read | Started) for name, count in event.notes.items()}
+    note = f"{type(method).__name__} does not weigh targets by the log's weights (weighted_targets = False); "
+    assert notes.get(f"{note}interactions of weight below 1") == (96 if deaf and weight == 0.5 else None)

@@ -105,8 +105,8 @@ def experiment_of(run: Path, trust: list[str] | None, overrides: Iterable[str] =
     if not folder(run).is_dir():
         raise DataError("no such run folder; `siftrec train` makes one", str(run))
     if not path.is_file():
-        problem = f"is a model alone, without the {CONFIG} that says what it was trained on; give a run folder"
-        raise DataError(problem, str(folder(run)))
+        problem = f"is a model alone, without the {CONFIG} that says what it was trained on"
+        raise DataError(f"{problem}; give a run of `siftrec train`, or go on in Python: siftrec.load", str(folder(run)))
     try:
         return config.load(path, overrides, trust=trusted(trust))
     except SettingsError as error:

@@ -31,7 +31,10 @@ def kept(run: Path, split: str) -> Evaluation:
     path, record = kept_at(run, split), run / "run.json"
     command = f"siftrec evaluate {shlex.quote(str(run))} --split {split}"
     if not path.exists():
-        raise DataError(f"no such file; run `{command}` first", str(path))
+        here = f"run `{command}` first"
+        if run.is_dir() and not (run / "config.toml").exists():  # no command knows its data
+            here = f"trained in Python, evaluated there: siftrec.evaluate(model, split.{split}).write({str(path)!r})"
+        raise DataError(f"no such file; {here}", str(path))
     found = Evaluation.read(path)
     try:
         now = read_json(record)["fingerprints"]["model"] if record.exists() else found.about.model

@@ -11,9 +11,8 @@ from torch.nn import functional as F  # noqa: N812  the usual name
 
 from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Batch
-from siftrec.errors import of_base
 from siftrec.methods.base import Losses
-from siftrec.methods.model import SequenceModel
+from siftrec.methods.model import SequenceModel, base_model
 from siftrec.methods.sasrec import SASRec
 from siftrec.nn.augment import MASK
 from siftrec.nn.losses.contrast import info_nce
@@ -33,8 +32,7 @@ class Masked(nn.Module):
 
 def masked_model(base: SASRec, catalog: Catalog) -> SequenceModel:
     """The base's model, with `Masked` beside its towers."""
-    with of_base():
-        model = cast(SequenceModel, base.build(catalog))
+    model = base_model(base, catalog)
     model.extra = Masked(base.dim, base.scale)
     return model
 

@@ -185,10 +185,10 @@ class Surveying(Protocol):
 
 @runtime_checkable
 class ListensToWeights(Protocol):
-    """A learned method that says whether it listens to the log's weights; one that does not say so listens.
+    """A method that says whether it listens to the log's weights; one that does not say so listens.
 
     Attributes:
-        weighted_targets: whether it does, with these settings (see `Batch.weights_BP`).
+        weighted_targets: whether it does, with these settings (see `Batch.weights_BP` and `Sequences.weights`).
     """
 
     @property

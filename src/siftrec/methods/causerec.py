@@ -13,9 +13,9 @@ from torch.nn import functional as F  # noqa: N812  the usual name
 from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Batch
 from siftrec.data.split import Fitting
-from siftrec.errors import SettingsError, of_base
+from siftrec.errors import SettingsError
 from siftrec.methods.base import ListensToWeights, Losses, Model
-from siftrec.methods.model import SequenceModel, Sequential, Step
+from siftrec.methods.model import Base, SequenceModel, Step, base_model
 from siftrec.methods.sasrec import SASRec
 from siftrec.nn.views import Plan, Side, random_views, ranks, select
 from siftrec.settings import Fraction, Size, Weight, settings
@@ -39,7 +39,7 @@ class CauseRec:
         cosine: of target and mean negative view above which they are pushed apart.
     """
 
-    base: Sequential = SASRec()
+    base: Base = SASRec()
     count: Size = 2
     share: Fraction = 0.5
     offers: Size = 256
@@ -65,8 +65,7 @@ class CauseRec:
 
     def build(self, catalog: Catalog) -> Model:
         """See `Learned.build`."""
-        with of_base():
-            model = cast(SequenceModel, self.base.build(catalog))
+        model = base_model(self.base, catalog)
         if model.gating is not None or model.denoising is not None:
             problem = "CauseRec replaces whole interactions: it needs a base without a gate and without `denoise`"
             raise SettingsError("method.base.use", problem)

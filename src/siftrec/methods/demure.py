@@ -18,12 +18,12 @@ from siftrec.data.loader import Batch, blocks, pad, pad_shown
 from siftrec.data.sequences import Sequences
 from siftrec.data.split import Fitting
 from siftrec.detectors.slots import pieces
-from siftrec.errors import SettingsError, UsageError, of_base
+from siftrec.errors import SettingsError, UsageError
 from siftrec.methods.base import Concluding, ListensToWeights, Losses, Model, Noted, Preparing, Surveying
 from siftrec.methods.contrast import Head
 from siftrec.methods.gates import Background, Gate, Gated, Gating, gating_of, habit
 from siftrec.methods.late import LateFusion
-from siftrec.methods.model import SequenceModel, Sequential, Step
+from siftrec.methods.model import Base, SequenceModel, Step, base_model
 from siftrec.methods.slots import SlotViews, slot_losses
 from siftrec.methods.trained import Trained
 from siftrec.modality.features import Features
@@ -66,7 +66,7 @@ class Demure:
         views: contrast over modality slots, on top of the base's losses; None: none.
     """
 
-    base: Sequential = LateFusion()
+    base: Base = LateFusion()
     gate: Gate = Gate()
     mil: Mil = Mil()
     views: SlotViews | None = None
@@ -97,8 +97,7 @@ class Demure:
             raise SettingsError("method.base.use", "one gate is enough: give Demure the base of that Demure")
         if not catalog.modalities:
             raise SettingsError("method.use", "Demure weighs modalities against each other, and the catalog has none")
-        with of_base():
-            model = cast(SequenceModel, self.base.build(catalog))
+        model = base_model(self.base, catalog)
         if isinstance(model.tower, ItemTower) and not model.tower.maps:
             give_content(model, catalog)
         maps = model.tower if isinstance(model.tower, ItemTower) else model.tower.maps

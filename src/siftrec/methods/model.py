@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Annotated, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from pydantic import BeforeValidator
 from torch import nn
 
 from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Batch, Exposed
 from siftrec.data.split import Fitting
+from siftrec.errors import SettingsError, of_base
 from siftrec.methods.base import Learned, Losses, Model
 from siftrec.methods.denoise import Denoising
 from siftrec.methods.gates import Gated, Gating, settled
@@ -89,6 +91,16 @@ class Sequential(Learned, Protocol):
     def step(self, model: Model, batch: Batch, rng: torch.Generator) -> Step:
         """The losses of one batch, and what they were computed from."""
         ...
+
+
+def _sequential(thing: object) -> object:
+    if isinstance(thing, type) or not isinstance(thing, Sequential):
+        raise ValueError("must be a learned method with a `step` (see docs/howto/own-method.md)")
+    return thing
+
+
+Base = Annotated[Sequential, BeforeValidator(_sequential)]
+"""A setting: what a method is built around."""
 
 
 class SequenceModel(Model):
@@ -299,3 +311,18 @@ class SequenceModel(Model):
         """(R,) what `next_item` is the weighted mean of, without gradient."""
         hit = slots_of(targets_R, drawn, len(self.get_buffer("popularity")))
         return target_losses(users_RD, local(targets_R), local(drawn.items_K), drawn.offset_K, hit)
+
+
+def base_model(base: Sequential, catalog: Catalog) -> SequenceModel:
+    """The model of a base, for the method around it.
+
+    Raises:
+        SettingsError: what the base refuses, as `method.base`; or a model of another kind.
+    """
+    with of_base():
+        model = base.build(catalog)
+    if not isinstance(model, SequenceModel):
+        given = f"build of {type(base).__name__} gives {type(model).__name__}"
+        problem = f"{given}; due of a base is a SequenceModel, as siftrec.methods.positions.model_of makes it"
+        raise SettingsError("method.base.use", problem)
+    return model

@@ -12,9 +12,9 @@ import torch
 from siftrec.data.catalog import Catalog
 from siftrec.data.loader import Batch
 from siftrec.data.split import Fitting
-from siftrec.errors import SettingsError, of_base
+from siftrec.errors import SettingsError
 from siftrec.methods.base import Losses, Model
-from siftrec.methods.model import SequenceModel, Step
+from siftrec.methods.model import SequenceModel, Step, base_model
 from siftrec.methods.positions import asked, model_of, read
 from siftrec.nn.encoders import Transformer
 from siftrec.nn.losses.pairwise import gbce_loss, uninformed
@@ -71,10 +71,9 @@ class SASRec:
         Raises:
             SettingsError: another objective.
         """
-        with of_base():
-            if self.objective != "softmax":
-                raise SettingsError("method.objective", f"must be 'softmax', not {self.objective!r}")
-            return cast(SequenceModel, self.build(catalog))
+        if self.objective != "softmax":
+            raise SettingsError("method.base.objective", f"must be 'softmax', not {self.objective!r}")
+        return base_model(self, catalog)
 
     def start_epoch(self, model: Model, data: Fitting, epoch: int, seed: int) -> None:
         """See `Learned.start_epoch`."""

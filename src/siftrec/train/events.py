@@ -1,4 +1,7 @@
-"""What happens while training, in order: `Started (Warned | Stepped | EpochEnded)* Stopped`; in a run after `Read`."""
+"""What happens while training, in order: `Started (Warned | Stepped | EpochEnded)* Stopped`; in a run after `Read`.
+
+Of a counted method there is `Read` at most, also from `fit` where the method does not weigh targets by the log.
+"""
 
 from __future__ import annotations
 

@@ -15,13 +15,24 @@ from siftrec.data.catalog import Aligned, Catalog
 from siftrec.data.exposure import ImpressionSplit
 from siftrec.data.split import Fitting, Split
 from siftrec.errors import UsageError
-from siftrec.methods.base import Counted, Extensible, Learned, Method, Model, Noted, Scorer, refusal, tried
+from siftrec.methods.base import (
+    Counted,
+    Extensible,
+    Learned,
+    ListensToWeights,
+    Method,
+    Model,
+    Noted,
+    Scorer,
+    refusal,
+    tried,
+)
 from siftrec.methods.trained import Facts, Trained
 from siftrec.nn.threads import threads
 from siftrec.settings import construct, describe, spelled
 from siftrec.train.checkpoint import State
 from siftrec.train.estimate import estimate, give_back_memory
-from siftrec.train.events import EpochEnded, Estimate, Event, OnEvent, Started, Warned
+from siftrec.train.events import EpochEnded, Estimate, Event, OnEvent, Read, Started, Warned
 from siftrec.train.folder import RunFolder, opened
 from siftrec.train.interrupts import Interrupts
 from siftrec.train.loop import loader_of, train
@@ -82,20 +93,32 @@ def fit(
     run = Run(method, data, catalog, training, seed)
     with threads(training.threads):
         scorer, epochs = (
-            run.learn(folder, resume, on_event) if isinstance(method, Learned) else (_count(method, data), 0)
+            run.learn(folder, resume, on_event) if isinstance(method, Learned) else (_count(method, data, on_event), 0)
         )
     questions = split.test.recode(catalog.vocab).fingerprint
     facts = Facts(seed, split.protocol, split.train.fingerprint, questions, epochs)
     return Trained(method, scorer, catalog.vocab, run.data.popularity, facts, catalog.contents)
 
 
-def _count(method: Counted, data: Fitting) -> Scorer:
+def _count(method: Counted, data: Fitting, on_event: OnEvent | None) -> Scorer:
     """What a method counts, tried at once: who wrote it should not learn from an evaluation what is due."""
+    if on_event is not None and (notes := _unheeded(method, data)):
+        on_event(Read(notes))
     scorer = method.fit(data)
     try:
         return tried(scorer, len(data.items))
     except UsageError as error:
         raise UsageError(f"fit of {type(method).__name__}: {error}") from None
+
+
+def _unheeded(method: Method, data: Fitting) -> dict[str, int]:
+    """That the log has weights and the method says that it does not listen to them; nothing of other methods."""
+    weights = data.train.weights
+    if weights is None or not isinstance(method, ListensToWeights) or method.weighted_targets:
+        return {}
+    note = "does not weigh targets by the log's weights (weighted_targets = False); interactions of weight below 1"
+    below = int((weights < 1).sum())
+    return {f"{type(method).__name__} {note}": below} if below else {}
 
 
 def _content(aligned: Aligned) -> dict[str, Any]:
@@ -196,7 +219,9 @@ class Run:
             epochs=self.training.epochs,
             steps=len(loader_of(method, self.data, self.training, self.seed).plan(0)),
             estimate=estimate(method, state, self.catalog, self.data, self.training, self.seed) if told else Estimate(),
-            notes=(method.notes(self.data) if isinstance(method, Noted) else {}) | self._unread(state.model),
+            notes=(method.notes(self.data) if isinstance(method, Noted) else {})
+            | self._unread(state.model)
+            | _unheeded(method, self.data),
         )
         save = (lambda state: None) if kept is None else kept.save
         yield from train(method, state, self.data, self.training, self.seed, save, interrupts)
