@@ -101,9 +101,9 @@ class NoiseScores:
         """(E,) bool: the largest set that is genuine by at most `q`, empty where nothing can be flagged at this level.
 
         An interaction without evidence, or no likelier noise than the average one, is never in it: where the scores tell
-        nothing apart and the bound is near 1, everything would be.
+        nothing apart and the bound is near 1, everything would be. Nothing is where the interval of the bound reaches 1.
         """
-        able = (self.evidence > 0) & (self.noise > np.float32(self.rho_upper))
+        able = (self.evidence > 0) & (self.noise > np.float32(self.rho_upper)) & (self.rho_interval[1] < 1)
         able[able] = flag(self.noise[able], q)
         return able
 
