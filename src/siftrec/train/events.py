@@ -1,4 +1,4 @@
-"""What happens while training, in order: `Started (Warned | Stepped | EpochEnded)* Stopped`; in a run after `Read`."""
+"""What happens while training, in order: `Read? Warned* Started (Warned | Stepped | EpochEnded)* Stopped`."""
 
 from __future__ import annotations
 
