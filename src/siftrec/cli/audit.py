@@ -137,6 +137,7 @@ def _summary(result: Audit) -> str:
         ("interactions", f"{len(scores.noise):,}"),
         *looks,
         ("noise, at most", f"{scores.rho_upper:.1%} ({low:.1%} to {high:.1%})"),
+        *([("  but in short histories", scores.caveat)] if scores.caveat else []),
         (f"flagged at q = {scores.q:g}", f"{int(scores.flagged.sum()):,}"),
         *found,
     ]

@@ -175,6 +175,7 @@ def _told(found: NoiseReport) -> str:
         ("interactions judged", f"{len(scores.noise):,}"),
         ("without evidence", f"{int((scores.evidence == 0).sum()):,}"),
         ("share of noise, at most", f"{scores.rho_upper:.3f} [{low:.3f}, {high:.3f}]"),
+        *([("  but in short histories", scores.caveat)] if scores.caveat else []),
         (f"trusted, at most {TRUST:.0%} noise", f"{trusted:,}" if trusted else "none"),
         (f"flagged at q = {scores.q:g}", f"{flagged:,}" if flagged else "none: nothing can be flagged at this level"),
     ]
