@@ -65,7 +65,7 @@ def test_whoever_reads_the_bound_reads_where_it_does_not_hold() -> None:
         assert (", if short histories hold no more of it than long ones: up to " in _second(found, ())) == there
         assert (level(found).caveat == found.caveat != "") == there
         view = replace(audit_view(), level=level(found))
-        assert (f"could hold more: {found.caveat}. No log can tell" in audit_page(view)) == there
+        assert (f"{found.caveat}</bdi>. No log can tell" in audit_page(view)) == there
         report = SimpleNamespace(scores=found, modal=None, to_json=lambda: {"mechanism": None})
         assert ("but in short histories" in _told(report)) == there  # type: ignore[arg-type]
         assert json.loads(json.dumps(judgement(found)))["rho_short"] == (
