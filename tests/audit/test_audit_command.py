@@ -47,6 +47,10 @@ def test_results_go_to_stdout_and_progress_to_stderr(
     )
     assert told.err.startswith("about ")
     assert "[6/6] write the results" in told.err
+    for text in (told.err, (out / "audit.html").read_text()):
+        assert "for training a final model, not for an experiment" in text, (
+            "who compares on these weights sees the answers"
+        )
     assert sentences.partition(":")[0] in (out / "audit.html").read_text()
     held = {each.name for each in out.iterdir()}
     assert held == {"audit.json", "weighted.parquet", "audit.html", "events.parquet", "manifest.json"}

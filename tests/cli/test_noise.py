@@ -302,7 +302,7 @@ def test_a_log_with_weights_is_refused_before_anything_is_judged(
     text = (runs / "clean" / "config.toml").read_text().replace('titles = "../titles.csv"', setting)
     (tmp_path / "run" / "config.toml").write_text(text)
     split, catalog = config.load(tmp_path / "run" / "config.toml").load_data()
-    artifact.save(fit(Popularity(), split, catalog), tmp_path / "run" / "artifact")
+    artifact.save(fit(Popularity(), split, catalog, on_event=lambda event: None), tmp_path / "run" / "artifact")
     assert run(["sift", str(tmp_path / "run"), "-o", str(tmp_path / "w.csv")]) == 3
     said = capsys.readouterr().err
     assert f"has weights in its column '{column}' already" in said

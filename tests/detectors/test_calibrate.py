@@ -126,6 +126,14 @@ def test_nothing_is_flagged_where_scores_tell_nothing(rho: float, seed: int) -> 
     assert np.ptp(found.noise) == 0
 
 
+@pytest.mark.parametrize("high", [0.999, 1.0])
+def test_no_row_is_dropped_where_every_weight_is_1_for_nothing_is_known(high: float) -> None:
+    """`sift --drop` took half of a log of nothing but popularity away whose weights were all 1: the bound said .96."""
+    noise, evidence = np.array([0.99] * 50 + [0.9] * 50, np.float32), np.full(100, 3, np.int32)
+    found = NoiseScores(noise, noise > 2, evidence, -noise, 0.95, (0.9, high), 0.2, "replace")
+    assert found.at(0.2).any() == (found.weight < 1).any() == (high < 1)
+
+
 def test_a_detector_that_is_worse_than_chance_flags_nothing() -> None:
     found, _ = mixture(20_000, 0.3, -2).calibrated()
     assert found.rho_upper == 1

@@ -16,6 +16,7 @@ from siftrec.detectors.cooccurrence import Cooccurrence, PairCounts
 from siftrec.detectors.fitted import judge, judge_drawn
 from siftrec.detectors.slots import replaced
 from siftrec.errors import ArtifactError
+from siftrec.noise.measure import auroc
 from siftrec.synthetic import Name
 
 HISTORIES = st.lists(st.lists(st.integers(1, 7), max_size=8), min_size=2, max_size=8)
@@ -68,16 +69,39 @@ def test_a_history_of_nobody_is_judged_by_all(histories: list[list[int]], histor
 
 @FEW
 @given(HISTORIES, st.integers(0, 99))
-def test_a_drawn_item_is_not_taken_from_what_its_user_had(histories: list[list[int]], seed: int) -> None:
-    """What was put into a history is judged by all others; only the rest of it was the user's own."""
+def test_a_drawn_item_is_judged_by_neither_user_it_stands_with_nor_the_one_it_came_from(
+    histories: list[list[int]], seed: int
+) -> None:
+    """One who is left in vouches for the noise, and what users did looks genuine beside nothing but popularity."""
     log = log_of(histories)
     background = replaced(log, log.owners, 50, seed)
     found = judge_drawn(counts(log, 8), background, NONE, np.arange(len(log)))
     for number, owner in enumerate(background.owners):
-        history = background.histories[number].tolist()
+        history, row = background.histories[number].tolist(), background.histories.owners == number
         place = background.slots[number] - background.histories.offsets[number]
-        expected = counted(history, histories[:owner] + histories[owner + 1 :])[place]
-        assert found[number] == pytest.approx(expected, abs=1e-5)
+        alike = [
+            donor
+            for donor, had in enumerate(histories)
+            if donor != owner and [item in had for item in history] == background.shared[row].tolist()
+        ]
+        expected = {
+            counted(history, [had for user, had in enumerate(histories) if user not in (owner, donor)])[place]
+            for donor in alike
+        }
+        assert history[place] in histories[alike[0]]
+        assert len(expected) == 1
+        assert found[number] == pytest.approx(expected.pop(), abs=1e-5)
+
+
+def test_on_a_sparse_log_of_nothing_but_popularity_what_users_did_is_no_more_genuine_than_noise() -> None:
+    """The one whose item is drawn makes one more of the few who had it: then such a log flags half of itself."""
+    rng, odds = np.random.default_rng(1), np.arange(1, 10_001) ** -0.8
+    rows = [(rng.choice(10_000, 10, replace=False, p=odds / odds.sum()) + 1).tolist() for _ in range(1200)]
+    log = log_of(rows)
+    table, users = counts(log, 10_001), np.arange(len(log))
+    real, drawn = scored(table, log, users), judge_drawn(table, replaced(log, log.owners, 12_000, 1), NONE, users)
+    truth = np.arange(len(real) + len(drawn)) >= len(real)
+    assert auroc(truth, -np.concatenate([real, drawn])) == pytest.approx(0.5, abs=0.03)
 
 
 def test_long_histories_are_judged_in_pieces() -> None:

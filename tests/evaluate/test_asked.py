@@ -14,7 +14,7 @@ from data.shown import sides
 from siftrec.data.catalog import Catalog, Modality
 from siftrec.data.exposure import impressions
 from siftrec.data.interactions import Interactions
-from siftrec.data.split import Split
+from siftrec.data.split import TEST, Split
 from siftrec.data.temporal import TemporalSplit
 from siftrec.errors import UsageError
 from siftrec.evaluate.impressions import evaluate_impressions
@@ -98,7 +98,7 @@ def test_a_model_is_not_asked_the_test_questions_of_another_split(split: Split) 
 
 def test_the_same_questions_are_answered_whatever_the_model_was_fitted_on(split: Split, tmp_path: Path) -> None:
     """Weighted, noisy and sampled logs and loaded models are what comparisons are made of: refused, there are none."""
-    weights = np.linspace(0, 1, len(split.log.items), dtype=np.float32)
+    weights = np.where(split.role == TEST, 1, np.linspace(0, 1, len(split.log.items))).astype(np.float32)
     weighted = replace(split, log=replace(split.log, weights=weights))
     fitted = {"raw": split, "weighted": weighted}
     fitted |= {how: inject(split, how, 0.3, 1).split for how in ("replace", "insert")}

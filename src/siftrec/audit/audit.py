@@ -208,6 +208,7 @@ def _second(scores: NoiseScores, found: tuple[Findable, ...]) -> str:
     low, high = scores.rho_interval
     share = f"At most {scores.rho_upper:.1%} of the interactions are popularity-drawn noise"
     share += f" (95 % interval {low:.1%} to {high:.1%})"
+    share += f", if short histories hold no more of it than long ones: {scores.caveat}" if scores.caveat else ""
     told = ", ".join(map(str, found))
     if not told:
         return f"{share}."

@@ -13,7 +13,7 @@ from siftrec.audit.source import Source
 from siftrec.audit.verdict import Verdict
 from siftrec.audit.view import audit_view
 from siftrec.detectors.calibrate import NoiseScores
-from siftrec.noise.measure import LEVELS, settings_told
+from siftrec.noise.measure import LEVELS, settings_told, short_told
 from siftrec.report.page import audit_page
 
 
@@ -63,8 +63,9 @@ class Audit:
         log          description: see `siftrec.data.describe`; `popularity`, `repeats`, and `looks`, users worth a look
         modalities   name → `width`, `coverage`
         noise        `mechanism` of the calibration, `detector`: its settings, null of a judge of one's own,
-                     `rho_upper` and its `rho_interval`, `q`, `flagged` interactions, `flagged_at` q → interactions,
-                     `mean` noise probability
+                     `rho_upper` and its `rho_interval`, `rho_short`: `others, rho_upper, rho_interval` of interactions
+                     with fewer others, null where `rho_upper` is of all, `q`, `flagged` interactions, `flagged_at` q →
+                     interactions, `mean` noise probability
         findable     per mechanism: `mechanism, rho, users, interactions, planted, detection`
         holdout      `protocol`, `users` asked, `why`; null where the log is too short
         verdict      `answer`, `sentences`, `users`, `gains`: per proxy and for all together, relative to training
@@ -87,6 +88,7 @@ class Audit:
                 "detector": settings_told(scores),
                 "rho_upper": scores.rho_upper,
                 "rho_interval": list(scores.rho_interval),
+                "rho_short": short_told(scores),
                 "q": scores.q,
                 "flagged": int(scores.flagged.sum()),
                 "flagged_at": {str(q): int(scores.at(q).sum()) for q in LEVELS},

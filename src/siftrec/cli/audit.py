@@ -55,6 +55,7 @@ def audit_command(  # noqa: PLR0913
     named = _named(features or [])
     from siftrec.audit import Columns, Named, audit
     from siftrec.audit.plan import FULL, QUICK
+    from siftrec.noise.sift import FINAL
 
     def page(result: Audit) -> str:
         return result.page(shlex.join(["siftrec", *sys.argv[1:]]))
@@ -66,6 +67,8 @@ def audit_command(  # noqa: PLR0913
         write_result(result.to_json(), json)
     if json != "-":
         print(_summary(result))
+    if output is not None and result.cut is not None:
+        say(f"note: the weights in {output} are {FINAL}: siftrec sift RUN --part train")
 
 
 def _named(features: list[str]) -> dict[str, Vectors]:
@@ -134,6 +137,7 @@ def _summary(result: Audit) -> str:
         ("interactions", f"{len(scores.noise):,}"),
         *looks,
         ("noise, at most", f"{scores.rho_upper:.1%} ({low:.1%} to {high:.1%})"),
+        *([("  but in short histories", scores.caveat)] if scores.caveat else []),
         (f"flagged at q = {scores.q:g}", f"{int(scores.flagged.sum()):,}"),
         *found,
     ]

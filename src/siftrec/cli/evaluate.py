@@ -143,6 +143,7 @@ def _check_cutoffs(runs: Mapping[str, Evaluation], metrics: Iterable[str], split
 
 def _evaluated(run: Path, split: str, overrides: Iterable[str], trust: Trust) -> Evaluation:
     from siftrec.data.split import Part
+    from siftrec.data.weighed import knows_answers
     from siftrec.errors import DataError
     from siftrec.evaluate.asked import check_asks
     from siftrec.evaluate.evaluation import evaluate
@@ -157,6 +158,8 @@ def _evaluated(run: Path, split: str, overrides: Iterable[str], trust: Trust) ->
     check_asks(part, split)
     if isinstance(part, Part) and part.unasked:
         say(f"note: {split} {part.asks}")
+    if known := knows_answers(parts):
+        say(f"warning: {known}")
     with _progress(f"evaluate {run}", len(part)) as progress:
         return evaluate(trained, part, experiment.evaluate.cutoffs, progress=progress)
 

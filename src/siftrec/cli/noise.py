@@ -95,10 +95,11 @@ def sift_command(
     A log with one list of items per user has no place for weights: it becomes a TSV of user, item and weight.
     """
     from siftrec.data.layout import sniff
+    from siftrec.data.split import TEST
     from siftrec.data.writers.marks import Marks
     from siftrec.data.writers.rewrite import check_target, check_unweighted, refuse_log, rewrite
     from siftrec.errors import UsageError
-    from siftrec.noise.sift import FITTED, scores_for
+    from siftrec.noise.sift import FINAL, FITTED, scores_for
 
     experiment = experiment_of(run, trust)
     if experiment.data.inject is not None:
@@ -123,6 +124,9 @@ def sift_command(
         say(f"{why}: all weights are 1")
     told = f"{int(scores.flagged.sum()):,} rows left out" if drop else f"mean weight {scores.weight.mean():.3f}"
     say(f"wrote {output}: {len(rows):,} interactions judged, {told}")
+    changed = scores.flagged.any() if drop else (scores.weight != 1).any()
+    if changed and part is PartName.all and (opened.prepared.split.role == TEST).any():
+        say(f"note: {FINAL}: --part train")
     if experiment.data.core > 1 or part is not PartName.all:
         say("rows that were not judged (left out by data.core, of another part or no click) stay, as fully trusted")
     if drop:
@@ -171,6 +175,7 @@ def _told(found: NoiseReport) -> str:
         ("interactions judged", f"{len(scores.noise):,}"),
         ("without evidence", f"{int((scores.evidence == 0).sum()):,}"),
         ("share of noise, at most", f"{scores.rho_upper:.3f} [{low:.3f}, {high:.3f}]"),
+        *([("  but in short histories", scores.caveat)] if scores.caveat else []),
         (f"trusted, at most {TRUST:.0%} noise", f"{trusted:,}" if trusted else "none"),
         (f"flagged at q = {scores.q:g}", f"{flagged:,}" if flagged else "none: nothing can be flagged at this level"),
     ]

@@ -94,9 +94,9 @@ class ContentAgreement(nn.Module):
         content_NG: torch.Tensor,
         users_B: torch.Tensor | None = None,
         places_BQ: torch.Tensor | None = None,
-        drawn: bool = False,
+        shared_BL: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """See `Fitted.scores`; nothing is learned from anybody, so `users_B` and `drawn` change nothing."""
+        """See `Fitted.scores`; nothing is learned from anybody, so `users_B` and `shared_BL` change nothing."""
         asked_BQ = items_BL if places_BQ is None else items_BL.gather(1, places_BQ)
         # The geometry of the items at hand; the catalog's would be computed anew for every batch.
         codes_n, slots = torch.unique(F.pad(items_BL.reshape(-1), (1, 0)), return_inverse=True)

@@ -18,19 +18,22 @@ _CHANCE = 0.025
 
 def upper_bound(
     p: np.ndarray, user: np.ndarray, pool: np.ndarray, draws: np.ndarray, seed: int
-) -> tuple[float, tuple[float, float]]:
-    """The smallest upper bound of the share of noise, and its 95 % interval; 1 and (0, 1) where too little has evidence."""
+) -> tuple[float, tuple[float, float], int]:
+    """The smallest upper bound of the share of noise, its 95 % interval, and the first pool of those it comes from.
+
+    1, (0, 1) and 0 where too little has evidence.
+    """
     if not len(p) or _by_chance(len(p), int(draws.sum()), 1 - ABOVE[0]) >= 1:
-        return 1.0, (0.0, 1.0)
+        return 1.0, (0.0, 1.0), 0
     events, drawn = np.bincount(pool, minlength=len(draws))[::-1].cumsum()[::-1], draws[::-1].cumsum()[::-1]
     large = [(k, above) for above in ABOVE for k in range(len(draws)) if _wide(events[k], drawn[k], 1 - above)]
-    options = [_Tail.of(p, user, pool, draws, k, above) for k, above in large or [(0, ABOVE[0])]]
+    options = [(_Tail.of(p, user, pool, draws, k, above), k) for k, above in large or [(0, ABOVE[0])]]
     # Compared by their upper ends, and one standard error added: the smallest of many is small by chance too.
-    chosen = min(options, key=lambda option: option.share + 3 * option.error)
+    chosen, least = min(options, key=lambda option: option[0].share + 3 * option[0].error)
     luck = chosen.error if len(options) > 1 else 0.0
     low, most = np.quantile(chosen.resampled(seeds.rng(seed, "noise share")) + luck, [0.025, 0.975])
     most = max(float(most), chosen.least)
-    return min(chosen.share + luck, 1.0), (float(np.clip(low, 0, 1)), min(most, 1.0))
+    return min(chosen.share + luck, 1.0), (float(np.clip(low, 0, 1)), min(most, 1.0)), least
 
 
 def _wide(events: int, draws: int, width: float) -> bool:

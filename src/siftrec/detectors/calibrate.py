@@ -15,7 +15,8 @@ replaced: .37, .49 and .69 from all p > .8; .03, .14 and .41 so.
 
 It stays an upper bound, and n with it: a *trusted* set holds at most the noise that n says, but a *flagged* set may hold
 more genuine interactions than it says, where even the best judged of them often look like noise. Where noise gathers in
-short histories, it is the bound of the others only.
+short histories, it is the bound of the others only; what short ones say by themselves is kept beside it (`Short`), for no
+log tells noise that gathers there from genuine interactions that look like it.
 """
 
 from __future__ import annotations
@@ -40,6 +41,21 @@ _KEPT = 4096
 _CLEAR = 4.0  # standard errors that p must lie below uniform before a pool may tell interactions apart
 
 
+@dataclass(frozen=True)
+class Short:
+    """The bound that interactions with little evidence have by themselves, where that of the log comes from the others.
+
+    Attributes:
+        others: that fewer than so many others can vouch for.
+        rho_upper: upper bound of the share of noise among them.
+        rho_interval: its 95 % interval.
+    """
+
+    others: int
+    rho_upper: float
+    rho_interval: tuple[float, float]
+
+
 @dataclass(frozen=True, eq=False)
 class NoiseScores:
     """What is believed of each event of a `Sequences`.
@@ -49,11 +65,12 @@ class NoiseScores:
         flagged: (E,) bool: `at(q)`.
         evidence: (E,) int32 number of other interactions that could vouch; 0 = nothing can be said of this one.
         score: (E,) float32 detector score, higher = more genuine; comparable at equal evidence.
-        rho_upper: upper bound of the share of noise.
+        rho_upper: upper bound of the share of noise, if that is no larger where there is little evidence (see `short`).
         rho_interval: its 95 % interval over resampled users and background draws.
         q: share of genuine interactions aimed at among `flagged`.
         mechanism: how the background was drawn.
         detector: settings of what gave the scores; None where that is no detector of this library.
+        short: what is known of the share among interactions with little evidence; None where `rho_upper` comes from all.
     """
 
     noise: np.ndarray
@@ -65,12 +82,21 @@ class NoiseScores:
     q: float
     mechanism: str
     detector: Detector | None = None
+    short: Short | None = None
 
     def __repr__(self) -> str:
         low, high = self.rho_interval
         share = f"at most {self.rho_upper:.1%} noise [{low:.1%}, {high:.1%}] by {self.mechanism}"
+        share += f", {self.caveat}" if self.caveat else ""
         flagged = f"{int(self.flagged.sum()):,} flagged at q = {self.q:g}"
         return f"NoiseScores({len(self.noise):,} interactions, {share}, {flagged})"
+
+    @property
+    def caveat(self) -> str:
+        """Where there may be more noise than `rho_upper`, in words; "" unless `short` is clearly above its interval."""
+        if self.short is None or self.short.rho_interval[0] <= self.rho_interval[1]:
+            return ""
+        return f"up to {self.short.rho_upper:.1%} where fewer than {self.short.others} others can vouch"
 
     def to_frame(
         self, log: Sequences | None = None, users: pl.Series | None = None, items: Vocab | None = None
@@ -101,9 +127,9 @@ class NoiseScores:
         """(E,) bool: the largest set that is genuine by at most `q`, empty where nothing can be flagged at this level.
 
         An interaction without evidence, or no likelier noise than the average one, is never in it: where the scores tell
-        nothing apart and the bound is near 1, everything would be.
+        nothing apart and the bound is near 1, everything would be. Nothing is where the interval of the bound reaches 1.
         """
-        able = (self.evidence > 0) & (self.noise > np.float32(self.rho_upper))
+        able = (self.evidence > 0) & (self.noise > np.float32(self.rho_upper)) & (self.rho_interval[1] < 1)
         able[able] = flag(self.noise[able], q)
         return able
 
@@ -111,11 +137,19 @@ class NoiseScores:
         """(E,) bool: the largest set of which at most `level` is noise; a bound, where `at` is an aim.
 
         Under the mechanism noise is not underestimated, up to sampling error (`rho_interval`), so this is the safer thing to
-        say. Interactions without evidence have the average probability and are among them where that is small enough.
+        say. Where `caveat` says that short histories may hold more noise, they are taken to. Interactions without evidence
+        have the average probability and are among them where that is small enough.
         """
         if not 0 <= level <= 1:
             raise UsageError(f"level must be a share from 0 to 1, not {level:g}")
-        return trusted(self.noise, level)
+        noise = self.noise
+        if self.short is not None and self.caveat:
+            ratio = (
+                noise / self.rho_upper if self.rho_upper else np.ones_like(noise)
+            )  # what g makes of a share of noise
+            worse = np.minimum(ratio * self.short.rho_upper, 1)
+            noise = np.where(self.evidence < self.short.others, worse, noise)
+        return trusted(noise, level)
 
     @property
     def weight(self) -> np.ndarray:
@@ -196,7 +230,8 @@ def calibrate(
         p[here] = tail(score[judged[here]], table)
         if _informative(p[here], owners[judged[here]], int(draws[k])):
             density[k] = grenander(p[here])
-    rho, interval = upper_bound(p, np.unique(owners[judged], return_inverse=True)[1], pool, draws, seed)
+    user = np.unique(owners[judged], return_inverse=True)[1]
+    rho, interval, least = upper_bound(p, user, pool, draws, seed)
     offsets = np.concatenate([[0], np.cumsum([len(table) for table in tables])]).astype(np.int64)
     found = Calibration(levels, np.concatenate([*tables, drawn[:0]]), offsets, density, rho)
     noise = np.full(len(score), rho, np.float32)
@@ -205,6 +240,10 @@ def calibrate(
     kept = np.where(evidence > 0, score, 0).astype(np.float32)
     nothing = np.zeros(len(noise), bool)
     scores = NoiseScores(noise, nothing, evidence.astype(np.int32), kept, rho, interval, q, mechanism)
+    if least:
+        few = np.flatnonzero(pool < least)
+        own = upper_bound(p[few], user[few], np.zeros_like(few), draws[:least].sum(keepdims=True), seed)
+        scores = replace(scores, short=Short(int(levels[least]), *own[:2]))
     return replace(scores, flagged=scores.at(q)), found
 
 

@@ -2,7 +2,7 @@
 
 The mean over the rest of log((seen + .5) / (expected + .5)): *seen*, how many other users had both items; *expected*, how
 many would if items were had independently. Nothing is trained. Leaving a user out is exact: what they added to any
-count is taken away before they are judged.
+count is taken away before they are judged; so is the user from whom a drawn item is.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class PairCounts(nn.Module):
         content_NG: torch.Tensor,
         users_B: torch.Tensor | None = None,
         places_BQ: torch.Tensor | None = None,
-        drawn: bool = False,
+        shared_BL: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """See `Fitted.scores`: the mean log-ratio of seen to expected; content has no say."""
         asked_BQ = items_BL if places_BQ is None else items_BL.gather(1, places_BQ)
@@ -136,20 +136,25 @@ class PairCounts(nn.Module):
         if places_BQ is None:
             pair_BQL = pair_BQL.triu()  # a pair says the same of both
         row, place, other = pair_BQL.nonzero().unbind(1)
-        own = 0 if users_B is None else 1
-        ratio = self._ratio(asked_BQ[row, place], items_BL[row, other], own, own * (not drawn))
+        left = 0 if users_B is None else 1 if shared_BL is None else 2
+        both_n = torch.full_like(row, left) if shared_BL is None or left < 2 else shared_BL[row, other].long()
+        ratio = self._ratio(asked_BQ[row, place], items_BL[row, other], both_n, left)
         total_BQL = torch.zeros(pair_BQL.shape)
         total_BQL[pair_BQL] = ratio
         if places_BQ is None:
             total_BQL, pair_BQL = total_BQL + total_BQL.transpose(1, 2), pair_BQL | pair_BQL.transpose(1, 2)
         return total_BQL.sum(dim=2) / pair_BQL.sum(dim=2).clamp_min(1)
 
-    def _ratio(self, asked_n: torch.Tensor, other_n: torch.Tensor, own: int, own_asked: int) -> torch.Tensor:
-        """(n,) log-ratio of seen to expected; `own` and `own_asked` users had the one and the other and are left out."""
+    def _ratio(self, asked_n: torch.Tensor, other_n: torch.Tensor, both_n: torch.Tensor, left: int) -> torch.Tensor:
+        """(n,) log-ratio of seen to expected among all users but `left`, of whom `both_n` had both items.
+
+        One left out is the user whose item it is; of two, the first had the other item, the second the item asked for.
+        """
         popularity, users = self.get_buffer("popularity"), int(self.get_buffer("users"))
         low_n, high_n = torch.minimum(asked_n, other_n), torch.maximum(asked_n, other_n)
-        seen_n = self._seen(low_n * len(popularity) + high_n) - own * own_asked
-        expected_n = (popularity[asked_n] - own_asked) * (popularity[other_n] - own) / max(users - own, 1)
+        seen_n = self._seen(low_n * len(popularity) + high_n) - both_n
+        asked_by_n, other_by_n = popularity[asked_n] - min(left, 1), popularity[other_n] - both_n - max(left - 1, 0)
+        expected_n = asked_by_n * other_by_n / max(users - left, 1)
         return torch.log((seen_n.clamp_min(0) + self.how.smoothing) / (expected_n.clamp_min(0) + self.how.smoothing))
 
     def _seen(self, keys_n: torch.Tensor) -> torch.Tensor:

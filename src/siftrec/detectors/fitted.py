@@ -61,7 +61,7 @@ class Fitted(Protocol):
         content_NG: torch.Tensor,
         users_B: torch.Tensor | None = None,
         places_BQ: torch.Tensor | None = None,
-        drawn: bool = False,
+        shared_BL: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """scores_BQ, higher = more genuine; 0 on padding and where nothing can vouch.
 
@@ -71,7 +71,8 @@ class Fitted(Protocol):
             users_B: rows of the fitted log that these interactions are from; nobody is judged by what they did
                 themselves. None = nobody of that log, or nobody knows.
             places_BQ: columns that are asked about; None = all.
-            drawn: whether what stands at `places_BQ` was put there, and is not the user's own.
+            shared_BL: where what stands at `places_BQ` was drawn from another user, whether that one had each item of the
+                history too: an item is not judged by whom it was drawn from. None = it is the user's own.
         """
         ...
 
@@ -110,7 +111,9 @@ def judge_drawn(
     for block in blocks(histories, LENGTH):
         column = background.slots[block.rows] - histories.offsets[1:][block.rows] + block.items_BL.shape[1]
         places_B1 = torch.from_numpy(column).unsqueeze(1)
-        score_B1 = fitted.scores(block.items_BL, content_NG, _users(whose, block.rows), places_B1, drawn=True)
+        shared_BL = torch.zeros(block.items_BL.shape, dtype=torch.bool)
+        shared_BL[torch.from_numpy(block.real)] = torch.from_numpy(background.shared[block.events])
+        score_B1 = fitted.scores(block.items_BL, content_NG, _users(whose, block.rows), places_B1, shared_BL)
         found[block.rows] = score_B1.squeeze(1).numpy()
     return found
 

@@ -113,12 +113,12 @@ class CrossFitted(nn.Module):
         content_NG: torch.Tensor,
         users_B: torch.Tensor | None = None,
         places_BQ: torch.Tensor | None = None,
-        drawn: bool = False,
+        shared_BL: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """See `Fitted.scores`: PMI_BQ in nats.
 
         Of users whose fold is not known the least convinced of the models speaks, for one that has seen the user remembers.
-        Where it is, the model has seen nothing of them, so `drawn` changes nothing.
+        Where it is, the model has seen nothing of them, so `shared_BL` changes nothing.
         """
         background_K = self.get_buffer("background")
         if users_B is None:

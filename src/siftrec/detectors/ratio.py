@@ -150,7 +150,7 @@ class Blended(nn.Module):
         content_NG: torch.Tensor,
         users_B: torch.Tensor | None = None,
         places_BQ: torch.Tensor | None = None,
-        drawn: bool = False,
+        shared_BL: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """See `Fitted.scores`: the log-ratio in nats."""
         asked_BQ = items_BL if places_BQ is None else items_BL.gather(1, places_BQ)
@@ -158,7 +158,7 @@ class Blended(nn.Module):
         evidence_BQ = other_BQL.sum(dim=2) * (asked_BQ > 0)
         parts = (cast(Fitted, part) for part in self.detectors.values())
         scores_BQS = torch.stack(
-            [part.scores(items_BL, content_NG, users_B, places_BQ, drawn) for part in parts], dim=2
+            [part.scores(items_BL, content_NG, users_B, places_BQ, shared_BL) for part in parts], dim=2
         )
         evidence_BQ *= scores_BQS.any(dim=2)
         ratio = LogRatio(*(self.get_buffer(name).numpy() for name in ("mean", "scale", "weights")))

@@ -19,11 +19,13 @@ class Background:
         histories: S rows, each a history with one interaction replaced.
         slots: (S,) which of all their events it is.
         owners: (S,) the user of each row.
+        shared: (E,) bool of each event, whether the user from whom its row's item was drawn had the event's item too.
     """
 
     histories: Sequences
     slots: np.ndarray
     owners: np.ndarray
+    shared: np.ndarray
 
 
 def pieces(log: Sequences, length: int) -> Sequences:
@@ -70,16 +72,20 @@ def replaced(log: Sequences, own: np.ndarray, count: int, seed: int, folds: np.n
     fold = np.zeros(len(log.items), np.int64) if folds is None else folds
     order, sizes = np.argsort(fold, kind="stable"), np.bincount(fold)
     starts, drawn_from = np.cumsum(sizes) - sizes, fold[chosen]
+    donors = np.zeros(len(chosen), np.int64)
 
     def popular(slots: np.ndarray) -> np.ndarray:
         here = drawn_from[slots]
-        return np.asarray(log.items[order[starts[here] + rng.integers(0, sizes[here])]])
+        events = order[starts[here] + rng.integers(0, sizes[here])]
+        donors[slots] = own[events]
+        return np.asarray(log.items[events])
 
     drawn = draw(popular, own[chosen], known, size)
-    chosen, drawn = chosen[drawn > 0], drawn[drawn > 0]
+    chosen, drawn, donors = chosen[drawn > 0], drawn[drawn > 0], donors[drawn > 0]
     rows = log.owners[chosen]
     taken = log.take(rows)
     slots = taken.offsets[:-1] + chosen - log.offsets[rows]
     items = taken.items.copy()
     items[slots] = drawn
-    return Background(replace(taken, items=items), slots, own[chosen])
+    shared = np.isin(donors[taken.owners] * np.int64(size) + items, known)
+    return Background(replace(taken, items=items), slots, own[chosen], shared)

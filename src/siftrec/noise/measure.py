@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -104,9 +105,15 @@ def judgement(scores: NoiseScores) -> dict[str, Any]:
         "events": len(scores.noise),
         "rho_upper": scores.rho_upper,
         "rho_interval": list(scores.rho_interval),
+        "rho_short": short_told(scores),
         "flagged": {f"{q:g}": int(scores.at(q).sum()) for q in LEVELS},
         **dict.fromkeys((*unknown, "fdr_reached", "reliability", "by_history_length")),
     }
+
+
+def short_told(scores: NoiseScores) -> dict[str, Any] | None:
+    """`others`, `rho_upper` and `rho_interval` of interactions with fewer others; None where `rho_upper` comes from all."""
+    return None if scores.short is None else asdict(scores.short)
 
 
 def settings_told(scores: NoiseScores) -> dict[str, Any] | None:

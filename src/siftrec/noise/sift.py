@@ -30,6 +30,8 @@ from siftrec.noise.trained import judged_by
 MEMORY = "memory"
 FITTED = "models of what goes with what"
 """The folds that `scores_for` counts."""
+FINAL = "judged by all interactions, those held out too: for training a final model, not for an experiment"
+"""What is to be known of weights that were not given by the training part alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +42,22 @@ class Sifted:
         events: the log.
         rows: (n,) source rows of the interactions that were judged; the others are kept, with weight 1.
         scores: of these, in the same order.
+        part: what judged them: `all` interactions or those of the `train` part.
     """
 
     events: Interactions
     rows: np.ndarray
     scores: NoiseScores
+    part: Literal["all", "train"] = "all"
 
     def __repr__(self) -> str:
-        return f"Sifted({len(self.rows):,} of {len(self.events):,} interactions judged, {self.scores!r})"
+        notes = "".join(f"; {note}" for note in self.notes)
+        return f"Sifted({len(self.rows):,} of {len(self.events):,} interactions judged, {self.scores!r}{notes})"
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """Whether a test part had a say, in words, and in how many weights; nothing where the training part alone judged."""
+        return {} if self.part == "train" else {f"{FINAL}: part='train'": len(self.rows)}
 
     def to_frame(self) -> pl.DataFrame:
         """Columns `row, user, item, noise, flagged, evidence, weight`, a row for each row of the source, in its order.
@@ -116,7 +126,8 @@ def sift(
         catalog: items and content that the model was trained with; only a model without content can do without.
         detector: judges the log by itself, whatever the method; see `siftrec.judge`.
         part: `train`: training interactions alone are judged, by training interactions alone, and the others weigh 1, so
-            that the result can be used in an experiment without a leak; `all`: every interaction, by every other.
+            that the result can be used in an experiment without a leak; `all`: every interaction, by every other, for a
+            final model: held-out interactions vouch for training ones, so the weights know the answers.
         split: with `part="train"`, the cut of `events` that the model was fitted on, which says which these are.
         q: share of genuine interactions aimed at among the flagged.
         seed: of the background.
@@ -135,10 +146,10 @@ def sift(
         if training is None:
             return judged(events, content, detector=detector, q=q, seed=seed)
         log = training.recode(content.vocab).train
-        return Sifted(events, log.rows, scores_for(log, content, seed, q, detector=detector))
+        return Sifted(events, log.rows, scores_for(log, content, seed, q, detector=detector), "train")
     if training is not None:
         log = training.recode(trained.items).train
-        return Sifted(events, log.rows, judged_by(trained, log, q=q, seed=seed)[0])
+        return Sifted(events, log.rows, judged_by(trained, log, q=q, seed=seed)[0], "train")
     known = replace(kept, frame=kept.frame.filter(trained.items.encode(kept.frame["item"], unknown=0) > 0))
     if not len(known):
         raise DataError(

@@ -34,6 +34,7 @@ class Level:
         mechanism: the named noise model, e.g. "replace".
         at_levels: (q, interactions flagged at q), for levels beside `q`; empty = not computed.
         detector: what judged, e.g. "Blend"; "" = one that is not of this library; None = the default one.
+        caveat: where there may be more noise, in words (`NoiseScores.caveat`); "" = nowhere that is known.
     """
 
     upper: Estimate
@@ -42,6 +43,7 @@ class Level:
     mechanism: str = "replace"
     at_levels: tuple[tuple[float, int], ...] = ()
     detector: str | None = None
+    caveat: str = ""
 
 
 @dataclass(frozen=True)

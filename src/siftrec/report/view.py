@@ -60,7 +60,8 @@ def level(scores: NoiseScores) -> Level:
     flagged = int(scores.flagged.sum())
     how = scores.detector
     chosen = "" if how is None else None if isinstance(how, Likelihood) else type(how).__name__
-    return Level(Estimate(scores.rho_upper, *scores.rho_interval), scores.q, flagged, scores.mechanism, at, chosen)
+    upper = Estimate(scores.rho_upper, *scores.rho_interval)
+    return Level(upper, scores.q, flagged, scores.mechanism, at, chosen, scores.caveat)
 
 
 def detection(told: Mapping[str, Any]) -> Detection:

@@ -1,6 +1,6 @@
-"""What happens while training, in order: `Started (Warned | Stepped | EpochEnded)* Stopped`; in a run after `Read`.
+"""What happens while training, in order: `Read? Warned* Started (Warned | Stepped | EpochEnded)* Stopped`.
 
-Of a counted method there is `Read` at most, also from `fit` where the method does not weigh targets by the log.
+Of a counted method there are `Read` and `Warned` at most, `Read` also from `fit` where it does not weigh targets by the log.
 """
 
 from __future__ import annotations

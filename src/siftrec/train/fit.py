@@ -14,6 +14,7 @@ from siftrec import seeds
 from siftrec.data.catalog import Aligned, Catalog
 from siftrec.data.exposure import ImpressionSplit
 from siftrec.data.split import Fitting, Split
+from siftrec.data.weighed import knows_answers
 from siftrec.errors import UsageError
 from siftrec.methods.base import (
     Counted,
@@ -68,7 +69,7 @@ def fit(
         resume: go on from the newest whole checkpoint in `folder`; where there is none, start.
         on_event: called with every event, see `siftrec.train.events`; `siftrec.Progress()` prints them. Where it gives True,
             training ends after the epoch at hand, with the best weights so far. None: what the user should know, e.g. that
-            fewer than 500 steps were made in all, is a Python warning.
+            fewer than 500 steps were made in all, or that test interactions have weights, is a Python warning.
         overrides: single settings of `training`, e.g. `epochs=5`.
 
     Raises:
@@ -91,6 +92,7 @@ def fit(
         raise UsageError(f"catalog: {type(catalog).__name__} is no Catalog; try siftrec.Catalog(events.items)")
     data = dataclasses.replace(split.fitting.recode(catalog.vocab), seed=seed)
     run = Run(method, data, catalog, training, seed)
+    _warn(knows_answers(split), on_event)
     with threads(training.threads):
         scorer, epochs = (
             run.learn(folder, resume, on_event) if isinstance(method, Learned) else (_count(method, data, on_event), 0)
@@ -98,6 +100,14 @@ def fit(
     questions = split.test.recode(catalog.vocab).fingerprint
     facts = Facts(seed, split.protocol, split.train.fingerprint, questions, epochs)
     return Trained(method, scorer, catalog.vocab, run.data.popularity, facts, catalog.contents)
+
+
+def _warn(message: str, on_event: OnEvent | None) -> None:
+    """Tell who called `fit`, where there is anything to be told."""
+    if message and on_event is None:
+        warnings.warn(message, stacklevel=3)
+    elif message and on_event is not None:
+        on_event(Warned(message))
 
 
 def _count(method: Counted, data: Fitting, on_event: OnEvent | None) -> Scorer:
