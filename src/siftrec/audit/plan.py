@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from siftrec.audit.planting import MECHANISMS
 from siftrec.audit.proxies import EASE_UP_TO, Proxy
-from siftrec.methods.ease import EASE
+from siftrec.methods.ease import EASE, dense_bytes
 from siftrec.noise.inject import Mechanism
 
 # Seconds on one core of the machine that docs/results.md names; memory in bytes.
@@ -61,7 +61,7 @@ class Plan:
 
     def memory(self, interactions: int, items: int) -> int:
         """Peak bytes of the process, roughly."""
-        dense = 3 * 4 * items**2 if items <= EASE_UP_TO else 0
+        dense = dense_bytes(items) if items <= EASE_UP_TO else 0
         return int(_BASE + interactions * _PER_INTERACTION + max(items * _PER_ITEM, dense))
 
 

@@ -31,6 +31,7 @@ BLOCK = 4
 """Histories that are read together: one alone costs hardly less, and all calls have one shape."""
 
 _SAMPLE = 256
+_NUMBERS = 2**20  # of a tensor that are copied together
 
 
 @dataclass(frozen=True)
@@ -262,8 +263,9 @@ class Trained:
         learned = self.scorer.named_parameters() if isinstance(self.scorer, Model) else self.scorer.tensors().items()
         for name, tensor in sorted(learned):
             digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-            flat = tensor.detach().cpu().reshape(-1).clone(memory_format=torch.contiguous_format)  # of one number, too
-            digest.update(flat.view(torch.uint8).numpy().tobytes())
+            for part in tensor.detach().cpu().reshape(-1).split(_NUMBERS):
+                flat = part.clone(memory_format=torch.contiguous_format)  # of one number, too
+                digest.update(flat.view(torch.uint8).numpy())
         return digest.hexdigest()
 
     def codes(self, ids: Iterable[Any]) -> np.ndarray:
