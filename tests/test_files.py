@@ -196,6 +196,15 @@ def test_only_regular_files_are_replaced(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["link", "open", "pipe", "round"]
 
 
+def test_infinity_at_the_far_end_of_a_large_tensor_is_not_written(tmp_path: Path) -> None:
+    """Large tensors are looked at piece by piece."""
+    tensor = torch.zeros(2**20 + 5, 2).T
+    files.write_tensors(tmp_path / "t", {"a": tensor})
+    tensor[1, -1] = torch.inf
+    with pytest.raises(ArtifactError, match="a holds NaN or infinity"):
+        files.write_tensors(tmp_path / "t", {"a": tensor})
+
+
 def test_tensors_keep_their_bits_share_memory_and_are_readable_by_all(tmp_path: Path) -> None:
     whole = torch.arange(12, dtype=torch.float16).reshape(3, 4)
     tensors = {"a": whole, "tied": whole, "turned": whole.T, "none": torch.empty(0, 3), "n": torch.tensor(2**60)}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MANIFEST, LOCK = "manifest.json", ".lock"
 Writer = Callable[[Path], object]
+_NUMBERS = 2**20  # of a tensor that are looked at together
 _LOCKS: dict[tuple[int, int], int] = {}
 
 
@@ -310,7 +311,8 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 def _check_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        parts = tensor.reshape(-1).split(_NUMBERS) if tensor.is_floating_point() else ()
+        if not all(bool(part.isfinite().all()) for part in parts):
             raise ArtifactError(f"{path}: {name} holds NaN or infinity")
 
 

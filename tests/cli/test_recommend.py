@@ -147,6 +147,19 @@ def test_users_of_the_log_are_asked_for_by_id(demure: Path, tmp_path: Path, caps
     assert "has no user 'nobody'" in capsys.readouterr().err
 
 
+def test_who_has_many_histories_answered_is_told_how_far_it_is(
+    demure: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["recommend", str(demure), "--all-users", "-k", "3", "-o"]
+    assert run([*asked, str(tmp_path / "at_once.parquet")]) == 0
+    monkeypatch.setattr("siftrec.cli.recommend._AT_ONCE", 4)
+    monkeypatch.setattr("siftrec.cli.console._PLAIN_SECONDS", -1.0)
+    assert run([*asked, str(tmp_path / "in_turn.parquet")]) == 0
+    at_once, in_turn = (pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("at_once", "in_turn"))
+    assert in_turn.equals(at_once)
+    assert f"histories: 4 of {at_once['user'].n_unique()}, about " in capsys.readouterr().err
+
+
 def test_the_recipe_for_python_gives_the_table_of_the_command(tmp_path: Path) -> None:
     """What was shown and not clicked is no history; read as one, everybody's list was another than the command's."""
     rng = np.random.default_rng(4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from siftrec.data.layout import sniff
 from siftrec.data.read import read
 from siftrec.data.writers.marks import Marks
 from siftrec.data.writers.rewrite import check_unweighted, rewrite
+from siftrec.data.writers.tables import marked
 from siftrec.errors import DataError, EnvironmentProblem, UsageError
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
@@ -259,11 +261,25 @@ def test_rows_that_were_never_scored_pass_with_weight_one(tmp_path: Path) -> Non
             np.testing.assert_array_equal(weights_by_row(found), [1, 0.5, 1, 0.25, 1, 1])
 
 
+def test_leaving_rows_out_of_a_long_table_takes_a_byte_a_row_beside_it() -> None:
+    """`sift --drop` of millions of rows asked row by row, and held a list of the answers."""
+    size = 100_000
+    table, marks = pa.table({"row": np.arange(size)}), Marks.without(np.arange(size - 9), np.arange(size - 9) % 3 == 0)
+    tracemalloc.start()
+    found = marked(table, "log", marks)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * size
+    assert found["row"].to_pylist() == [row for row in range(size) if row % 3 or row >= size - 9]
+
+
 def test_marks_of_a_subset() -> None:
     marks = Marks.without(np.array([5, 0, 3]), np.array([True, False, True]))
     np.testing.assert_array_equal(marks.keep, [True, True, True, False, True, False])
     assert marks.texts() is None
     assert marks.stays(99)
+    for rows in (0, 4, 9):
+        assert marks.kept(rows).tolist() == [marks.stays(row) for row in range(rows)]
     empty = Marks.weights(np.empty(0, np.int64), np.empty(0, np.float32))
     assert empty.texts() == []
 

@@ -229,11 +229,28 @@ def test_files_that_are_no_evaluation_are_refused(tmp_path: Path, evaluation: Ev
     evaluation.table.write_parquet(path)
     with pytest.raises(DataError, match="not an evaluation"):
         Evaluation.read(path)
-    shuffled = replace(evaluation, metrics=evaluation.metrics[::-1])
-    object.__setattr__(shuffled, "table", evaluation.table)
-    shuffled.write(path)
-    with pytest.raises(DataError, match="reordered"):
+    evaluation.write(path)
+    kept = pq.read_table(path)
+    last = np.arange(len(kept))[::-1]
+    swapped = np.r_[: len(kept) - 2, last[:2]]
+    for order in (last, swapped, np.roll(last[::-1], len(evaluation.users))):
+        pq.write_table(kept.take(order), path)
+        with pytest.raises(DataError, match="reordered"):
+            Evaluation.read(path)
+    pq.write_table(kept.slice(0, len(kept) - 1), path)
+    with pytest.raises(DataError, match="not an evaluation"):
         Evaluation.read(path)
+
+
+@pytest.mark.parametrize("rows", [7, 64, 10**6])
+def test_a_file_is_read_however_its_rows_are_grouped(tmp_path: Path, evaluation: Evaluation, rows: int) -> None:
+    """One row group of a large evaluation ends within the users of a metric."""
+    path = tmp_path / "test.parquet"
+    evaluation.write(path)
+    pq.write_table(pq.read_table(path), path, row_group_size=rows)
+    again = Evaluation.read(path)
+    assert again.table.equals(evaluation.table)
+    assert "table" not in vars(again), "whoever compares many evaluations would hold the long table of each"
 
 
 @pytest.mark.parametrize("cutoffs", [(), (0,), (5, CATALOG), 0, 10.0, [5.0], "10", True])

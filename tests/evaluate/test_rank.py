@@ -182,3 +182,16 @@ def test_a_scorer_that_knows_no_shown_content_is_ranked() -> None:
 class Plain(Vectors):
     def users(self, items_BL: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         return super().users(items_BL)
+
+
+def test_who_has_seen_much_does_not_have_everybody_searched_as_deeply(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One user of a block with thousands of seen items made the k best of 63 others thousands, too."""
+    catalog, rows = 300, 2 * module.ROWS
+    rng, deep = np.random.default_rng(0), []
+    seen = [rng.permutation(np.arange(2, catalog))[: 100 if q % 2 else 1].tolist() for q in range(rows)]
+    part = questions([[1]] * rows, seen, [9 + q % 5 for q in range(rows)])
+    monkeypatch.setattr(module, "shortlisted", lambda scores_BC, k: deep.append(k) or shortlisted(scores_BC, k))
+    scores = rng.integers(0, 50, (rows, catalog)).astype(np.float32)
+    ranking = rank(Matrix(torch.from_numpy(scores)), 9, part, 5)
+    assert deep == [6, 105]
+    assert as_lists(ranking) == loop_oracle(scores, part, 5)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import hashlib
 import itertools
+import json
 import math
+import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import siftrec
+from evaluate.stubs import trained
 from siftrec.data.interactions import Interactions
 from siftrec.data.loader import pad
 from siftrec.data.sequences import Sequences
@@ -24,10 +29,11 @@ from siftrec.data.split import Fitting, LeaveOneOut, Part
 from siftrec.data.vocab import Vocab
 from siftrec.errors import EnvironmentProblem, SettingsError
 from siftrec.methods.base import Counted
-from siftrec.methods.ease import EASE
+from siftrec.methods.ease import EASE, EASEScorer, dense_bytes
 from siftrec.methods.itemknn import ItemKNN
 from siftrec.methods.markov import Markov
 from siftrec.methods.popularity import Popularity
+from siftrec.settings import describe
 from siftrec.testing import check_method
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -36,10 +42,10 @@ ALL = [Popularity(), ItemKNN(), ItemKNN(length=3, neighbours=2, shrinkage=0.0, d
 logs = st.lists(st.lists(st.integers(1, N - 1), max_size=7), min_size=1, max_size=6).filter(any)
 
 
-def fitting(rows: list[list[int]], weights: np.ndarray | None = None) -> Fitting:
+def fitting(rows: list[list[int]], weights: np.ndarray | None = None, size: int = N) -> Fitting:
     flat = np.array(list(itertools.chain(*rows)), np.int32)
     train = dataclasses.replace(Sequences.from_items(flat, np.array([len(r) for r in rows])), weights=weights)
-    vocab = Vocab.of(pl.Series(range(1, N)))
+    vocab = Vocab.of(pl.Series(range(1, size)))
     valid = Part(
         np.arange(0), pl.Series("user", [], pl.Int64), train.take(np.arange(0)), *[train.take(np.arange(0))] * 2
     )
@@ -148,9 +154,74 @@ def test_an_event_of_weight_zero_counts_like_one_that_is_not_there(method: Count
     torch.testing.assert_close(weighted, method.fit(fitting(without)).scores(items_BL))
 
 
+def traced_peak(call: Callable[[], object]) -> int:
+    """Most bytes that NumPy and Python hold during a call."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def everything_twice(items: int) -> Fitting:
+    """Two users who had every item: each is met with each."""
+    return fitting([list(range(1, items))] * 2, size=items)
+
+
+def test_heavy_users_do_not_make_item_neighbours_of_a_large_catalog_take_gigabytes() -> None:
+    """60,000 items and a few users of 20,000 events took 4.3 GB: 2,048 rows of the catalog's width."""
+    data = everything_twice(4000)
+    assert traced_peak(lambda: ItemKNN(neighbours=2).fit(data)) < 200e6
+
+
+def test_neighbours_do_not_hang_on_how_many_items_are_looked_at_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    data = fitting([rng.integers(1, N, length).tolist() for length in rng.integers(0, 9, 40)])
+    whole = ItemKNN(neighbours=3).fit(data).links
+    for entries in (1, 7, 30):
+        monkeypatch.setattr("siftrec.methods.itemknn._ENTRIES", entries)
+        links = ItemKNN(neighbours=3).fit(data).links
+        assert (links != whole).nnz == 0
+
+
 def test_ease_refuses_a_catalog_that_does_not_fit() -> None:
     with pytest.raises(EnvironmentProblem, match=r"8 items needs .* GB .* memory_gb is 1e-09.*ItemKNN"):
         EASE(memory_gb=1e-9).fit(fitting([[1, 2]]))
+
+
+def test_ease_takes_the_memory_that_it_says_it_needs() -> None:
+    """Who set `memory_gb` to what was free lost the process: three matrices were held, and two were counted."""
+    data = everything_twice(1500)
+    assert traced_peak(lambda: EASE(l2=1.0).fit(data)) < dense_bytes(1500) + 2e6  # the matrix is 9 MB
+
+
+def test_ease_does_not_ask_for_more_memory_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("siftrec.methods.ease.os.sysconf", lambda name: 4)
+    with pytest.raises(EnvironmentProblem, match=r"this machine has 0\.0 GB; use siftrec:ItemKNN, which is sparse"):
+        EASE(memory_gb=1e-9).fit(fitting([[1, 2]]))
+
+
+@pytest.mark.parametrize("block", [2, 4, 64])
+def test_ease_does_not_hang_on_how_its_matrix_is_filled(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(1, N, length).tolist() for length in rng.integers(1, 9, 40)]
+    weights = rng.random(sum(map(len, rows))).astype(np.float32)
+    whole = EASE(l2=1.0).fit(fitting(rows, weights)).weights_NN
+    monkeypatch.setattr("siftrec.methods.ease._BLOCK", block)
+    assert torch.equal(EASE(l2=1.0).fit(fitting(rows, weights)).weights_NN, whole)
+
+
+def test_the_fingerprint_of_a_large_matrix_is_that_of_its_bytes_without_a_copy_of_it() -> None:
+    """Every `evaluate` of an EASE of 20,000 items held its 1.6 GB thrice."""
+    weights_NN = torch.arange(1500 * 1500, dtype=torch.float32).view(1500, 1500)
+    prior_N = torch.ones(2, 1500).T[:, 0]  # every second number of a wider one
+    model = trained(EASEScorer(weights_NN, prior_N, 2), 1500)
+    assert traced_peak(lambda: model.fingerprint) < 1e6
+    told = hashlib.sha256(json.dumps(describe(model.method), sort_keys=True).encode())
+    for name, tensor in (("prior", prior_N), ("weights", weights_NN)):
+        told.update(f"{name} torch.float32 {list(tensor.shape)}".encode() + tensor.numpy().tobytes())
+    assert model.fingerprint == told.hexdigest()
 
 
 def test_ease_names_a_penalty_too_small() -> None:

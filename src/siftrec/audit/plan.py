@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from siftrec.audit.planting import MECHANISMS
 from siftrec.audit.proxies import EASE_UP_TO, Proxy
-from siftrec.methods.ease import EASE
+from siftrec.methods.ease import EASE, dense_bytes
+from siftrec.noise import judge
 from siftrec.noise.inject import Mechanism
 
 # Seconds on one core of the machine that docs/results.md names; memory in bytes.
 _JUDGED, _JUDGED_QUICKLY = 1.5e-4, 3e-5  # per interaction
 _JUDGED_ANYHOW = 3.0  # however small the log: the scorer takes so many steps at least
+_STEPPED = 1.2e-7  # per step of the scorer and item, all of whose vectors each step touches
 _TRAINED = 1.2e-5  # per interaction and epoch of SASRec
 _COUNTED = 3e-6  # per interaction
 _SOLVED = 1e-10  # per cubed item of EASE
@@ -48,7 +50,8 @@ class Plan:
     def seconds(self, interactions: int, users: int, items: int, proxies: tuple[Proxy, ...]) -> float:
         """What all steps will take, roughly."""
         copied = interactions * min(1.0, self.planted_users / users)
-        judged = 2 * _judged(interactions, self.quick) + len(self.mechanisms) * _judged(copied, quick=True)
+        judged = 2 * _judged(interactions, users, items, self.quick)
+        judged += len(self.mechanisms) * _judged(copied, min(users, self.planted_users), items, quick=True)
         ranked = min(users, self.asked_users) * items * _RANKED
         trained = 0.0
         for proxy in proxies:
@@ -61,12 +64,14 @@ class Plan:
 
     def memory(self, interactions: int, items: int) -> int:
         """Peak bytes of the process, roughly."""
-        dense = 3 * 4 * items**2 if items <= EASE_UP_TO else 0
+        dense = dense_bytes(items) if items <= EASE_UP_TO else 0
         return int(_BASE + interactions * _PER_INTERACTION + max(items * _PER_ITEM, dense))
 
 
-def _judged(interactions: float, quick: bool) -> float:
-    return _JUDGED_ANYHOW + interactions * (_JUDGED_QUICKLY if quick else _JUDGED)
+def _judged(interactions: float, users: int, items: int, quick: bool) -> float:
+    how = judge.QUICK if quick else judge.DEFAULT
+    steps = how.folds * max(how.steps, how.epochs * users / how.batch_size)
+    return _JUDGED_ANYHOW + interactions * (_JUDGED_QUICKLY if quick else _JUDGED) + steps * items * _STEPPED
 
 
 FULL, QUICK = Plan(False), Plan(True, planted_users=20_000)

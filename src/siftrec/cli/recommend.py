@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from siftrec.cli.console import say, table, write_result
+from siftrec.cli.console import counting, say, table, write_result
 from siftrec.cli.runs import Trust, experiment_of, load_run
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from siftrec.methods.answers import Recommendations
     from siftrec.methods.explain import Explanation
     from siftrec.methods.trained import Trained
+
+_AT_ONCE = 1024
+"""Histories that are answered between two words of how far it is."""
 
 
 def recommend_command(  # noqa: PLR0913
@@ -139,7 +142,11 @@ def _batch(
     from siftrec.files import write_file
     from siftrec.methods.answers import tabled, unknown_to
 
-    answers = answered(asked["history"].to_list())
+    histories, answers = asked["history"].to_list(), list[Any]()
+    with counting("histories") as tell:
+        for start in range(0, len(histories), _AT_ONCE):
+            answers += answered(histories[start : start + _AT_ONCE])
+            tell(len(answers), len(histories))
     write_file(output, tabled(asked["user"], answers, trained.items.ids.dtype).write_parquet)
     unknown, fallback = sum(len(answer.unknown) for answer in answers), sum(answer.fallback for answer in answers)
     say(f"{output}: {len(answers)} histories; {unknown} unknown items skipped; {fallback} answered by popularity")

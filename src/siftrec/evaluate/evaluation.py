@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -160,7 +159,7 @@ class Evaluation:
         kinds = {name.partition("@")[0] for name in self.metrics} if self.cutoffs else self.metrics
         return told + (nearest(metric, alike) if alike else nearest(kind, kinds))
 
-    @cached_property
+    @property
     def table(self) -> pl.DataFrame:
         """Columns user, metric, filter, value; one row per value. Of impressions also `weight`, the user's."""
         users, metrics, filters = len(self.users), len(self.metrics), len(self.values)
@@ -222,23 +221,34 @@ class Evaluation:
             DataError: the file is missing or is not one.
         """
         try:
-            table = pq.read_table(path)
-            header = json.loads(table.schema.metadata[_HEADER])
-            frame = pl.DataFrame(table)
-            metrics, about = tuple(header["metrics"]), About(**header["about"])
-            filters = header.get("filters", list(FILTERS))  # older files have both and do not say so
-            values = frame["value"].to_numpy().reshape(len(filters), len(metrics), -1)
-            users = frame["user"].head(values.shape[2])
-            weight = frame["weight"].head(len(users)).to_numpy() if "weight" in frame.columns else None
-            read = cls(users, metrics, dict(zip(filters, values, strict=True)), about, weight)
-            frame = frame.cast({name: read.table.schema[name] for name in ("metric", "filter")})
+            with pq.ParquetFile(path) as file:
+                header = json.loads(file.metadata.metadata[_HEADER])
+                metrics, about = tuple(header["metrics"]), About(**header["about"])
+                filters = header.get("filters", list(FILTERS))  # older files have both and do not say so
+                values = np.empty(file.metadata.num_rows).reshape(len(filters), len(metrics), -1)
+                first, ordered = _fill(values, file, metrics, filters)
         except FileNotFoundError:
             raise DataError("no such file; run `siftrec evaluate` first", str(path)) from None
         except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
             raise DataError(f"is not an evaluation written by siftrec ({type(error).__name__})", str(path)) from None
-        if not read.table.drop("value").equals(frame.drop("value")):
+        if not ordered:
             raise DataError("its rows were reordered or changed; evaluate again", str(path))
-        return read
+        weight = first["weight"].to_numpy() if "weight" in first.columns else None
+        return cls(first["user"], metrics, dict(zip(filters, values, strict=True)), about, weight)
+
+
+def _fill(
+    values: np.ndarray, file: pq.ParquetFile, metrics: Sequence[str], filters: Sequence[str]
+) -> tuple[pl.DataFrame, bool]:
+    """Take (F, M, Q) values from a file, Q rows at a time; its first Q rows, and whether all stand where they should."""
+    ordered, first = True, pl.DataFrame()
+    for (filter, metric), batch in zip(np.ndindex(values.shape[:2]), file.iter_batches(values.shape[2]), strict=True):
+        frame = pl.DataFrame(batch)
+        first = first if filter or metric else frame
+        values[filter, metric] = frame["value"].to_numpy()
+        told = first.with_columns(frame["value"], metric=pl.lit(metrics[metric]), filter=pl.lit(filters[filter]))
+        ordered &= told.equals(frame.cast({"metric": pl.String, "filter": pl.String}))
+    return first, ordered
 
 
 def evaluate(

@@ -79,7 +79,8 @@ def rank(
         NonFiniteLossError: a score is NaN.
     """
     targets, seen = distinct(part.targets), distinct(part.seen)
-    order = np.argsort(np.minimum(part.histories.lengths, length), kind="stable")
+    # Rows of a block are searched as deeply as the one with the most seen items.
+    order = np.lexsort((seen.lengths, np.minimum(part.histories.lengths, length)))
     found = np.zeros((3, len(targets.items)), dtype=np.int64)
     tops = np.zeros((2, len(part), k), dtype=np.int32)
     done = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +77,16 @@ def codes_of(ids: Iterable[Any], among: Vocab) -> np.ndarray:
         return among.encode(typed, unknown=0)
     except (TypeError, UnicodeEncodeError, pl.exceptions.PolarsError):
         raise DataError(f"ids are all text or all whole numbers, not {raw[:3]!r}") from None
+
+
+def codes_of_each(histories: Sequence[Sequence[Any]], among: Vocab) -> list[np.ndarray]:
+    """`codes_of` for each of many histories, looked up together where their ids are of one kind."""
+    raw = [listed(history) for history in histories]
+    flat = [id for history in raw for id in history]
+    if set(map(type, flat)) in ({str}, {int}):
+        with suppress(DataError):  # the history at fault is named below
+            return np.split(codes_of(flat, among), np.cumsum([len(history) for history in raw])[:-1])
+    return [codes_of(history, among) for history in raw]
 
 
 def histories_of(given: Any, where: str | None = None) -> pl.DataFrame:

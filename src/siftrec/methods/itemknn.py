@@ -15,7 +15,8 @@ from siftrec.methods import counts
 from siftrec.methods.counts import NeighbourScorer
 from siftrec.settings import Size, Weight, settings
 
-_BLOCK = 2048
+_ENTRIES = 4_000_000
+"""Pairs of items that are looked at together, at most about so many, each of some forty bytes."""
 
 
 @settings
@@ -44,15 +45,14 @@ class ItemKNN:
         users = counts.interaction_matrix(data.train, size)
         norms = np.sqrt(np.asarray(users.multiply(users).sum(axis=0)).ravel())
         items = users.T.tocsr()
-        blocks = [self._nearest(items, users, norms, start) for start in range(0, size, _BLOCK)]
+        starts = _starts(items, users)
+        bounds = zip(starts, [*starts[1:], size], strict=True)
+        blocks = [self._nearest(items[start:stop] @ users, norms, start) for start, stop in bounds]
         prior = counts.TIE * counts.popularity(data.train, size)
         ages = self.decay ** np.arange(self.length, dtype=np.float64)
         return NeighbourScorer(sparse.vstack(blocks, format="csr"), prior, ages)
 
-    def _nearest(
-        self, items: sparse.csr_matrix, users: sparse.csr_matrix, norms: np.ndarray, start: int
-    ) -> sparse.csr_matrix:
-        common = items[start : start + _BLOCK] @ users
+    def _nearest(self, common: sparse.csr_matrix, norms: np.ndarray, start: int) -> sparse.csr_matrix:
         lengths, column = np.diff(common.indptr), common.indices
         row = np.repeat(np.arange(len(lengths)), lengths)
         cosine = common.data / (norms[row + start] * norms[column] + self.shrinkage)
@@ -66,6 +66,13 @@ class ItemKNN:
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> NeighbourScorer:
         """See `Counted.restore`."""
         return NeighbourScorer.restored(tensors)
+
+
+def _starts(items: sparse.csr_matrix, users: sparse.csr_matrix) -> list[int]:
+    """Where blocks of items begin whose products with all items have at most about `_ENTRIES` entries each."""
+    met = np.append(0, np.cumsum(np.diff(users.indptr)[items.indices]))
+    entries = np.minimum(np.diff(met[items.indptr]), users.shape[1])
+    return np.flatnonzero(np.diff(np.cumsum(entries) // _ENTRIES, prepend=-1)).tolist()
 
 
 def _largest(cosine: np.ndarray, column: np.ndarray, count: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from siftrec.data.vocab import Vocab
 from siftrec.errors import UsageError
 from siftrec.index import Approximate, Exact, Found, Index, allowed, best
 from siftrec.methods.added import check_near, covered, new_titles, newcomers
-from siftrec.methods.answers import Recommendations, codes_of, histories_of, listed, tabled, unknown_to
+from siftrec.methods.answers import Recommendations, codes_of, codes_of_each, histories_of, listed, tabled, unknown_to
 from siftrec.methods.base import Counted, Extensible, Method, Model, Scorer, VectorScorer, scores_of
 from siftrec.methods.limits import Limit, limit_of, limits_of
 from siftrec.settings import describe
@@ -31,6 +31,7 @@ BLOCK = 4
 """Histories that are read together: one alone costs hardly less, and all calls have one shape."""
 
 _SAMPLE = 256
+_NUMBERS = 2**20  # of a tensor that are copied together
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Trained:
             UsageError: the method counts, and has no vectors.
         """
         with torch.inference_mode():
-            return self._users(self._vectors(), [self.codes(history) for history in histories])
+            return self._users(self._vectors(), codes_of_each(histories, self.items))
 
     def item_vectors(self) -> tuple[list[Any], np.ndarray]:
         """The raw ids of all items, and their vectors, (n, D) float32 in that order: for an index of your own.
@@ -262,8 +263,9 @@ class Trained:
         learned = self.scorer.named_parameters() if isinstance(self.scorer, Model) else self.scorer.tensors().items()
         for name, tensor in sorted(learned):
             digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-            flat = tensor.detach().cpu().reshape(-1).clone(memory_format=torch.contiguous_format)  # of one number, too
-            digest.update(flat.view(torch.uint8).numpy().tobytes())
+            for part in tensor.detach().cpu().reshape(-1).split(_NUMBERS):
+                flat = part.clone(memory_format=torch.contiguous_format)  # of one number, too
+                digest.update(flat.view(torch.uint8).numpy())
         return digest.hexdigest()
 
     def codes(self, ids: Iterable[Any]) -> np.ndarray:
@@ -296,7 +298,7 @@ class Trained:
     ) -> list[Recommendations]:
         """The answers for histories of which each has its own banned items, and its own candidates."""
         check_count(k)
-        own = [self.codes(history) for history in histories]
+        own = codes_of_each(histories, self.items)
         excluded = [
             torch.from_numpy(limit.codes if seen else np.concatenate([limit.codes, codes]))
             for limit, codes in zip(banned, own, strict=True)

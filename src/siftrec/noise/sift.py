@@ -256,7 +256,7 @@ def _write_memory(events: Interactions, marks: Marks, out: Path) -> None:
     frame = events.frame.sort("row")
     row = frame["row"].to_numpy()
     if marks.weight is None:
-        frame = frame.filter(pl.Series([marks.stays(each) for each in row]))
+        frame = frame.filter(pl.Series(marks.kept(int(row.max(initial=-1)) + 1)[row]))
     else:
         beyond = np.ones(max(int(row.max()) + 1 - len(marks.weight), 0), np.float32)
         frame = frame.with_columns(pl.Series("weight", np.concatenate([marks.weight, beyond])[row]))

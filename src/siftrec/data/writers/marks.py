@@ -49,6 +49,10 @@ class Marks:
         """Whether a row is written."""
         return row >= len(self.keep) or bool(self.keep[row])
 
+    def kept(self, rows: int) -> np.ndarray:
+        """(rows,) bool: `stays` of each of the first `rows` rows."""
+        return np.append(self.keep[:rows], np.ones(max(rows - len(self.keep), 0), bool))
+
     def check(self, rows: int, source: str) -> None:
         """Refuse a source that has fewer rows than were scored."""
         if rows < len(self.keep):

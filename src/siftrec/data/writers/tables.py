@@ -79,7 +79,7 @@ def marked(log: pa.Table, source: str, marks: Marks) -> pa.Table:
     """The table with its weights, or without the rows that leave."""
     marks.check(log.num_rows, source)
     if marks.weight is None:
-        return _filterable(log).filter(pa.array([marks.stays(row) for row in range(log.num_rows)]))
+        return _filterable(log).filter(pa.array(marks.kept(log.num_rows)))
     refuse_weight(log.column_names, source)
     beyond = pa.array([1.0] * (log.num_rows - len(marks.weight)), pa.float32())
     return log.append_column(WEIGHT, pa.chunked_array([pa.array(marks.weight), beyond]))
