@@ -128,7 +128,7 @@ VARIANTS = {
     "vbpr": Variant("VBPR", lambda: VBPR(dim=32, content_dim=32), content=True, epochs=20),
     "two-tower": Variant(
         "two-tower: id and content, mean of the history",
-        lambda: CCL4Rec(dim=64, encoder="mean", contrast=NEXT),
+        lambda: wide(CCL4Rec(dim=64, encoder="mean", contrast=NEXT)),
         content=True,
     ),
     "freedom": Variant("FREEDOM", lambda: FREEDOM(dim=64), content=True, epochs=20),

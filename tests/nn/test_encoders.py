@@ -10,7 +10,7 @@ from siftrec.nn.encoders import make_encoder
 from siftrec.nn.pooling import reading_logits
 from siftrec.nn.towers import ItemTower
 
-ENCODERS = ["context", "recent", "mean", "gru", "transformer", "context of 3", "recent of 3", "mean of 3"]
+ENCODERS = ["context", "recent", "mean", "gru", "transformer", "context of 3", "recent of 3"]
 
 
 def made(name: str, dim: int = 8, length: int = 12) -> torch.nn.Module:

@@ -49,7 +49,7 @@ class CCL4Rec:
             recent interaction apart as well, for logs where what comes next hangs on what came last; compare on validation.
         blocks: transformer blocks (encoder `transformer` only).
         heads: attention heads (encoder `transformer` only).
-        hidden: H, width of the layers of an encoder that pools (`context`, `recent`, `mean`). See `Context`.
+        hidden: H, width of the layers of an encoder that pools by attention (`context`, `recent`). See `Context`.
         ids: whether items have an id embedding beside their content; without it every new item works at once.
         dropout: probability, on item vectors of histories.
         scale: expected norm of a fresh item vector.

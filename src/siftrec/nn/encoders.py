@@ -40,10 +40,10 @@ def recency(table_LD: torch.Tensor, length: int) -> torch.Tensor:
 class Mean(nn.Module):
     """The mean of the item vectors, then a residual layer."""
 
-    def __init__(self, dim: int, rate: float, hidden: int) -> None:
+    def __init__(self, dim: int, rate: float) -> None:
         super().__init__()
         self.rate = rate
-        self.lift = Lift(dim, hidden)
+        self.lift = Lift(dim, dim)
 
     def forward(
         self,
@@ -273,11 +273,11 @@ def _rolled(vectors_BLD: torch.Tensor, real_BL: torch.Tensor, sign: int) -> torc
 def make_encoder(
     name: EncoderName, dim: int, length: int, rate: float, blocks: int, heads: int, hidden: int
 ) -> nn.Module:
-    """The named encoder; `blocks` and `heads` matter to `transformer` only, `hidden` to those that pool."""
+    """The named encoder; `blocks` and `heads` matter to `transformer` only, `hidden` to `context` and `recent`."""
     if name in ("context", "recent"):
         return Context(dim, length, rate, hidden, name == "recent")
     if name == "mean":
-        return Mean(dim, rate, hidden)
+        return Mean(dim, rate)
     if name == "gru":
         return Recurrent(dim, rate)
     return Transformer(dim, length, blocks, heads, rate)
