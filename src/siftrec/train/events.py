@@ -1,4 +1,7 @@
-"""What happens while training, in order: `Started (Warned | Stepped | EpochEnded)* Stopped`; in a run after `Read`."""
+"""What happens while training, in order: `Started (Warned | Stepped | EpochEnded)* Stopped`.
+
+In a run `Read` comes before, and `Validating*` after it; a counted method has these alone.
+"""
 
 from __future__ import annotations
 
@@ -132,7 +135,20 @@ class Stopped:
     value: float | None
 
 
-Event = Read | Started | Warned | Stepped | EpochEnded | Stopped
+@dataclass(frozen=True)
+class Validating:
+    """The result of a run answers the validation questions: first with `done` 0.
+
+    Attributes:
+        done: questions answered so far.
+        of: all of them.
+    """
+
+    done: int
+    of: int
+
+
+Event = Read | Started | Warned | Stepped | EpochEnded | Stopped | Validating
 OnEvent = Callable[[Event], bool | None]
 """Is told every event; True ends training after the epoch at hand, with the best weights so far."""
 
