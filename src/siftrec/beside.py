@@ -57,6 +57,21 @@ def _hidden(path: Path, role: str) -> Path:
     return path.with_name(f".{path.name}.{role}")
 
 
+def check(path: Path) -> None:
+    """Try whether anything can be made beside `path`, or in the nearest folder above it that is there; nothing is left.
+
+    Raises:
+        OSError: it cannot.
+    """
+    path = (path if path.is_dir() else final(path)).absolute()
+    above = path.parent
+    while not above.exists():
+        above = above.parent
+    trial = working(above / path.name)
+    trial.touch()
+    trial.unlink()
+
+
 def remove_left(path: Path) -> None:
     """Remove what this thread, and whoever is no longer there, would have put in the place of `path`."""
     name = re.compile(rf"\.{re.escape(path.absolute().name)}\.(?:(\d{{1,9}})-(\d+)\.)?writing")

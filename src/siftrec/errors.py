@@ -10,6 +10,7 @@ SiftrecError              1  internal error
 └── Terminated          143  SIGTERM arrived and the run was saved
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -92,6 +93,17 @@ class Terminated(SiftrecError):
     """SIGTERM arrived; the newest checkpoint holds everything up to the last step."""
 
     exit_code = 143
+
+
+_NO_MEMORY = re.compile("can't allocate memory|CUDA out of memory|Storage size calculation overflowed")
+"""As torch words it, in errors that have no class of their own."""
+
+
+def no_memory(error: Exception) -> bool:
+    """Whether memory is short; a note of the error says what needs less of it, where that is known."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
+    )
 
 
 def missing_extra(extra: str, package: str) -> EnvironmentProblem:

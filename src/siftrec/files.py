@@ -83,9 +83,10 @@ def check_replaceable(folder: Path, kind: str) -> None:
         kind: likewise.
 
     Raises:
-        OSError: it is a file.
+        OSError: it is a file, or nothing can be written beside it.
         EnvironmentProblem: it holds what siftrec did not write or a sealed folder of another kind, or is the current folder.
     """
+    beside.check(folder)
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -23,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from siftrec import config
+from siftrec import beside, config
 from siftrec.artifact import parameters, save
 from siftrec.config import Experiment, Prepared
 from siftrec.data.titles import titles
@@ -33,7 +33,7 @@ from siftrec.files import LOCK, clear_errors, locked, stands, write_file, write_
 from siftrec.methods.trained import Trained
 from siftrec.nn.threads import threads
 from siftrec.train.checkpoint import listed
-from siftrec.train.events import Event, OnEvent, Read, Started, Warned
+from siftrec.train.events import Event, OnEvent, Read, Started, Validating, Warned
 from siftrec.train.fit import fit
 from siftrec.train.folder import CHECKPOINTS, LOG
 
@@ -61,17 +61,20 @@ def run(
         experiment: from `siftrec.config.load`.
         folder: the run folder; made when missing. One where a run ended before anything was trained starts anew.
         resume: go on with the run that is there; without one, start.
-        on_event: called with every training event; None: what the user should know is a Python warning, as of `fit`.
+        on_event: called with every event, see `siftrec.train.events`; None: what the user should know is a Python warning.
         command: the command line, for the record.
 
     Raises:
         UsageError: the folder holds a run, or a file in its place that no run wrote, and `resume` is false.
+        EnvironmentProblem: the folder cannot be written, before anything is read.
         SettingsError: the run to be resumed is of another experiment.
         SiftrecError: whatever reading, training and saving may raise.
     """
     started, folder = time.monotonic(), Path(folder)
     if not resume:
         _check_free(folder)
+    with clear_errors(folder):
+        beside.check(folder / LOCK)
     prepared = experiment.prepare()
     named = _titles(experiment, prepared)
     if on_event is not None:
@@ -102,7 +105,7 @@ def run(
         trained = replace(trained, titles=named)
         (folder / LOG).touch()  # a counted method has nothing to log
         save(trained, folder / ARTIFACT)
-        write_json(folder / METRICS, _validation(trained, prepared, experiment, folder))
+        write_json(folder / METRICS, _validation(trained, prepared, experiment, folder, on_event))
         write_json(folder / RECORD, _record(trained, prepared, experiment, command, time.monotonic() - started))
     return trained
 
@@ -176,14 +179,20 @@ def _flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     return flat
 
 
-def _validation(trained: Trained, prepared: Prepared, experiment: Experiment, folder: Path) -> dict[str, Any]:
+def _validation(
+    trained: Trained, prepared: Prepared, experiment: Experiment, folder: Path, on_event: OnEvent | None
+) -> dict[str, Any]:
     valid = prepared.parts.valid
     if not len(valid):
         return {"schema": 1, "run": str(folder), "split": "valid", "users": 0, "metrics": {}}
-    return {
-        "schema": 1,
-        **evaluate(trained, valid, experiment.evaluate.cutoffs).to_json(str(folder)),
-    }
+
+    def progress(done: int, of: int) -> None:
+        if on_event is not None:
+            on_event(Validating(done, of))
+
+    progress(0, len(valid))
+    evaluation = evaluate(trained, valid, experiment.evaluate.cutoffs, progress=progress)
+    return {"schema": 1, **evaluation.to_json(str(folder))}
 
 
 def _record(

@@ -111,7 +111,7 @@ def test_errors_are_one_line_with_their_exit_code(
         (NonFiniteLossError("nan"), 5, "error: nan\n"),
         (Terminated("saved"), 143, "error: saved\n"),
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
-        (MemoryError(), 6, "error: memory is short; smaller method.dim, method.length or train.batch_size need less"),
+        (MemoryError(), 6, "error: memory is short; a log with fewer interactions, users and items needs less"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you"), 6, "error: memory is short"),
         (RuntimeError("else"), 1, "error: internal error: RuntimeError: else"),
         (ZeroDivisionError("division"), 1, "error: internal error: ZeroDivisionError: division; `siftrec --traceback"),

@@ -237,6 +237,27 @@ def test_what_is_accepted_is_counted():
     assert read(frame).notes == {"unsorted rows": 1, "equal times": 2, "duplicate rows": 1}
 
 
+@pytest.mark.parametrize("kind", [pl.Int16, pl.UInt16, pl.Int32, pl.UInt32, pl.UInt64])
+def test_times_of_a_narrow_type_are_read_as_any_others(kind):
+    """Seconds of 32 bits, as databases write them, ended every command with an internal error."""
+    seconds = [0, 60, 9_000] if "16" in str(kind) else [1_600_000_000, 1_600_000_060, 1_600_009_000]
+    frame = pl.DataFrame({"user": [1, 1, 2], "item": [5, 6, 5], "time": seconds})
+    assert read(frame.cast({"time": kind})) == read(frame)
+
+
+ZEROS = "times of 0, read as 1970-01-01"
+
+
+def test_a_time_of_zero_among_later_ones_is_counted():
+    """Who writes 0 for a missing time had it read as the oldest interaction of all, and nothing said so."""
+    times = [0, 1_600_000_000, 0, 1_600_000_060]
+    frame = pl.DataFrame({"user": [1, 1, 2, 2], "item": [5, 6, 5, 6], "time": times})
+    assert read(frame).notes[ZEROS] == 2
+    assert read(frame.with_columns(pl.from_epoch("time"))).notes[ZEROS] == 2
+    for small in (frame.with_columns(time=pl.Series([0, 60, 0, 3600])), frame.with_columns(time=pl.lit(0))):
+        assert ZEROS not in read(small).notes
+
+
 def test_other_parts_are_kept_and_typed(tmp_path):
     text = "user,item,label,weight,rating,split\na,x,1,0.5,4.5,train\na,y,0,1,3,test\n"
     frame = read(put(tmp_path, "a.csv", text)).frame

@@ -76,7 +76,7 @@ def test_progress_says_what_it_will_take_and_how_each_epoch_went(capsys: pytest.
     fit(Tiny(), split(), epochs=2, on_event=Progress())
     first, *rest = capsys.readouterr().out.splitlines()
     assert "2 epochs of" in first
-    assert any(line.startswith("estimate: at most") for line in rest)
+    assert any(line.startswith("training: at most") for line in rest)
     assert [line.split()[1] for line in rest if line.startswith("epoch")] == ["1/2", "2/2"]
     assert rest[-1].startswith("stopped after epoch 2 (done); epoch")
 

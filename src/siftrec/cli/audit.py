@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from siftrec.cli.console import say, table, write_result
+from siftrec.cli.console import check_writable, say, table, write_result
 from siftrec.cli.data import Column
 from siftrec.cli.detector import DetectorName, DetectorOption, settings_of
 from siftrec.errors import UsageError
@@ -53,6 +53,7 @@ def audit_command(  # noqa: PLR0913
 ) -> None:
     """Say how noisy a log is, what could be found in it, and whether to weight it or leave it alone."""
     named = _named(features or [])
+    check_writable(json)
     from siftrec.audit import Columns, Named, audit
     from siftrec.audit.plan import FULL, QUICK
     from siftrec.noise.sift import FINAL

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from siftrec.train.events import Event, Started, Stepped
-from siftrec.train.progress import Words, duration
+from siftrec.train.events import Event, Started, Stepped, Validating
+from siftrec.train.progress import Words, duration, validating
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -82,6 +82,16 @@ def write_result(value: Any, target: str) -> None:
     write_json(Path(target), value)
 
 
+def check_writable(target: Path | str | None) -> None:
+    """Refuse, before anything is computed for it, a file that cannot be written; None and `-` are none."""
+    if target is not None and str(target) != "-":
+        from siftrec import beside
+        from siftrec.files import clear_errors
+
+        with clear_errors(Path(target)):
+            beside.check(Path(target))
+
+
 class Reporter:
     """Shows training events on stderr: a bar on a terminal, a line now and then elsewhere. Use it in a `with`."""
 
@@ -110,6 +120,8 @@ class Reporter:
             self._bar.add_task("training", total=event.epochs * event.steps, completed=done)
         elif isinstance(event, Stepped):
             self._step(event)
+        elif isinstance(event, Validating):
+            self._validating(event)
 
     def _step(self, event: Stepped) -> None:
         started = self._words.started
@@ -118,6 +130,14 @@ class Reporter:
             self._bar.update(self._bar.task_ids[-1], completed=done, description=self._words.epoch(event.epoch))
         elif time.monotonic() - self._shown > _PLAIN_SECONDS:
             self._say(self._words.step(event))
+
+    def _validating(self, event: Validating) -> None:
+        if self._bar and not event.done:
+            self._bar.add_task("validation", total=event.of)
+        elif self._bar:
+            self._bar.update(self._bar.task_ids[-1], completed=event.done)
+        elif time.monotonic() - self._shown > _PLAIN_SECONDS:
+            self._say(validating(event))
 
     def _say(self, text: str) -> None:
         self._shown = time.monotonic()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from siftrec.cli.console import say, table, write_result
+from siftrec.cli.console import check_writable, say, table, write_result
 
 if TYPE_CHECKING:
     from siftrec.config import Data
@@ -47,7 +47,8 @@ def data_command(  # noqa: PLR0913
     layout = sniff(source)
     for out in (write, None if json in (None, "-") else Path(json)):
         if out is not None:
-            refuse_log(layout.log, out)
+            refuse_log(layout, out)
+            check_writable(out)
     vectors = layout.named()
     events = read(source, user=user, item=item, time=time, label=label, weight=weight, rating=rating, split=split)
     events = events.core(core) if core > 1 else events
@@ -115,7 +116,8 @@ def init_command(  # noqa: PLR0913
     if output.exists() and not force:
         raise UsageError(f"{output} exists; choose another name or pass --force")
     layout = sniff(source)
-    refuse_log(layout.log, output)
+    refuse_log(layout, output)
+    check_writable(output)
     named: dict[str, Any] = {"user": user, "item": item, "time": time, "label": label, "weight": weight}
     named |= {"rating": rating, "split": split, "liked": liked}
     data = construct(Data, {"path": str(source)} | named, "data")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from siftrec.cli.console import note_leak, say, table, write_result
+from siftrec.cli.console import check_writable, note_leak, say, table, write_result
 from siftrec.cli.runs import Trust, experiment_of, folder, load_run
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def evaluate_command(
     """Rank the whole catalog, filtered and unfiltered, or the impressions of every user; keep the values per user."""
     from siftrec.evaluate.kept import kept_at
 
+    check_writable(json_file)
     wanted = [] if cutoffs is None else [f"evaluate.cutoffs={_numbers(cutoffs)}"]
     evaluations = {}
     for run in runs:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import sys
 import traceback
 import warnings
@@ -25,11 +24,12 @@ from siftrec.cli.recommend import recommend_command
 from siftrec.cli.serve import feedback_command, serve_command
 from siftrec.cli.similar import similar_command
 from siftrec.cli.train import train_command
-from siftrec.errors import EnvironmentProblem, SiftrecError
+from siftrec.errors import EnvironmentProblem, SiftrecError, no_memory
 
 INTERRUPTED = 130
-_NO_MEMORY = re.compile("can't allocate memory|CUDA out of memory|Storage size calculation overflowed")
-"""As torch words it, in errors that have no class of their own."""
+_LESS = (
+    "a log with fewer interactions, users and items needs less of it; in an experiment, data.core leaves rare ones out"
+)
 
 app = typer.Typer(
     name="siftrec",
@@ -118,8 +118,8 @@ def _explain(error: Exception) -> int:
         _let_go()
         complain(f"standard output: {error.strerror}")
         return EnvironmentProblem.exit_code
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
-        complain("memory is short; smaller method.dim, method.length or train.batch_size need less of it")
+    if no_memory(error):
+        complain(f"memory is short; {next(iter(getattr(error, '__notes__', ())), _LESS)}")
         return EnvironmentProblem.exit_code
     complain(f"internal error: {type(error).__name__}: {error}; `siftrec --traceback …` shows where")
     return 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from siftrec.cli.console import counting, say, table
+from siftrec.cli.console import check_writable, counting, say, table
 from siftrec.cli.detector import DetectorName, DetectorOption, settings_of
 from siftrec.cli.runs import CONFIG, Trust, experiment_of, folder, load_run
 
@@ -106,7 +106,8 @@ def sift_command(
         raise UsageError(f"{run} planted noise into its log; the file {experiment.data.path} does not hold it")
     original = experiment.data.original or experiment.data.path
     check_target(experiment.data.path, output, drop)
-    refuse_log(sniff(original).log, output)
+    refuse_log(sniff(original), output)
+    check_writable(output)
     if not drop:
         check_unweighted(experiment.data.path)
     opened = _opened(run, part.value, trust, unweighted=not drop)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from siftrec.cli.console import counting, say, table, write_result
+from siftrec.cli.console import check_writable, counting, say, table, write_result
 from siftrec.cli.runs import Trust, experiment_of, load_run
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def recommend_command(  # noqa: PLR0913
         raise UsageError(f"-o {output}: must end in .parquet")
     if output is not None and file is not None and output.resolve() == file.resolve():
         raise UsageError(f"-o {output}: is the file of histories itself; name another")
+    check_writable(output)
     trained = load_run(run, trust)
     limits = _limits(trained, exclude, seen, only)
     if output is not None:

@@ -31,8 +31,8 @@ def train_command(
     """Train the method of an experiment; prints what it will cost first, and validation metrics last."""
     return_large_blocks()
     from siftrec import config
-    from siftrec.files import read_json
-    from siftrec.run import METRICS, run
+    from siftrec.files import read_json, stands
+    from siftrec.run import ARTIFACT, METRICS, run
     from siftrec.train.checkpoint import listed
     from siftrec.train.folder import CHECKPOINTS, LOG
 
@@ -45,6 +45,8 @@ def train_command(
     except KeyboardInterrupt:
         if listed(output / CHECKPOINTS):
             say("stopped by Ctrl-C; run again with --resume to go on from the last step")
+        elif stands(output / ARTIFACT):
+            say("stopped by Ctrl-C; the model is whole; run again with --resume for its figures on validation")
         raise
     metrics = read_json(output / METRICS)["metrics"]
     if metrics:

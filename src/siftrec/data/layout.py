@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from siftrec.data.catalog import names_modality
-from siftrec.data.readers import kuairand, kuaivideo, microvideo
+from siftrec.data.readers import joined, kuairand, kuaivideo, microvideo
 from siftrec.data.readers.columns import KNOWN, plain
 from siftrec.data.readers.text import open_bytes, readable
 from siftrec.data.titles import has_titles
@@ -61,7 +61,7 @@ class Layout:
 
     Attributes:
         kind: the reader, a module of `siftrec.data.readers`.
-        log: the interactions: a file, or the folder of a log that is published in several.
+        log: the interactions: a file, or the folder of a log in several.
         titles: item titles for display, or None.
         modalities: files of content vectors, as they lie there; see `named`.
     """
@@ -102,10 +102,11 @@ def sniff(path: Path | str) -> Layout:
     """
     path = Path(path)
     if not path.exists():
-        raise DataError("does not exist", str(path))
+        whole = "; name the folder: Parquet files that are parts of one log are read together"
+        raise DataError(f"does not exist{whole if set(path.name) & set('*?[') else ''}", str(path))
     published = next((kind for kind, stands in _PUBLISHED.items() if path.is_dir() and stands(path)), None)
     log = _log(path) if path.is_dir() and published is None else path
-    folder = log if published else log.parent
+    folder = path if path.is_dir() else path.parent
     named = (found for pattern in _TITLES for found in sorted(folder.glob(pattern)) if found != log)
     return Layout(published or _kind(log), log, next(filter(has_titles, named), None), _modalities(folder))
 
@@ -118,6 +119,8 @@ def _log(folder: Path) -> Path:
             return _only(found, folder)
     other = [name for name in names if suffix(name) in _KINDS and not any(name.match(p) for p in (*_TITLES, *_IDS))]
     other = [name for name in other if _modality_name(name) is None]
+    if len(other) != 1 and (parts := joined.files(folder)) and set(other) <= set(parts):
+        return folder
     if not other:
         raise DataError(f"holds no log; known are {', '.join(LOGS)} or one table", str(folder))
     return _only(other, folder)
@@ -125,7 +128,10 @@ def _log(folder: Path) -> Path:
 
 def _only(found: list[Path], folder: Path) -> Path:
     if len(found) > 1:
-        raise DataError(f"holds {found[0].name} and {found[1].name}; name the file that is the log", str(folder))
+        problem = f"holds {found[0].name} and {found[1].name}; name the file that is the log"
+        if all(path.suffix == ".parquet" for path in found):
+            problem += ", or call them part-0.parquet, part-1.parquet, … if they are one together"
+        raise DataError(problem, str(folder))
     return found[0]
 
 
@@ -135,6 +141,8 @@ def suffix(path: Path) -> str:
 
 
 def _kind(log: Path) -> str:
+    if log.is_dir():
+        return "joined"
     kind = _KINDS.get(suffix(log))
     if kind is None:
         raise DataError(f"unknown kind of file; known are {', '.join(_KINDS)}, and .gz of the text ones", str(log))

@@ -9,7 +9,18 @@ from typing import Any, cast
 
 from siftrec.data.interactions import Interactions
 from siftrec.data.layout import sniff
-from siftrec.data.readers import arrow, delimited, jsonl, kuairand, kuaivideo, microvideo, movielens, pairs, recbole
+from siftrec.data.readers import (
+    arrow,
+    delimited,
+    joined,
+    jsonl,
+    kuairand,
+    kuaivideo,
+    microvideo,
+    movielens,
+    pairs,
+    recbole,
+)
 from siftrec.data.readers.columns import Columns
 from siftrec.errors import DataError
 
@@ -30,6 +41,7 @@ def _unnamed(path: Path, columns: Columns) -> Path:
 READERS: dict[str, Callable[[Path, Columns], Interactions]] = {
     "arrow": arrow.read,
     "delimited": delimited.read,
+    "joined": joined.read,
     "jsonl": jsonl.read,
     "kuairand": _kuairand,
     "kuaivideo": lambda path, columns: kuaivideo.read(_unnamed(path, columns)),
@@ -55,7 +67,8 @@ def read(
 
     Args:
         source: CSV, TSV, JSON lines, Parquet or Arrow file; a folder or file in a known layout (MicroLens, RecBole,
-            MovieLens, KuaiRand, KuaiVideo, MicroVideo-1.7M); or a polars, pandas or pyarrow table.
+            MovieLens, KuaiRand, KuaiVideo, MicroVideo-1.7M); a folder of Parquet parts, named alike but for numbers or in
+            folders `key=value`, whose key is a column where it is named; or a polars, pandas or pyarrow table.
         user: column with user ids; columns are recognised by name where they are not given, and "" says there is none.
         item: column with item ids.
         time: column with times: s, ms, µs or ns since 1970, 20240131, ISO 8601 or datetimes. Without one, the order in the

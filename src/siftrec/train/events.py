@@ -1,6 +1,7 @@
-"""What happens while training, in order: `Read? Warned* Started (Warned | Stepped | EpochEnded)* Stopped`.
+"""What happens while training, in order: `Read? Warned* Started (Warned | Stepped | EpochEnded)* Stopped Validating*`.
 
-Of a counted method there are `Read` and `Warned` at most, `Read` also from `fit` where it does not weigh targets by the log.
+`Validating` in a run alone. Of a counted method there are `Read`, `Warned` and `Validating` at most, `Read` also from `fit`
+where it does not weigh targets by the log.
 """
 
 from __future__ import annotations
@@ -135,7 +136,20 @@ class Stopped:
     value: float | None
 
 
-Event = Read | Started | Warned | Stepped | EpochEnded | Stopped
+@dataclass(frozen=True)
+class Validating:
+    """The result of a run answers the validation questions: first with `done` 0.
+
+    Attributes:
+        done: questions answered so far.
+        of: all of them.
+    """
+
+    done: int
+    of: int
+
+
+Event = Read | Started | Warned | Stepped | EpochEnded | Stopped | Validating
 OnEvent = Callable[[Event], bool | None]
 """Is told every event; True ends training after the epoch at hand, with the best weights so far."""
 

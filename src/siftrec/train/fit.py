@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from siftrec.data.catalog import Aligned, Catalog
 from siftrec.data.exposure import ImpressionSplit
 from siftrec.data.split import Fitting, Split
 from siftrec.data.weighed import knows_answers
-from siftrec.errors import UsageError
+from siftrec.errors import UsageError, no_memory
 from siftrec.methods.base import (
     Counted,
     Extensible,
@@ -146,6 +147,21 @@ def _values(training: Training) -> dict[str, Any]:
     return {field.name: getattr(training, field.name) for field in dataclasses.fields(Training)}
 
 
+@contextmanager
+def _noting_memory(method: Learned) -> Iterator[None]:
+    """Where memory is short, the error notes the settings that need less of it."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if no_memory(error):
+            settings, where = describe(method), "method"
+            if isinstance(base := settings.get("base"), dict):
+                settings, where = base, "method.base"
+            keys = [f"{where}.{name}" for name in ("dim", "length") if name in settings]
+            error.add_note(f"a smaller {' or '.join([*keys, 'train.batch_size'])} needs less of it")
+        raise
+
+
 @dataclass(frozen=True)
 class Run:
     """Everything that decides the outcome of training."""
@@ -176,7 +192,8 @@ class Run:
     def learn(self, folder: str | Path | None, resume: bool, on_event: OnEvent | None) -> tuple[Scorer, int]:
         """Train, keep log and checkpoints; gives the model with its best weights and the epochs trained."""
         assert isinstance(self.method, Learned)
-        with Interrupts() as interrupts, opened(folder, self.identity, self.training.checkpoints) as kept:
+        keep = self.training.checkpoints
+        with Interrupts() as interrupts, opened(folder, self.identity, keep) as kept, _noting_memory(self.method):
             with seeds.initialised(self.seed, "weights"):
                 model = self.method.build(self.catalog)
             if not isinstance(model, Model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from siftrec.train.events import EpochEnded, Event, Read, Started, Stepped, Stopped, Warned
+from siftrec.train.events import EpochEnded, Event, Read, Started, Stepped, Stopped, Validating, Warned
 
 
 class Words:
@@ -26,6 +26,8 @@ class Words:
                 value = "no validation question" if event.value is None else f"{event.metric} {event.value:.4f}"
                 best = " (best)" if event.best and event.value is not None else ""
                 return [f"{self.epoch(event.epoch)}  {self._losses()}{value}{best}"]
+            case Validating(done=0):
+                return [validating(event)]
             case Warned():
                 return [f"warning: {event.message}"]
             case Stopped() if event.epochs:
@@ -55,8 +57,13 @@ def _start(event: Started) -> list[str]:
     head = f"{event.method}: {event.parameters:,} parameters, {event.epochs} epochs of {event.steps} steps{where}"
     notes = [f"{name}: {value:,.3g}" for name, value in event.notes.items()]
     cost = event.estimate
-    estimate = f"estimate: at most {duration(cost.seconds)}, {cost.memory / 1e9:.1f} GB of memory"
+    estimate = f"training: at most {duration(cost.seconds)}, {cost.memory / 1e9:.1f} GB of memory"
     return [head, *notes, *([estimate] if event.epochs else [])]
+
+
+def validating(event: Validating) -> str:
+    """How far the last validation is."""
+    return f"validation: {f'{event.done:,} of ' if event.done else ''}{event.of:,} questions"
 
 
 class Progress:

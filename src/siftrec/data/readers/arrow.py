@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,15 +23,18 @@ from siftrec.data.readers.text import readable
 from siftrec.data.readers.untold import LOOKED_AT, refuse_untold_time, untold
 from siftrec.errors import DataError
 
-_Take = Callable[[list[str], int | None], pa.Table]
-"""Gives the columns of these names: so many rows, or all where that is None."""
+Take = Callable[[list[str], int | None], pa.Table]
+"""Gives the columns of these names, `sound`: so many rows, or all where that is None."""
+
+Place = Callable[[int, str], str]
+"""(row, role) → where that value stands."""
 
 TIME_KIND = "siftrec.time_kind"
 """Key of the metadata that `write` leaves and `read` looks for, in Parquet and Arrow files alike."""
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
     """Names the row, counted from 1, and the column."""
 
     source: str
@@ -47,24 +50,24 @@ def read(path: Path, columns: Columns) -> Interactions:
     Raises:
         DataError: not what its name says, damaged, and all that `interactions` refuses.
     """
-    with _opened(path):
+    with opened(path):
         if path.suffix == ".parquet":
             with pa.parquet.ParquetFile(path) as file:
-                return _told(file.schema_arrow, partial(_taken, file), columns, str(path))
+                return told(file.schema_arrow, partial(taken, file), columns, str(path))
         arrow = _ipc(path)
-        return _told(arrow.schema, partial(_sliced, arrow), columns, str(path))
+        return told(arrow.schema, partial(_sliced, arrow), columns, str(path))
 
 
-def _taken(file: pa.parquet.ParquetFile, names: list[str], rows: int | None) -> pa.Table:
+def taken(file: pa.parquet.ParquetFile, names: list[str], rows: int | None) -> pa.Table:
     """Columns of a Parquet file; with `rows` only that many, without reading the others."""
     if rows is None:
-        return file.read(columns=names)
+        return sound(file.read(columns=names))
     schema = pa.schema([file.schema_arrow.field(name) for name in names])
-    return pa.Table.from_batches(islice(file.iter_batches(rows, columns=names), 1), schema)
+    return sound(pa.Table.from_batches(islice(file.iter_batches(rows, columns=names), 1), schema))
 
 
 def _sliced(arrow: pa.Table, names: list[str], rows: int | None) -> pa.Table:
-    return arrow.select(names).slice(0, rows)
+    return sound(arrow.select(names).slice(0, rows))
 
 
 def whole(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -73,7 +76,7 @@ def whole(path: Path, columns: list[str] | None = None) -> pa.Table:
     Raises:
         DataError: not what its name says, or damaged.
     """
-    with _opened(path):
+    with opened(path):
         if path.suffix == ".parquet":
             return sound(pa.parquet.read_table(path, columns=columns))
         table = _ipc(path)
@@ -86,13 +89,14 @@ def names(path: Path) -> list[str]:
     Raises:
         DataError: not what its name says, or damaged.
     """
-    with _opened(path):
+    with opened(path):
         schema: pa.Schema = pa.parquet.read_schema(path) if path.suffix == ".parquet" else _ipc(path).schema
         return list(schema.names)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[None]:
+def opened(path: Path) -> Iterator[None]:
+    """Turn what Arrow says of a file that it cannot read into one line."""
     with readable(path):
         if path.stat().st_size == 0:
             raise DataError("is empty", str(path))
@@ -134,18 +138,35 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError(f"is not a readable {kind} file: {str(error).splitlines()[0]}", str(path))
 
 
-def _told(schema: pa.Schema, take: _Take, columns: Columns, source: str) -> Interactions:
-    """The log of a file, whose metadata may say what its time is."""
+def told(
+    schema: pa.Schema,
+    take: Take,
+    columns: Columns,
+    source: str,
+    placed: Callable[[dict[str, str]], Place] | None = None,
+    notes: Mapping[str, int] | None = None,
+) -> Interactions:
+    """The log of a file, whose metadata may say what its time is.
+
+    Args:
+        schema: of the file.
+        take: reads it.
+        columns: named by the user.
+        source: for messages.
+        placed: role → column becomes what finds a value; None: its row and column in `source`.
+        notes: what is known of the source so far.
+    """
     roles = columns.find(schema.names, source)
     _refuse_untold_time(schema, take, untold(schema.names, roles, columns), source)
     kind = (schema.metadata or {}).get(TIME_KIND.encode(), b"") if roles.get("time") == "time" else b""
     known: TimeKind | None = "order" if kind == b"order" else "clock" if kind == b"clock" else None
-    return _checked(sound(take(list(roles.values()), None)), roles, source, known)
+    place = Row(source, roles) if placed is None else placed(roles)
+    return interactions(Raw(_named(take(list(roles.values()), None), roles), source, place, dict(notes or {}), known))
 
 
-def _refuse_untold_time(schema: pa.Schema, take: _Take, names: list[str], source: str) -> None:
+def _refuse_untold_time(schema: pa.Schema, take: Take, names: list[str], source: str) -> None:
     if some := [name for name in names if _may_hold_times(schema.field(name).type)]:
-        refuse_untold_time(framed(sound(take(some, LOOKED_AT))), source)
+        refuse_untold_time(framed(take(some, LOOKED_AT)), source)
 
 
 def table(frame: Any, columns: Columns, source: str = "memory") -> Interactions:
@@ -160,7 +181,7 @@ def table(frame: Any, columns: Columns, source: str = "memory") -> Interactions:
     # A clone shares its columns, a table copies text.
     kept = frame.clone() if isinstance(frame, pl.DataFrame) else arrow
     given = Given(kept, roles["user"], roles["item"])
-    return replace(_checked(arrow, roles, source, None), given=given)
+    return replace(interactions(Raw(_named(arrow, roles), source, Row(source, roles))), given=given)
 
 
 def _may_hold_times(kind: pa.DataType) -> bool:
@@ -209,10 +230,10 @@ def _unreadable_frame(error: Exception) -> str:
     return f"cannot be read as a table: {told.splitlines()[0] if told else type(error).__name__}"
 
 
-def _checked(arrow: Any, roles: dict[str, str], source: str, kind: TimeKind | None) -> Interactions:
+def _named(arrow: pa.Table, roles: dict[str, str]) -> pl.DataFrame:
+    """The columns that play a part, called so."""
     frame = framed(arrow.select(list(roles.values())))
-    frame = frame.select(pl.col(name).alias(role) for role, name in roles.items())
-    return interactions(Raw(frame, source, _Row(source, roles), {}, kind))
+    return frame.select(pl.col(name).alias(role) for role, name in roles.items())
 
 
 def write(events: Interactions, path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from siftrec.data.interactions import Interactions, TimeKind
-from siftrec.data.readers.times import marked, microseconds
+from siftrec.data.readers.times import UNITLESS, marked, microseconds
 from siftrec.data.vocab import Vocab, exact_ids
 from siftrec.errors import DataError
 
@@ -124,6 +124,7 @@ def _counted(frame: pl.DataFrame, same: np.ndarray) -> dict[str, int]:
         "unsorted rows": int((same[1:] & (row[1:] < row[:-1])).sum()),
         "equal times": int(equal.sum()),
         "duplicate rows": tied.height - tied.n_unique(),
+        "times of 0, read as 1970-01-01": int((time == 0).sum()) if time.max() >= UNITLESS else 0,
     }
     return {name: count for name, count in counts.items() if count}
 

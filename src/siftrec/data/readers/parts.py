@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from siftrec.settings import nearest
 
 
 @dataclass(frozen=True)
-class _Places:
-    """Finds `file:line:column` of a field in the file that holds the row.
+class Places:
+    """Finds where a value stands in the file that holds the row.
 
     Attributes:
         starts: first row of each file.
@@ -28,7 +28,7 @@ class _Places:
     """
 
     starts: Sequence[int]
-    places: Sequence[Place]
+    places: Sequence[Callable[[int, str], str]]
 
     def __call__(self, row: int, name: str) -> str:
         which = int(np.searchsorted(self.starts, row, side="right")) - 1
@@ -62,7 +62,7 @@ def read_parts(files: Sequence[tuple[Path, str | None]], columns: Mapping[str, s
         places.append(Place(path, CSV, fields, headed))
         notes |= found.notes
     source = str(files[0][0].parent)
-    return interactions(Raw(pl.concat(frames), source, _Places(starts[:-1], places), notes))
+    return interactions(Raw(pl.concat(frames), source, Places(starts[:-1], places), notes))
 
 
 def _field(name: str | int, header: Sequence[str], path: Path) -> int:

@@ -145,6 +145,8 @@ def _parsed(times: pl.Series, refuse: Refuse) -> pl.Series:
 
 
 def _scaled(times: pl.Series, refuse: Refuse) -> pl.Series:
+    if times.dtype.is_integer() and times.dtype not in (pl.UInt64, pl.Int128):
+        times = times.cast(pl.Int64)  # a narrow type compares with no number that it cannot hold
     if (days := _days(times, refuse)) is not None:
         return days
     largest = times.max()

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import polars as pl
 
-from siftrec.data.layout import LISTS, sniff, suffix
+from siftrec.data.layout import LISTS, Layout, sniff, suffix
 from siftrec.data.readers.text import scan
 from siftrec.data.writers import tables, text
 from siftrec.data.writers.marks import Marks, refuse_weight
@@ -77,9 +77,10 @@ def check_target(source: str | Path, out: Path, drop: bool) -> None:
     layout = sniff(source)
     log, kind = layout.log, layout.kind
     if log.is_dir():
+        stands = "is published in" if layout.published else "holds the log in"
         command = f"siftrec data {shlex.quote(str(log))} --write log.parquet"
-        raise UsageError(f"{log} is published in several files; make one of them: {command}")
-    refuse_log(log, out)
+        raise UsageError(f"{log} {stands} several files; make one of them: {command}")
+    refuse_log(layout, out)
     ending, own = suffix(out), suffix(log)
     alike = ending == own or any({ending, own} <= endings for endings in _ALIKE)
     if ending != ".parquet" and not alike:
@@ -91,16 +92,19 @@ def check_target(source: str | Path, out: Path, drop: bool) -> None:
         raise UsageError(f"{out} would hold one list per user; such files are called *_pairs.tsv")
 
 
-def refuse_log(log: Path, out: Path) -> None:
+def refuse_log(layout: Layout, out: Path) -> None:
     """Refuse to write where the log stands.
 
     Args:
-        log: as `sniff` finds it.
+        layout: of the log.
         out: the new file, by whatever way it is named.
 
     Raises:
-        UsageError: `out` is the log itself.
+        UsageError: `out` is the log itself, or would be read as a part of it.
     """
+    log = layout.log
+    if layout.kind == "joined" and out.suffix == ".parquet" and out.resolve().is_relative_to(log.resolve()):
+        raise UsageError(f"{out} would stand among the files of the log {log}; name another folder")
     if out.exists() and out.samefile(log):
         raise UsageError(f"{out} is the log itself, which is never overwritten; name another file")
 
