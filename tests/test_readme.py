@@ -60,6 +60,10 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (f"u{u}", items[i], 1_600_000_000 + 60 * t) for u in range(150) for t, i in enumerate(rng.permutation(60)[:9])
     ]
     pl.DataFrame(rows, schema=["uid", "vid", "ts"], orient="row").write_parquet(tmp_path / "events.parquet")
+    (tmp_path / "parts").mkdir()
+    for part in range(2):
+        named = pl.DataFrame(rows[part::2], schema=["user", "item", "time"], orient="row")
+        named.write_parquet(tmp_path / "parts" / f"part-{part}.parquet")
     pl.DataFrame({"row": range(60), "item": items}).write_csv(tmp_path / "items.tsv", separator="\t")
     np.save(tmp_path / "title.npy", rng.standard_normal((60, 8)).astype(np.float32))
     cover = pl.DataFrame({"item": items[20:], "vector": rng.standard_normal((40, 6)).astype(np.float32)})

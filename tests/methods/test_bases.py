@@ -25,7 +25,7 @@ class Stepless:
     rows: Literal["prefix"] = "prefix"
 
     def build(self, catalog: sr.Catalog) -> Model:
-        return model_of(catalog, Mean(8, 0.0, 8), 8, scale=1.0)
+        return model_of(catalog, Mean(8, 0.0), 8, scale=1.0)
 
     def start_epoch(self, model: Any, data: Any, epoch: int, seed: int) -> None:
         if epoch == 0:

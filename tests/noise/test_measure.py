@@ -219,8 +219,8 @@ def test_who_has_an_array_of_scores_learns_how_well_they_find_noise() -> None:
         np.random.default_rng(4).integers(1, 99, 30_000).astype(np.int32), np.repeat([7, 8], 2000)
     )
     told = detection(found, truth, log)
-    unbounded = ("calibrated_on", "detector", "rho_upper", "rho_interval", "flagged", "recall_at_fdr", "fdr_reached")
-    without = told | dict.fromkeys((*unbounded, "mechanism"))
+    unbounded = ("calibrated_on", "detector", "rho_upper", "rho_interval", "rho_short", "flagged", "recall_at_fdr")
+    without = told | dict.fromkeys((*unbounded, "fdr_reached", "mechanism"))
     assert detection(found.noise, truth, log) == without
     assert detection(found.noise, truth, log, planted="swap") == without | {"mechanism": "swap"}
     ranked = detection(5 * found.noise - 9, truth, log)

@@ -20,7 +20,16 @@ CONTROLS = ("auroc_popularity", "auroc_position", "auroc_lifetime")
 """What knows nothing of what goes with what. It is as good as it is far from .5, on either side."""
 LENGTHS = {"2-3": (2, 3), "4-5": (4, 5), "6-10": (6, 10), ">10": (11, None)}
 _BINS = 10
-_BOUNDED = ("calibrated_on", "detector", "rho_upper", "rho_interval", "flagged", "recall_at_fdr", "fdr_reached")
+_BOUNDED = (
+    "calibrated_on",
+    "detector",
+    "rho_upper",
+    "rho_interval",
+    "rho_short",
+    "flagged",
+    "recall_at_fdr",
+    "fdr_reached",
+)
 
 
 def detection(
