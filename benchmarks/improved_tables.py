@@ -13,7 +13,7 @@ from accuracy import Setting
 from aims import CLEAN, NOISY
 from aims_found import Stored, difference
 from page import table
-from variants import WIDE
+from variants import VARIANTS, WIDE
 
 from siftrec.evaluate.compare import p_text
 
@@ -57,7 +57,7 @@ CHANGES = (
     ),
     *(
         Change(
-            f"narrow layers: {name}",
+            f"narrow layers: {VARIANTS[name].what}",
             f"{name}-wide",
             name,
             (CLEAN, NOISY),

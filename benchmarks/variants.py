@@ -336,6 +336,7 @@ SAME_TRAINING = (
     ("ccl4rec", "freedom"),
     ("ccl4rec-ids", "sasrec"),
     ("ccl4rec-next-windows", "ccl4rec-next"),
+    *((name, f"{name}-wide") for name in WIDE),
     ("ccl4rec-next", "sasrec"),
     ("ccl4rec-vanilla", "ccl4rec-next"),
     ("ccl4rec", "ccl4rec-next"),

@@ -56,8 +56,8 @@ def test_contrast_on_planted_noise():
 
     Precision: the aim is a gain over random importance, paired, over seeds; one seed is asked for a margin instead.
     Precision over random views: no aim, but graded views that add nothing to random ones would be for nothing.
-    Shield: the aim is .05 below contrast with random views, over five seeds and with layers as wide as vectors; this seed has
-    .014 below, the next .026, and .01 is asked.
+    Shield: the aim is .05 below contrast with random views, over five seeds and with wide layers; this seed has .014 below,
+    the next .026, and .01 is asked.
     Shield against random importance, effect on what is recommended: no aim in figures; the margins are two thirds of what
     was measured.
     Concordance: the aim of .01 above random views is missed over five seeds in the benchmark's world (+.004,
