@@ -213,7 +213,7 @@ VARIANTS |= {
     for name, contrast in (("ccl4rec-next", NEXT), ("ccl4rec", Contrast()))
 }
 
-WIDE = ("ccl4rec-next", "ccl4rec-denoise", "ccl4rec")
+WIDE = ("ccl4rec-next", "ccl4rec-denoise", "ccl4rec-weighed", "ccl4rec")
 VARIANTS |= {
     f"{name}-wide": replace(
         VARIANTS[name],
