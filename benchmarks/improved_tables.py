@@ -61,7 +61,7 @@ CHANGES = (
             f"{name}-wide",
             name,
             (CLEAN, NOISY),
-            "validation, three seeds that no cell has",
+            "validation, two seeds that no cell has",
             "0023-narrow-layers",
         )
         for name in WIDE
