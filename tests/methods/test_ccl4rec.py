@@ -87,17 +87,22 @@ def test_contrast_on_planted_noise():
     assert spread["effective rank"] > 8
 
 
-def test_contrast_does_no_harm_without_noise():
-    """The aim is to lose at most .005 of GAUC; it is asked of the library's weights of contrast, as users have them.
+@pytest.mark.parametrize(("name", "hidden"), [("full-library", CCL4Rec().hidden), ("full", 64)])
+def test_contrast_does_no_harm_without_noise(name: str, hidden: int) -> None:
+    """The aim is to lose at most .005 of GAUC: asked of the library as users have it, and of the weights of planted worlds.
 
-    At the weights of planted worlds, two to ten times as much, `benchmarks/planted.py clean` finds more harm than this.
+    Those are two to ten times as much, and are asked in a world of middling difficulty and with wide layers only: in the
+    hard one `benchmarks/planted.py clean` finds more harm to GAUC than this, and narrow layers lose .009 here.
     """
     planted = behaviours("mid", rho=0.0, users=500, items=1200, seed=5)
     gauc = {
-        name: measures.ranking(measures.trained_on(planted, as_built(name), 5, epochs=4), planted)["gauc"]
-        for name in ("next-item", "full-library")
+        each: measures.ranking(
+            measures.trained_on(planted, dataclasses.replace(measures.VARIANTS[each], hidden=hidden), 5, epochs=4),
+            planted,
+        )["gauc"]
+        for each in ("next-item", name)
     }
-    assert gauc["full-library"] >= gauc["next-item"] - 0.005
+    assert gauc[name] >= gauc["next-item"] - 0.005
 
 
 @pytest.mark.parametrize("encoder", ["context", "recent", "mean", "gru", "transformer"])
